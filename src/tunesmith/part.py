@@ -1,0 +1,197 @@
+"""Parts: whatever a user may want to add to Tunesmith.
+
+A Part is a frozen object whose fields are its settings and whose methods are its behaviour. A Family
+is a folder of parts: the file name is the part's name and the folder's listing is the registry, so
+every name is known without importing anything, and a part is imported only when a spec names it. The
+`__init__.py` of the folder holds the family's contract, the class its parts derive from.
+
+Other packages add parts by entry points in the group `tunesmith.<family>`:
+
+    [project.entry-points."tunesmith.steps"]
+    shout = "my_package.shout"            # a module that holds one Step, or `my_package.shout:Shout`
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import PydanticCustomError, core_schema
+
+from tunesmith.errors import Error, NotFound, did_you_mean
+
+
+class Part(BaseModel):
+    """Settings and behaviour of one extension. Fields are settings; docstrings under them are help."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @property
+    def kind(self) -> str:
+        """The part's name: its file, or the entry point that brought it."""
+        return _KINDS.get(type(self)) or type(self).__module__.rpartition(".")[2]
+
+    def settings(self) -> dict[str, Any]:
+        """The part as a spec would write it: `{kind: name, field: value, ...}`, plain JSON values."""
+        return {"kind": self.kind, **self.model_dump(mode="json")}
+
+
+_KINDS: dict[type[Part], str] = {}
+"""Names of parts whose module is not called like them (entry points to `module:Class`)."""
+
+
+class Family:
+    """All parts of one sort.
+
+    Args:
+        name: the plural noun used in entry point groups, `steps`.
+        noun: the singular used in messages, `step`.
+        package: the folder that holds the parts, `tunesmith.data.steps`.
+        contract: the class in that folder's `__init__.py` that every part derives from, `Step`.
+    """
+
+    def __init__(self, name: str, noun: str, package: str, contract: str) -> None:
+        self.name = name
+        self.noun = noun
+        self.package = package
+        self.contract = contract
+
+    def __repr__(self) -> str:
+        return f"Family({self.name!r})"
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        found = find_spec(self.package)
+        folders = found.submodule_search_locations if found else None
+        return frozenset(
+            module.name for module in pkgutil.iter_modules(folders or []) if not module.name.startswith("_")
+        )
+
+    @cached_property
+    def _others(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=f"tunesmith.{self.name}")}
+
+    def names(self) -> list[str]:
+        """Every part's name, sorted; nothing is imported but the parent packages."""
+        return sorted(self._own | set(self._others))
+
+    def load(self, name: str) -> type[Part]:
+        """The class of the part called `name`.
+
+        Raises:
+            NotFound: no such part; the message lists those that exist.
+        """
+        if name in self._own:
+            target: Any = importlib.import_module(f"{self.package}.{name}")
+        elif name in self._others:
+            target = self._load_entry_point(self._others[name])
+        else:
+            raise NotFound(
+                f"no {self.noun} {name!r}{did_you_mean(name, self.names())}",
+                fix=f"use one of: {', '.join(self.names())}",
+            )
+        contract = getattr(importlib.import_module(self.package), self.contract)
+        part = target if isinstance(target, type) else _only_part(target, contract, self.noun)
+        if not issubclass(part, contract):
+            raise Error(
+                f"{self.noun} {name!r} is a {part.__mro__[1].__name__}, not a {self.contract}",
+                where=f"{part.__module__}.{part.__qualname__}",
+                fix=f"derive it from {self.package}.{self.contract}",
+            )
+        if part.__module__.rpartition(".")[2] != name:
+            _KINDS[part] = name
+        assert issubclass(part, Part)
+        return part
+
+    def _load_entry_point(self, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            raise NotFound(
+                f"{self.noun} {point.name!r} is announced by an installed package but cannot be imported: {error}",
+                where=f"entry point {point.value}",
+                fix="repair or uninstall that package",
+            ) from error
+
+    def make(self, value: Any) -> Part:
+        """Builds a part from what a spec says: a name, or `{kind: name, setting: value, ...}`.
+
+        Raises:
+            NotFound: no part of that name.
+            TypeError: `value` is neither a name nor a mapping with `kind`.
+            pydantic.ValidationError: a setting is wrong.
+        """
+        if isinstance(value, Part):
+            return value
+        if isinstance(value, str):
+            return self.load(value)()
+        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+            raise TypeError(f"write the name of a {self.noun}, or {{kind: name, ...}}")
+        settings = {key: setting for key, setting in value.items() if key != "kind"}
+        return self.load(value["kind"]).model_validate(settings)
+
+    # Pydantic: `Annotated[Part, FAMILY]` is a spec field that takes a name or a mapping.
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda part: part.settings() if isinstance(part, Part) else part
+            ),
+        )
+
+    def _validate(self, value: Any) -> Part:
+        try:
+            return self.make(value)
+        except (NotFound, TypeError) as error:
+            what = f"{error.what}; {error.fix}" if isinstance(error, NotFound) else str(error)
+            # Braces would be taken for a template of pydantic's.
+            raise PydanticCustomError("part", "{what}", {"what": what}) from error
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        choices: list[dict[str, Any]] = [{"type": "string", "enum": self.names()}]
+        for name in self.names():
+            part = self.load(name)
+            body = part.model_json_schema()
+            body["properties"] = {"kind": {"const": name}, **body.get("properties", {})}
+            body["required"] = ["kind", *body.get("required", [])]
+            choices.append(body)
+        return {"anyOf": choices}
+
+
+def _only_part(module: Any, contract: type, noun: str) -> type[Part]:
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, contract)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    ]
+    if len(found) != 1:
+        raise Error(
+            f"a {noun} module holds one public {contract.__name__}; this one holds {len(found)}",
+            where=module.__name__,
+            fix="keep one part a file; start the names of its own base classes with an underscore",
+        )
+    part: type[Part] = found[0]
+    return part
+
+
+READERS = Family("readers", "reader", "tunesmith.data.readers", "Reader")
+STEPS = Family("steps", "step", "tunesmith.data.steps", "Step")
+METRICS = Family("metrics", "metric", "tunesmith.metrics", "Metric")
+ADAPTERS = Family("adapters", "adapter", "tunesmith.models.adapters", "Adapter")
+OBJECTIVES = Family("objectives", "objective", "tunesmith.train.objectives", "Objective")
+OPTIMIZERS = Family("optimizers", "optimizer", "tunesmith.train.optimizers", "Optimizer")
+SCHEDULES = Family("schedules", "schedule", "tunesmith.train.schedules", "Schedule")
+WATCHERS = Family("watchers", "watcher", "tunesmith.train.watchers", "Watcher")
+
+FAMILIES = (READERS, STEPS, METRICS, ADAPTERS, OBJECTIVES, OPTIMIZERS, SCHEDULES, WATCHERS)
+"""Everything that can be extended."""

@@ -1,0 +1,176 @@
+"""The one shape that crosses borders: a Record, and what is predicted for it.
+
+A record is one row of a user's data after recognition. Exactly one of five shapes is filled, and
+`Record.shape` names it:
+
+    chat      messages           a conversation; some messages are trained
+    pair      messages + chosen + rejected   a prompt and two answers, one preferred
+    label     text + labels      one label, or several
+    spans     text + spans       labelled stretches of the text (and perhaps one label of the whole)
+    text      text               prose to model
+
+Prompt templates turn `label` and `spans` records into `chat` ones where an objective generates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+Role = Literal["system", "user", "assistant", "tool"]
+Shape = Literal["chat", "pair", "label", "spans", "text"]
+
+NO_SLICES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+    trained: bool = False
+    """Whether the loss counts this turn's tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A labelled stretch of a text: `text[start:end]`."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of data, whatever shape it came in."""
+
+    id: str
+    """The row's own id, or `file:row`; unique in a data set."""
+    source: str
+    """Where it was read, `file:line` (1-based; a row number where lines do not exist)."""
+    messages: tuple[Message, ...] = ()
+    text: str | None = None
+    labels: tuple[str, ...] = ()
+    """One label, or several for multi-label data."""
+    spans: tuple[Span, ...] | None = None
+    chosen: tuple[Message, ...] = ()
+    rejected: tuple[Message, ...] = ()
+    slices: Mapping[str, str] = NO_SLICES
+    """Named values to report by, for example `channel: email`."""
+    references: tuple[str, ...] = ()
+    """Further right answers beside the trained one, for evaluation only."""
+    weight: float = 1.0
+
+    @property
+    def shape(self) -> Shape:
+        if self.chosen:
+            return "pair"
+        if self.messages:
+            return "chat"
+        if self.spans is not None:
+            return "spans"
+        return "label" if self.labels else "text"
+
+    @property
+    def label(self) -> str | None:
+        """The label of single-label records."""
+        return self.labels[0] if len(self.labels) == 1 else None
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """The messages before the last trained one: what a model is asked."""
+        return self.messages[: self._answer_at] if self.messages else ()
+
+    @property
+    def answer(self) -> str:
+        """The content of the last trained message: what a model should say."""
+        return self.messages[self._answer_at].content if self.messages else ""
+
+    @property
+    def _answer_at(self) -> int:
+        trained = [index for index, message in enumerate(self.messages) if message.trained]
+        return trained[-1] if trained else len(self.messages) - 1
+
+    def content(self) -> str:
+        """All of its words in one string, for comparing records: who said what, labels left out."""
+        turns = (*self.messages, *self.chosen, *self.rejected)
+        return "\n".join([*(f"{turn.role}: {turn.content}" for turn in turns), *([self.text] if self.text else [])])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; empty fields left out."""
+        return {
+            key: (dict(value) if isinstance(value, Mapping) else value)
+            for key, value in _fields(self).items()
+            if key in ("id", "source") or not (value is None or value == () or value == {} or value == 1.0)
+            or (key == "spans" and value is not None)
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Record:
+        """The inverse of `to_json`."""
+        def turns(key: str) -> tuple[Message, ...]:
+            return tuple(Message(**turn) for turn in row.get(key) or ())
+
+        spans = row.get("spans")
+        return cls(
+            id=row["id"],
+            source=row["source"],
+            messages=turns("messages"),
+            text=row.get("text"),
+            labels=tuple(row.get("labels") or ()),
+            spans=None if spans is None else tuple(Span(**span) for span in spans),
+            chosen=turns("chosen"),
+            rejected=turns("rejected"),
+            slices=dict(row.get("slices") or {}),
+            references=tuple(row.get("references") or ()),
+            weight=row.get("weight", 1.0),
+        )
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    names = ("id", "source", "messages", "text", "labels", "spans", "chosen", "rejected", "slices", "references", "weight")
+    values = {name: getattr(record, name) for name in names}
+    for name in ("messages", "spans", "chosen", "rejected"):
+        if values[name] is not None:
+            values[name] = tuple(asdict(item) for item in values[name])
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model said of one record, beside what was right."""
+
+    record: Record
+    output: str
+    """The generated text, or the predicted label."""
+    expected: str
+    """The right answer, or the right label."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Probability of each label, where the model gives them."""
+    spans: tuple[Span, ...] | None = None
+    """Predicted stretches, for token classification."""
+    nll: float | None = None
+    """Summed negative log-likelihood, in nats, of the expected tokens."""
+    num_tokens: int = 0
+    """How many expected tokens `nll` sums over."""
+    num_chars: int = 0
+    """How many characters those tokens spell."""
+    seconds: float = 0.0
+    """How long this prediction took, by itself (batch time shared out evenly)."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Every right answer."""
+        return (self.expected, *self.record.references)
+
+
+class Responder(Protocol):
+    """Anything that answers: a local model, a remote endpoint, a test double."""
+
+    def respond(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
+        """One answer for each conversation, in order."""
+        ...

@@ -1,0 +1,204 @@
+"""The spec: one frozen tree of sections, every field with its help under it.
+
+A written spec is sparse. What is left out here as None is derived by `tunesmith.spec.resolve` from
+the task, the data and the base, and the resolved spec has no None left where a value is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tunesmith.part import ADAPTERS, METRICS, OBJECTIVES, OPTIMIZERS, READERS, SCHEDULES, STEPS, WATCHERS, Part
+from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Length, Share
+
+Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
+Split = Literal["train", "validation", "test"]
+
+
+class Section(BaseModel):
+    """Base of all sections."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Target(Section):
+    """One measurable aim. Give `at_least` or `at_most`."""
+
+    metric: Annotated[Part, METRICS]
+    """What is measured: a metric's name, or `{kind: name, setting: value}`."""
+    at_least: Bound | None = None
+    """The smallest value that will do."""
+    at_most: Bound | None = None
+    """The largest value that will do."""
+    slice: dict[str, str] = Field(default_factory=dict)
+    """Only rows with these values count, for example `{channel: email}`."""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of at_least and at_most")
+        return self
+
+
+class Goal(Section):
+    """What the model is for, and what it must reach."""
+
+    task: Task | None = None
+    """What the model does; derived from the data's shape when left out."""
+    targets: list[Target] = Field(default_factory=list)
+    """What the tuned model must reach on the test rows; SHIP needs all of them."""
+
+
+class Source(Section):
+    """One place data comes from."""
+
+    path: str
+    """A file, a glob, or a hub data set id (`owner/name`); relative to the spec's folder."""
+    format: Annotated[Part, READERS] | None = None
+    """The reader; derived from the file's ending and first bytes when left out."""
+    map: dict[str, str] | None = None
+    """Which column plays which role, `{prompt: text, answer: label}`; recognised when left out."""
+    weight: float = Field(default=1.0, gt=0)
+    """How much each of its rows counts in the loss."""
+    split: Split | None = None
+    """Use all its rows for this split; left out, they are divided as `data.split` says."""
+
+
+def _source(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+class SplitRule(Section):
+    """How rows are divided."""
+
+    train: Share = Share(0.8, "")
+    """Share of rows to train on."""
+    validation: Share = Share(0.1, "")
+    """Share of rows to choose checkpoints by."""
+    test: Share = Share(0.1, "")
+    """Share of rows the verdict rests on."""
+    stratify: str | None = None
+    """A column (or `label`) whose values are spread evenly over the splits."""
+    group: str | None = None
+    """A column whose equal values stay in one split, for example a customer."""
+    seed: int = 0
+    """Another seed divides the rows differently."""
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        total = self.train.value + self.validation.value + self.test.value
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test must add up to 1, not {total:g}")
+        if self.stratify is not None and self.stratify == self.group:
+            raise ValueError("stratify and group name the same column; rows of one group cannot be spread")
+        return self
+
+
+class Data(Section):
+    """Where the rows come from and what happens to them before training."""
+
+    sources: list[Annotated[Source, BeforeValidator(_source)]] = Field(min_length=1)
+    """Files, globs or hub ids, each a path or `{path:, format:, map:, weight:, split:}`."""
+    steps: list[Annotated[Part, STEPS]] | None = None
+    """What is done to the rows, in this order; derived: `[clean, exact_dedup]`."""
+    split: SplitRule = SplitRule()
+    """How rows are divided into train, validation and test."""
+    max_length: Length | None = None
+    """The most tokens of one row; derived from the base's context and the data's lengths."""
+    too_long: Literal["truncate", "drop", "refuse"] = "truncate"
+    """What happens to a longer row: cut it, leave it out, or stop."""
+    max_dropped: Share = Share(0.5, "")
+    """The run refuses to start when a larger share of the rows would be lost."""
+
+
+class Base(Section):
+    """The model to start from."""
+
+    model: str = "bundled"
+    """`bundled`, a local folder, a hub id, or `run:NAME/N`."""
+    revision: str | None = None
+    """The hub revision; a commit hash pins it."""
+    initialize: Literal["pretrained", "random"] = "pretrained"
+    """`random` keeps the architecture and tokenizer and starts from fresh weights."""
+
+
+class Prompt(Section):
+    """How rows become conversations for objectives that generate."""
+
+    template: str | None = None
+    """A name of the library, or text with `{{ column }}` places; derived from the task."""
+    system: str | None = None
+    """The system message put before every conversation; none when left out."""
+
+
+class Train(Section):
+    """One training stage."""
+
+    objective: Annotated[Part, OBJECTIVES] | None = None
+    """What is learned from: `pretrain`, `sft`, `classify`, `tag`; derived from the task and data."""
+    adapter: Annotated[Part, ADAPTERS] | None = None
+    """What is trained: `full`, or a small part of it such as `lora`; derived from the base's size."""
+    duration: Duration | None = None
+    """How long: epochs, steps, tokens or time; derived from the number of rows."""
+    batch: Batch | None = None
+    """How many rows or tokens make one optimizer step."""
+    micro_batch: Batch | None = None
+    """How many rows or tokens are computed at once; smaller needs less memory, same result."""
+    optimizer: Annotated[Part, OPTIMIZERS] | None = None
+    """How weights move: `adamw`, with its learning rate."""
+    schedule: Annotated[Part, SCHEDULES] | None = None
+    """How the learning rate changes over the training."""
+    watch: list[Annotated[Part, WATCHERS]] | None = None
+    """What looks on and may stop the training; derived: `[early_stop]`."""
+    validate_every: Every | None = None
+    """How often the validation rows are measured and a checkpoint is kept."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """The arithmetic of the forward and backward pass; weights that train are kept in fp32."""
+    seed: int = 0
+    """Order of rows, dropout and fresh weights."""
+
+
+class Evaluate(Section):
+    """What is measured on the test rows."""
+
+    arms: list[Literal["base", "tuned"]] = ["base", "tuned"]
+    """What is compared: the base as it is, and the tuned model."""
+    metrics: list[Annotated[Part, METRICS]] | None = None
+    """What is measured beside the targets; derived from the task."""
+    slices: list[str] = Field(default_factory=list)
+    """Columns by whose values the figures are broken down."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """How sure the intervals are."""
+    resamples: int = Field(default=2000, ge=100, le=100_000)
+    """Bootstrap samples behind each interval."""
+    max_rows: int | None = Field(default=None, ge=1)
+    """Evaluate at most this many test rows, drawn by the split's seed; all when left out."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """The longest answer generated; derived from the answers in the training rows."""
+    batch: int = Field(default=32, ge=1)
+    """Rows predicted at once."""
+
+
+def _stages(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+class Spec(Section):
+    """Goal, data and base of one model, and everything derived from them."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """The run's name and folder."""
+    goal: Goal = Goal()
+    """What the model is for, and what it must reach."""
+    data: Data
+    """Where the rows come from and what happens to them."""
+    base: Base = Base()
+    """The model to start from."""
+    prompt: Prompt = Prompt()
+    """How rows become conversations."""
+    train: Annotated[list[Train], BeforeValidator(_stages)] = Field(default=[Train()], min_length=1)
+    """One training stage, or a list of stages run in sequence."""
+    evaluate: Evaluate = Evaluate()
+    """What is measured on the test rows."""
