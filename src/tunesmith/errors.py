@@ -1,17 +1,17 @@
 """Everything Tunesmith raises on purpose.
 
-    Error
-    ├── UserError              the user can mend it; printed without a traceback; exit code 2
-    │   ├── SpecError          one or more problems of a spec, all reported at once
-    │   ├── DataError          a source cannot be read, or holds nothing that can be trained on
-    │   ├── ModelError         a base model or adapter cannot be loaded or does not fit the job
-    │   ├── MissingDependency  an optional package is needed; the fix is a pip line
-    │   ├── GateFailed         a check refused to let the work go on (leak, empty loss, lost rows)
-    │   └── NotFound           a run, part or file of that name does not exist
-    └── RunError               the work itself failed; exit code 1
-        ├── NonFinite          a loss or gradient is NaN or infinite
-        ├── OutOfMemory        the machine cannot hold the job
-        └── Interrupted        stopped by the user; the same command resumes; exit code 130
+Error
+├── UserError              the user can mend it; printed without a traceback; exit code 2
+│   ├── SpecError          one or more problems of a spec, all reported at once
+│   ├── DataError          a source cannot be read, or holds nothing that can be trained on
+│   ├── ModelError         a base model or adapter cannot be loaded or does not fit the job
+│   ├── MissingDependency  an optional package is needed; the fix is a pip line
+│   ├── GateFailed         a check refused to let the work go on (leak, empty loss, lost rows)
+│   └── NotFound           a run, part or file of that name does not exist
+└── RunError               the work itself failed; exit code 1
+    ├── NonFinite          a loss or gradient is NaN or infinite
+    ├── OutOfMemory        the machine cannot hold the job
+    └── Interrupted        stopped by the user; the same command resumes; exit code 130
 """
 
 from __future__ import annotations

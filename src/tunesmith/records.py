@@ -16,13 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 Role = Literal["system", "user", "assistant", "tool"]
 Shape = Literal["chat", "pair", "label", "spans", "text"]
-
-NO_SLICES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class Record:
     spans: tuple[Span, ...] | None = None
     chosen: tuple[Message, ...] = ()
     rejected: tuple[Message, ...] = ()
-    slices: Mapping[str, str] = NO_SLICES
+    slices: Mapping[str, str] = field(default_factory=dict)
     """Named values to report by, for example `channel: email`."""
     references: tuple[str, ...] = ()
     """Further right answers beside the trained one, for evaluation only."""
@@ -105,13 +102,15 @@ class Record:
         return {
             key: (dict(value) if isinstance(value, Mapping) else value)
             for key, value in _fields(self).items()
-            if key in ("id", "source") or not (value is None or value == () or value == {} or value == 1.0)
+            if key in ("id", "source")
+            or not (value is None or value == () or value == {} or value == 1.0)
             or (key == "spans" and value is not None)
         }
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Record:
         """The inverse of `to_json`."""
+
         def turns(key: str) -> tuple[Message, ...]:
             return tuple(Message(**turn) for turn in row.get(key) or ())
 
@@ -132,7 +131,19 @@ class Record:
 
 
 def _fields(record: Record) -> dict[str, Any]:
-    names = ("id", "source", "messages", "text", "labels", "spans", "chosen", "rejected", "slices", "references", "weight")
+    names = (
+        "id",
+        "source",
+        "messages",
+        "text",
+        "labels",
+        "spans",
+        "chosen",
+        "rejected",
+        "slices",
+        "references",
+        "weight",
+    )
     values = {name: getattr(record, name) for name in names}
     for name in ("messages", "spans", "chosen", "rejected"):
         if values[name] is not None:
