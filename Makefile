@@ -1,0 +1,37 @@
+# quickstart  make the environment, install, and run the main example to its verdict
+# test        make the same environment and run every test
+# check       formatting, lint and types
+# bench       the benchmarks (real data: TUNESMITH_DATA=folder)
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# Two busy OpenMP threads in each of several test processes starve each other.
+TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
+WORKERS ?= auto
+
+.PHONY: quickstart test check bench clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $(STAMP)
+
+quickstart: $(STAMP)
+	$(BIN)/python examples/support/make_data.py
+	$(BIN)/tunesmith run examples/support/triage.yaml
+
+test: $(STAMP) check
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) tests
+
+check: $(STAMP)
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/results.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
