@@ -163,8 +163,8 @@ class Train(Section):
 class Evaluate(Section):
     """What is measured on the test rows."""
 
-    arms: list[Literal["base", "tuned"]] = ["base", "tuned"]
-    """What is compared: the base as it is, and the tuned model."""
+    arms: list[Literal["base", "majority", "tuned"]] | None = Field(default=None, min_length=1)
+    """What is compared: the base as it is, the commonest label, the tuned model; derived from base and task."""
     metrics: list[Annotated[Part, METRICS]] | None = None
     """What is measured beside the targets; derived from the task."""
     slices: list[str] = Field(default_factory=list)
