@@ -14,6 +14,7 @@ Other packages add parts by entry points in the group `tunesmith.<family>`:
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -23,13 +24,17 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-from tunesmith.errors import Error, NotFound, did_you_mean
+from tunesmith.errors import Error, NotFound, UserError, did_you_mean
 
 
 class Part(BaseModel):
-    """Settings and behaviour of one extension. Fields are settings; docstrings under them are help."""
+    """Settings and behaviour of one extension. Fields are settings; docstrings under them are help.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    A setting without a default carries an example, `Field(examples=[...])`, so that the contract
+    suite can build the part.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
     @property
     def kind(self) -> str:
@@ -53,13 +58,15 @@ class Family:
         noun: the singular used in messages, `step`.
         package: the folder that holds the parts, `tunesmith.data.steps`.
         contract: the class in that folder's `__init__.py` that every part derives from, `Step`.
+        default: the part meant where a spec gives settings without a `kind`; None where it must.
     """
 
-    def __init__(self, name: str, noun: str, package: str, contract: str) -> None:
+    def __init__(self, name: str, noun: str, package: str, contract: str, *, default: str | None = None) -> None:
         self.name = name
         self.noun = noun
         self.package = package
         self.contract = contract
+        self.default = default
 
     def __repr__(self) -> str:
         return f"Family({self.name!r})"
@@ -73,8 +80,11 @@ class Family:
         )
 
     @cached_property
-    def _others(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=f"tunesmith.{self.name}")}
+    def _others(self) -> dict[str, list[EntryPoint]]:
+        found: dict[str, list[EntryPoint]] = {}
+        for point in entry_points(group=f"tunesmith.{self.name}"):
+            found.setdefault(point.name, []).append(point)
+        return found
 
     def names(self) -> list[str]:
         """Every part's name, sorted; nothing is imported but the parent packages."""
@@ -85,11 +95,19 @@ class Family:
 
         Raises:
             NotFound: no such part; the message lists those that exist.
+            UserError: two packages claim the name.
         """
+        points = self._others.get(name, [])
+        if len(points) + (name in self._own) > 1:
+            holders = [*(["tunesmith"] if name in self._own else []), *(point.value for point in points)]
+            raise UserError(
+                f"the {self.noun} {name!r} is brought by more than one package: {', '.join(holders)}",
+                fix="uninstall all but one, or rename the entry point",
+            )
         if name in self._own:
             target: Any = importlib.import_module(f"{self.package}.{name}")
-        elif name in self._others:
-            target = self._load_entry_point(self._others[name])
+        elif points:
+            target = self._load_entry_point(points[0])
         else:
             raise NotFound(
                 f"no {self.noun} {name!r}{did_you_mean(name, self.names())}",
@@ -111,9 +129,9 @@ class Family:
     def _load_entry_point(self, point: EntryPoint) -> Any:
         try:
             return point.load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever a foreign module does while it is imported
             raise NotFound(
-                f"{self.noun} {point.name!r} is announced by an installed package but cannot be imported: {error}",
+                f"{self.noun} {point.name!r} is announced by an installed package but cannot be imported: {error!r}",
                 where=f"entry point {point.value}",
                 fix="repair or uninstall that package",
             ) from error
@@ -129,11 +147,13 @@ class Family:
         if isinstance(value, Part):
             return value
         if isinstance(value, str):
-            return self.load(value)()
-        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-            raise TypeError(f"write the name of a {self.noun}, or {{kind: name, ...}}")
+            value = {"kind": value}
+        kind = value.get("kind", self.default) if isinstance(value, dict) else None
+        if not isinstance(kind, str):
+            raise TypeError(f"write the name of a {self.noun}, or {{kind: name, ...}}; there are {', '.join(self.names())}")
         settings = {key: setting for key, setting in value.items() if key != "kind"}
-        return self.load(value["kind"]).model_validate(settings)
+        # As JSON, because strict Python wants a tuple where a spec can only write a list.
+        return self.load(kind).model_validate_json(json.dumps(settings, default=_plain))
 
     # Pydantic: `Annotated[Part, FAMILY]` is a spec field that takes a name or a mapping.
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -147,8 +167,8 @@ class Family:
     def _validate(self, value: Any) -> Part:
         try:
             return self.make(value)
-        except (NotFound, TypeError) as error:
-            what = f"{error.what}; {error.fix}" if isinstance(error, NotFound) else str(error)
+        except (Error, TypeError) as error:
+            what = f"{error.what}; {error.fix}" if isinstance(error, Error) else str(error)
             # Braces would be taken for a template of pydantic's.
             raise PydanticCustomError("part", "{what}", {"what": what}) from error
 
@@ -157,12 +177,17 @@ class Family:
     ) -> dict[str, Any]:
         choices: list[dict[str, Any]] = [{"type": "string", "enum": self.names()}]
         for name in self.names():
-            part = self.load(name)
-            body = part.model_json_schema()
+            reference = handler(self.load(name).__pydantic_core_schema__)
+            body = handler.resolve_ref_schema(reference)
             body["properties"] = {"kind": {"const": name}, **body.get("properties", {})}
-            body["required"] = ["kind", *body.get("required", [])]
-            choices.append(body)
+            if name != self.default:
+                body["required"] = sorted({"kind", *body.get("required", [])})
+            choices.append(reference)
         return {"anyOf": choices}
+
+
+def _plain(value: Any) -> Any:
+    return value.settings() if isinstance(value, Part) else str(value)
 
 
 def _only_part(module: Any, contract: type, noun: str) -> type[Part]:
@@ -187,10 +212,10 @@ def _only_part(module: Any, contract: type, noun: str) -> type[Part]:
 READERS = Family("readers", "reader", "tunesmith.data.readers", "Reader")
 STEPS = Family("steps", "step", "tunesmith.data.steps", "Step")
 METRICS = Family("metrics", "metric", "tunesmith.metrics", "Metric")
-ADAPTERS = Family("adapters", "adapter", "tunesmith.models.adapters", "Adapter")
+ADAPTERS = Family("adapters", "adapter", "tunesmith.models.adapters", "Adapter", default="lora")
 OBJECTIVES = Family("objectives", "objective", "tunesmith.train.objectives", "Objective")
-OPTIMIZERS = Family("optimizers", "optimizer", "tunesmith.train.optimizers", "Optimizer")
-SCHEDULES = Family("schedules", "schedule", "tunesmith.train.schedules", "Schedule")
+OPTIMIZERS = Family("optimizers", "optimizer", "tunesmith.train.optimizers", "Optimizer", default="adamw")
+SCHEDULES = Family("schedules", "schedule", "tunesmith.train.schedules", "Schedule", default="cosine")
 WATCHERS = Family("watchers", "watcher", "tunesmith.train.watchers", "Watcher")
 
 FAMILIES = (READERS, STEPS, METRICS, ADAPTERS, OBJECTIVES, OPTIMIZERS, SCHEDULES, WATCHERS)

@@ -3,45 +3,50 @@
     3 epochs   200 steps   2M tokens   30 min   5%   16 rows   8k tokens   300 ms   8 GB
 
 A quantity is read from text (or, where one unit is obvious, from a plain number), compared with
-others of its unit, and written back as text.
+others of its unit, and written back as text that reads as the same quantity.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import total_ordering
 from typing import Any, ClassVar, Self
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-_FORM = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([kKMG]?)\s*([A-Za-z%]*)\s*")
-_MULTIPLES = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+_FORM = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*([kKMG]?)\s*([A-Za-z%/]*)\s*", re.ASCII)
+_MULTIPLES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
+_COUNTED = frozenset({"steps", "tokens", "rows"})
+"""Units there is no half of."""
+
+Units = dict[str, tuple[str, str]]
+"""What may be written -> (the unit kept, how many of it that is, in decimal)."""
 
 
 @total_ordering
+@dataclass(frozen=True, slots=True)
 class Quantity:
     """A number with a unit.
 
     Args:
         value: the number, in `unit`.
-        unit: one of the class's `units`.
+        unit: one of the units kept by the class.
     """
 
-    units: ClassVar[dict[str, tuple[str, float]]] = {}
-    """What may be written -> (the unit kept, how many of it that is)."""
+    value: float
+    unit: str
+
+    units: ClassVar[Units] = {}
+    """What may be written."""
     plain: ClassVar[str | None] = None
     """The unit a plain number has; None where a unit must be written."""
     examples: ClassVar[str] = ""
     """What to write, for messages and help."""
     positive: ClassVar[bool] = True
     """Whether zero is refused (a negative number always is)."""
-
-    __slots__ = ("unit", "value")
-
-    def __init__(self, value: float, unit: str) -> None:
-        self.value = value
-        self.unit = unit
 
     @classmethod
     def parse(cls, written: Any) -> Self:
@@ -54,11 +59,11 @@ class Quantity:
             return written
         if isinstance(written, bool) or not isinstance(written, (str, int, float)):
             raise ValueError(f"write {cls.examples}")
-        # `2M tokens`: the M belongs to the number; `2 MB`: to the unit. Units win.
-        match = _FORM.fullmatch(str(written))
+        match = _FORM.fullmatch(str(written)) if len(str(written)) < 100 else None
         if not match:
-            raise ValueError(f"{written!r} is not a quantity; write {cls.examples}")
+            raise ValueError(f"{_short(written)} is not a quantity; write {cls.examples}")
         number, multiple, unit = match.groups()
+        # `2M tokens`: the M belongs to the number; `2 MB`: to the unit. Units win.
         if multiple and (multiple + unit) in cls.units:
             multiple, unit = "", multiple + unit
         if not unit and not multiple and cls.plain is not None:
@@ -67,26 +72,25 @@ class Quantity:
             said = f"{unit!r} is not a unit of it" if unit else "its unit is missing"
             raise ValueError(f"{written!r}: {said}; write {cls.examples}")
         kept, factor = cls.units[unit]
-        value = float(number) * _MULTIPLES[multiple] * factor
-        if value < 0 or (cls.positive and value == 0) or value in (float("inf"),):
+        value = float(Decimal(number) * _MULTIPLES[multiple] * Decimal(factor))
+        if value < 0 or (cls.positive and value == 0) or value == float("inf"):
             raise ValueError(f"{written!r} must be {'above' if cls.positive else 'at least'} 0; write {cls.examples}")
+        if kept in _COUNTED and value != int(value):
+            raise ValueError(f"{written!r}: there is no part of one of the {kept}; write {cls.examples}")
         return cls(value, kept)
 
     def __str__(self) -> str:
-        number = f"{self.value:g}" if self.value < 1e15 and self.value != int(self.value) else f"{self.value:.0f}"
-        name = self.unit[:-1] if self.unit.endswith("s") and self.value == 1 and len(self.unit) > 2 else self.unit
-        return f"{number} {name}"
+        if self.unit == "%":
+            return f"{_digits(self.value)}%"
+        name = self.unit[:-1] if self.value == 1 and self.unit.endswith("s") and len(self.unit) > 2 else self.unit
+        return f"{_digits(self.value)} {name}".strip()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Quantity) and (self.value, self.unit) == (other.value, other.unit)
-
-    def __hash__(self) -> int:
-        return hash((self.value, self.unit))
-
-    def __lt__(self, other: Quantity) -> bool:
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Quantity):
+            return NotImplemented
         if self.unit != other.unit:
             raise TypeError(f"cannot compare {self} with {other}")
         return self.value < other.value
@@ -112,28 +116,41 @@ class Quantity:
         return text if cls.plain is None else {"anyOf": [text, {"type": "number"}]}
 
 
-def _unit(kept: str, *also: str, factor: float = 1.0) -> dict[str, tuple[str, float]]:
-    return {written: (kept, factor) for written in (kept, *also)}
+def _digits(value: float) -> str:
+    """The shortest decimal that reads as `value`, whole numbers without a point."""
+    return str(int(value)) if value == int(value) and value < 1e15 else repr(value)
 
 
+def _short(written: Any) -> str:
+    text = repr(written)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _unit(kept: str, *also: str, factor: str = "1") -> Units:
+    return {written: (kept, factor) for written in (*also, *([kept] if factor == "1" else []))}
+
+
+_EPOCHS = _unit("epochs", "epoch")
+_STEPS = _unit("steps", "step")
+_TOKENS = _unit("tokens", "token")
 _TIME = {
     **_unit("seconds", "second", "sec", "s"),
-    **{name: ("seconds", 60.0) for name in ("min", "mins", "minute", "minutes")},
-    **{name: ("seconds", 3600.0) for name in ("h", "hour", "hours")},
+    **_unit("seconds", "min", "mins", "minute", "minutes", factor="60"),
+    **_unit("seconds", "h", "hour", "hours", factor="3600"),
 }
 
 
 class Duration(Quantity):
     """How long to train: epochs, optimizer steps, tokens seen, or time."""
 
-    units = {**_unit("epochs", "epoch"), **_unit("steps", "step"), **_unit("tokens", "token"), **_TIME}
+    units = {**_EPOCHS, **_STEPS, **_TOKENS, **_TIME}
     examples = "3 epochs or 200 steps or 2M tokens or 30 min"
 
 
 class Stretch(Quantity):
     """A stretch of training: a share of it, steps, tokens or epochs."""
 
-    units = {**_unit("%"), **_unit("steps", "step"), **_unit("tokens", "token"), **_unit("epochs", "epoch")}
+    units = {**_unit("%"), **_STEPS, **_TOKENS, **_EPOCHS}
     examples = "5% or 100 steps or 1M tokens"
     positive = False
 
@@ -141,14 +158,14 @@ class Stretch(Quantity):
 class Every(Quantity):
     """How often something happens during training."""
 
-    units = {**_unit("steps", "step"), **_unit("tokens", "token"), **_unit("epochs", "epoch")}
+    units = {**_STEPS, **_TOKENS, **_EPOCHS}
     examples = "100 steps or 1 epoch or 1M tokens"
 
 
 class Batch(Quantity):
     """How much is learned from at once: rows or tokens."""
 
-    units = {**_unit("rows", "row"), **_unit("tokens", "token")}
+    units = {**_unit("rows", "row"), **_TOKENS}
     plain = "rows"
     examples = "16 rows or 8k tokens"
 
@@ -156,7 +173,7 @@ class Batch(Quantity):
 class Length(Quantity):
     """A length in tokens."""
 
-    units = _unit("tokens", "token")
+    units = _TOKENS
     plain = "tokens"
     examples = "512 tokens"
 
@@ -164,7 +181,7 @@ class Length(Quantity):
 class Share(Quantity):
     """A part of a whole, as 0.1 or 10%."""
 
-    units = {"%": ("", 0.01), "": ("", 1.0)}
+    units = {"": ("", "1"), "%": ("", "0.01")}
     plain = ""
     examples = "0.1 or 10%"
     positive = False
@@ -177,25 +194,23 @@ class Share(Quantity):
         return share
 
     def __str__(self) -> str:
-        return f"{self.value * 100:g}%"
+        # In decimal: 0.29 is 29%, and not 28.999999999999996%.
+        share = (Decimal(repr(self.value)) * 100).normalize()
+        return f"{share:f}%" if share == 0 or share > Decimal("1e-6") else f"{share}%"
 
 
 class Bound(Quantity):
     """What a metric is held against: a plain number, a share, a time or a size."""
 
     units = {
-        "": ("", 1.0),
-        "%": ("", 0.01),
+        "": ("", "1"),
+        "%": ("", "0.01"),
         **_unit("ms"),
-        **{name: ("ms", 1000.0) for name in ("s", "seconds", "second")},
+        **_unit("ms", "s", "second", "seconds", factor="1000"),
         **_unit("MB"),
-        **_unit("MB", "GB", factor=1000.0),
-        "MB": ("MB", 1.0),
+        **_unit("MB", "GB", factor="1000"),
         **_unit("tokens/s"),
     }
     plain = ""
     examples = "0.9 or 90% or 300 ms or 8 GB"
     positive = False
-
-    def __str__(self) -> str:
-        return f"{self.value:g} {self.unit}".strip()
