@@ -1,0 +1,163 @@
+"""Metrics: one file each, and the file is the metric's name.
+
+A metric first boils every row down to a few numbers that can be added up (`statistics`) and then
+turns a sum of them into its value (`value`). The value of any resample of the rows is therefore exact
+and costs one matrix product, which is what makes paired bootstrap intervals cheap.
+
+Variants of one idea share a file's code and keep a file of a few lines each, so that `f1_macro`,
+`rouge2` and `latency_p95` are names a spec can use. Where nothing is there to be measured (no row, no
+entity, a label that nobody gave) the value is nan, which says so, and not 0, which would say it is bad.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.metrics._intervals import accelerated, agreed_difference, untouched, wilson
+from tunesmith.part import Part
+from tunesmith.records import Prediction
+
+Floats = NDArray[np.float64]
+Need = Literal["label", "text", "spans", "nll", "seconds"]
+"""What a prediction must carry: a label, free text, spans, the nll of the right tokens, its own time."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a metric says of some predictions."""
+
+    value: float
+    """nan where there was nothing to measure."""
+    per_row: Floats
+    """[N] the score of each row by itself; nan where a row has none."""
+    num_rows: int
+
+
+class Metric(Part):
+    """A number that says how good predictions are. N rows, K statistics a row, R resamples."""
+
+    needs: ClassVar[frozenset[Need]]
+    """What the predictions must carry."""
+    better: ClassVar[Literal["higher", "lower"]] = "higher"
+    """Which way is good."""
+    unit: ClassVar[str] = ""
+    """The unit of its values and bounds."""
+    lowest: ClassVar[float] = 0.0
+    highest: ClassVar[float] = 1.0
+    """The range of its values."""
+
+    @property
+    def name(self) -> str:
+        """Its kind, and its settings where they are not the defaults: `f1(label=spam)`."""
+        changed = self.model_dump(mode="json", exclude_defaults=True)
+        return self.kind + (f"({', '.join(f'{key}={value}' for key, value in changed.items())})" if changed else "")
+
+    def for_task(self, task: str | None) -> Metric:
+        """Itself as it is best measured for a task; most metrics do not mind."""
+        return self
+
+    @abstractmethod
+    def statistics(self, predictions: Sequence[Prediction]) -> Floats:
+        """[N, K]: what each row adds to the sums that `value` is made from."""
+
+    @abstractmethod
+    def value(self, totals: Floats) -> Floats:
+        """[...] from totals [..., K], statistics summed over rows."""
+
+    def per_row(self, statistics: Floats) -> Floats:
+        """[N]: the score of each row by itself."""
+        return self.value(statistics)
+
+    def whole(self, statistics: Floats) -> float:
+        """The value over all rows."""
+        return float(self.resampled(statistics, np.ones((1, len(statistics))))[0])
+
+    def resampled(self, statistics: Floats, weights: Floats) -> Floats:
+        """[R]: the value when row n counts `weights[r, n]` times."""
+        return self.value(weights @ statistics)
+
+    def left_out(self, statistics: Floats) -> Floats:
+        """[N]: the value without each row in turn."""
+        return self.value(statistics.sum(axis=0) - statistics)
+
+    def interval(self, statistics: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
+        """The two-sided confidence interval of the value; None where the rows are too few for one.
+
+        The bootstrap's bias-corrected and accelerated interval (Efron 1987). When every row is perfect (or
+        hopeless) each resample is too, and the bootstrap would claim certainty; the open side then reaches as
+        far as that many rows out of as many allow a proportion to (Wilson 1927).
+
+        Args:
+            statistics: [N, K].
+            drawn: [R] values of resamples.
+            confidence: for example 0.95.
+        """
+        value = self.whole(statistics)
+        for end in (self.lowest, self.highest):
+            if math.isclose(value, end, abs_tol=1e-9):
+                scored = int(np.isfinite(self.per_row(statistics)).sum())
+                return untouched(end, scored, self.lowest, self.highest, confidence)
+        return accelerated(value, drawn, self.left_out(statistics), confidence)
+
+    def difference(self, after: Floats, before: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
+        """The interval of `value(after) - value(before)` on the same rows.
+
+        Args:
+            after: [N, K] statistics of one arm.
+            before: [N, K] statistics of the other.
+            drawn: [R] differences of resamples.
+            confidence: for example 0.95.
+        """
+        value = self.whole(after) - self.whole(before)
+        if np.array_equal(after, before) and math.isfinite(self.highest):
+            # No row differs, nor does it in any resample; that says little of rows not seen.
+            limits = agreed_difference(0, 0, len(after), confidence)
+            return limits and (limits[0] * (self.highest - self.lowest), limits[1] * (self.highest - self.lowest))
+        return accelerated(value, drawn, self.left_out(after) - self.left_out(before), confidence)
+
+    def score(self, predictions: Sequence[Prediction]) -> Score:
+        """Value and per-row scores of some predictions."""
+        statistics = self.statistics(predictions)
+        return Score(self.whole(statistics), self.per_row(statistics), len(predictions))
+
+
+class Mean(Metric):
+    """A metric that is the mean of one score a row."""
+
+    @abstractmethod
+    def scores(self, predictions: Sequence[Prediction]) -> list[float]:
+        """One score a row."""
+
+    def statistics(self, predictions: Sequence[Prediction]) -> Floats:
+        scores = np.array(self.scores(predictions), dtype=np.float64)
+        return np.stack([scores, np.ones_like(scores)], axis=-1)
+
+    def value(self, totals: Floats) -> Floats:
+        return ratio(totals[..., 0], totals[..., 1])
+
+
+class Proportion(Mean):
+    """The share of rows that are right; each row scores 0 or 1, so that proper intervals are known."""
+
+    def interval(self, statistics: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
+        """Wilson's score interval: honest at 0 and 1, where a bootstrap has no width."""
+        return wilson(statistics[:, 0].sum(), len(statistics), confidence)
+
+    def difference(self, after: Floats, before: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
+        """The adjusted interval of Bonett and Price (2012) for two proportions of the same rows."""
+        won = int((after[:, 0] > before[:, 0]).sum())
+        lost = int((after[:, 0] < before[:, 0]).sum())
+        return agreed_difference(won, lost, len(after), confidence)
+
+
+def ratio(above: Floats, below: Floats, empty: float = np.nan) -> Floats:
+    """`above / below`, and `empty` where nothing is below."""
+    empties = np.full(np.broadcast(above, below).shape, empty)
+    return np.asarray(np.divide(above, below, out=empties, where=below != 0), dtype=np.float64)

@@ -1,0 +1,87 @@
+"""Right and wrong labels of a row, counted per label. What accuracy, precision, recall and F1 share.
+
+A row has one label or several; several are written `first, second`. A row's right labels are its
+record's, or else its expected text. A label is compared whole and exactly, blanks around it aside.
+
+A label nobody predicted has precision 0, one that no row has has recall 0 (scikit-learn's
+`zero_division=0`), and macro averages go over every label that rows have or were given, so that an
+invented label counts against the model.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from tunesmith.metrics import Floats, Metric, Need, ratio
+from tunesmith.records import Prediction
+
+JOINER = ", "
+"""Between several labels of one row."""
+
+
+def label_sets(predictions: Sequence[Prediction]) -> list[tuple[frozenset[str], frozenset[str]]]:
+    """The (right, predicted) labels of each row."""
+    known = {label for row in predictions for label in (*row.record.labels, *row.scores)}
+    known |= {row.expected.strip() for row in predictions if not row.record.labels}
+    return [
+        (frozenset(row.record.labels) or split_labels(row.expected, known), split_labels(row.output, known))
+        for row in predictions
+    ]
+
+
+def split_labels(text: str, known: Collection[str]) -> frozenset[str]:
+    """The labels written in `text`; a label that holds the joiner itself is found if it is `known`."""
+    text = text.strip()
+    if not text:
+        return frozenset()
+    pieces = text.split(JOINER)
+    found, start = set(), 0
+    while start < len(pieces):
+        ends = range(len(pieces), start, -1)
+        end = next((end for end in ends if JOINER.join(pieces[start:end]) in known), start + 1)
+        found.add(JOINER.join(pieces[start:end]).strip())
+        start = end
+    return frozenset(found - {""})
+
+
+def count(pairs: Sequence[tuple[Collection[str], Collection[str]]], labels: Iterable[str]) -> Floats:
+    """[N, 3 L] of 0 and 1: given and right, given but wrong, right but not given; for each label."""
+    place = {label: index for index, label in enumerate(labels)}
+    counts = np.zeros((len(pairs), 3, len(place)))
+    for row, (right, given) in enumerate(pairs):
+        for label in {*right, *given} & place.keys():
+            kind = 0 if label in right and label in given else 1 if label in given else 2
+            counts[row, kind, place[label]] = 1
+    return counts.reshape(len(pairs), 3 * len(place))
+
+
+class PerLabel(Metric):
+    """A metric of counts per label, averaged over labels that occur, or of one label alone."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"label"})
+    label: str | None = None
+    """Only this label's value; left out, the plain mean over all labels (macro)."""
+
+    @abstractmethod
+    def of_counts(self, right: Floats, wrong: Floats, missed: Floats) -> Floats:
+        """The value from given and right, given but wrong, right but not given; 0 where undefined."""
+
+    def statistics(self, predictions: Sequence[Prediction]) -> Floats:
+        pairs = label_sets(predictions)
+        every = {label for pair in pairs for labels in pair for label in labels}
+        return count(pairs, sorted(every) if self.label is None else [self.label])
+
+    def value(self, totals: Floats) -> Floats:
+        counts = totals.reshape(*totals.shape[:-1], 3, totals.shape[-1] // 3)
+        right, wrong, missed = counts[..., 0, :], counts[..., 1, :], counts[..., 2, :]
+        occurs = (right + wrong + missed) > 0
+        return ratio(np.where(occurs, self.of_counts(right, wrong, missed), 0.0).sum(-1), occurs.sum(-1).astype(float))
+
+
+def f1_of(right: Floats, wrong: Floats, missed: Floats) -> Floats:
+    """The harmonic mean of precision and recall, straight from the counts."""
+    return ratio(2 * right, 2 * right + wrong + missed, empty=0.0)
