@@ -80,7 +80,7 @@ class SplitRule(Section):
     test: Share = Share(0.1, "")
     """Share of rows the verdict rests on."""
     stratify: str | None = None
-    """A column (or `label`) whose values are spread evenly over the splits."""
+    """A column (or `label`) whose values are spread evenly over the splits; derived: the rows' label."""
     group: str | None = None
     """A column whose equal values stay in one split, for example a customer."""
     seed: int = 0
@@ -99,7 +99,9 @@ class SplitRule(Section):
 class Data(Section):
     """Where the rows come from and what happens to them before training."""
 
-    sources: list[Annotated[Source, BeforeValidator(_source)]] = Field(min_length=1)
+    sources: list[Annotated[Source, BeforeValidator(_source, json_schema_input_type=str | Source)]] = Field(
+        min_length=1
+    )
     """Files, globs or hub ids, each a path or `{path:, format:, map:, weight:, split:}`."""
     steps: list[Annotated[Part, STEPS]] | None = None
     """What is done to the rows, in this order; derived: `[clean, exact_dedup]`."""
@@ -189,7 +191,7 @@ class Spec(Section):
     """Goal, data and base of one model, and everything derived from them."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    """The run's name and folder."""
+    """The run's name and folder: up to 64 letters, digits, dots, dashes and underscores."""
     goal: Goal = Goal()
     """What the model is for, and what it must reach."""
     data: Data
@@ -198,7 +200,9 @@ class Spec(Section):
     """The model to start from."""
     prompt: Prompt = Prompt()
     """How rows become conversations."""
-    train: Annotated[list[Train], BeforeValidator(_stages)] = Field(default=[Train()], min_length=1)
+    train: Annotated[
+        list[Train], Field(min_length=1), BeforeValidator(_stages, json_schema_input_type=Train | list[Train])
+    ] = [Train()]
     """One training stage, or a list of stages run in sequence."""
     evaluate: Evaluate = Evaluate()
     """What is measured on the test rows."""

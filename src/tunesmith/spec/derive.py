@@ -1,0 +1,257 @@
+"""The rules by which what a spec leaves out is filled in: each a value and the numbers it rests on.
+
+Values are in the spec's own language (`"3 epochs"`, `{"kind": "adamw", "lr": 0.0002}`), so that the
+filled spec is read by the same models as a written one. The rules come from the literature:
+
+    learning rate, full       5e-5 for BERT's 110M parameters (Devlin et al. 2019), 2e-5 for billions (Taori et al. 2023)
+    learning rate, adapters   about ten times that of full training, 2e-4 for billions (Dettmers et al. 2023)
+    learning rate, pretrain   0.003239 - 0.0001395 ln N (Kaplan et al. 2020, appendix D)
+    epochs                    many on small data (Mosbach et al. 2021), at most four over prose (Muennighoff et al. 2023)
+    warm-up                   a tenth of the steps for fresh heads (Mosbach et al. 2021)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from tunesmith.records import Shape
+from tunesmith.spec.quantity import Batch, Duration, Length
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What data and base told before a spec is resolved."""
+
+    shape: Shape
+    """The shape of most records."""
+    num_train: int
+    """Training rows."""
+    num_labels: int
+    """Different labels of whole records; labels of spans are not counted."""
+    labels_per_record: int
+    """1 where a record has one label at most; more where several were seen."""
+    answer_tokens: int
+    """99th percentile of the answers' lengths; 0 when there are none."""
+    row_tokens: int
+    """99th percentile of the rows' lengths."""
+    context: int
+    """The longest sequence the base can read."""
+    family: Literal["causal", "encoder", "encoder_decoder"]
+    num_parameters: int
+    cuda: bool
+    bf16: bool
+    """Whether this machine computes bf16 natively and fast."""
+
+
+class Derived(NamedTuple):
+    """A value and why."""
+
+    value: Any
+    reason: str
+
+
+TASK_OF_SHAPE = {"label": "classify", "spans": "extract", "chat": "chat", "pair": "chat", "text": "generate"}
+LABELLING = ("classify", "extract")
+"""Tasks whose answer is a label or labelled stretches, and not prose."""
+
+SMALL = 50_000_000
+"""Parameters below which an adapter saves nothing."""
+METRICS_OF_TASK = {
+    "classify": ["accuracy", "f1_macro"],
+    "extract": ["exact_match", "token_f1"],
+    "summarize": ["rouge_l", "rouge_1", "rouge_2"],
+    "translate": ["chrf", "bleu"],
+    "answer": ["exact_match", "token_f1"],
+    "chat": ["perplexity", "token_f1"],
+    "generate": ["perplexity"],
+    "code": ["exact_match", "chrf"],
+}
+METRICS_OF_OBJECTIVE = {"tag": ["entity_f1", "entity_precision", "entity_recall"], "pretrain": ["perplexity"]}
+SEVERAL_LABELS = ["f1_micro", "f1_macro", "exact_match"]
+
+
+def task(facts: Facts) -> Derived:
+    return Derived(TASK_OF_SHAPE[facts.shape], f"most rows are of shape {facts.shape!r}")
+
+
+def steps() -> Derived:
+    return Derived([{"kind": "clean"}, {"kind": "exact_dedup"}], "broken rows and exact duplicates teach nothing")
+
+
+def template(task: str) -> Derived:
+    return Derived(task, f"the library's template for the task {task!r}")
+
+
+def objective(facts: Facts, task: str) -> Derived:
+    """What a stage learns from."""
+    if facts.shape == "text" and task not in LABELLING:
+        return Derived("pretrain", "the rows are prose without answers")
+    if facts.shape == "label" and task in LABELLING:
+        return Derived("classify", f"the rows carry {facts.num_labels} labels and the task is {task!r}")
+    if facts.shape == "spans" and task in LABELLING:
+        if facts.family == "encoder":
+            return Derived("tag", "the rows carry labelled stretches and the base is an encoder")
+        if facts.num_labels == 0:
+            return Derived("tag", "the rows carry labelled stretches and no label of the whole")
+        return Derived("sft", "the rows carry labelled stretches and a label of the whole, which are learned as JSON")
+    return Derived("sft", f"the rows hold answers and the task is {task!r}")
+
+
+def adapter(facts: Facts, *, fresh: bool) -> Derived:
+    """What is trained: everything, or LoRA matrices."""
+    if fresh:
+        return Derived("full", "the base starts from random weights, which an adapter cannot make up for")
+    if facts.num_parameters < SMALL:
+        return Derived("full", f"{_millions(facts)} parameters; below {SMALL // 10**6}M an adapter saves nothing")
+    return Derived("lora", f"{_millions(facts)} parameters, of which LoRA trains about one in a hundred")
+
+
+def learning_rate(facts: Facts, adapter: str, *, fresh: bool) -> Derived:
+    """The peak learning rate of AdamW."""
+    size = facts.num_parameters
+    if fresh:
+        rate = min(max(0.003239 - 0.0001395 * math.log(size), 1e-4), 1e-3)
+        return Derived(_two_digits(rate), f"{_millions(facts)} fresh parameters: 0.003239 - 0.0001395 ln N, 1e-3 at most")
+    full = 5e-5 * 1e8 / size
+    if adapter == "full":
+        rate = min(max(full, 2e-5), 1e-3)
+        return Derived(
+            _two_digits(rate),
+            f"{_millions(facts)} parameters trained in full: 5e-5 at 100M, inversely with size, from 2e-5 to 1e-3",
+        )
+    rate = min(max(10 * full, 2e-4), 1e-3)
+    return Derived(
+        _two_digits(rate), f"an adapter on {_millions(facts)} parameters: ten times that of full training, 2e-4 to 1e-3"
+    )
+
+
+def batch(facts: Facts, objective: str) -> Derived:
+    """What one optimizer step learns from."""
+    if objective == "pretrain":
+        wanted = min(32 * facts.context, max(facts.context, facts.num_train * facts.row_tokens // 100))
+        tokens = wanted // facts.context * facts.context
+        return Derived(f"{tokens} tokens", f"{tokens // facts.context} sequences of {facts.context} tokens")
+    rows = 8 if facts.num_train < 1000 else 16 if facts.num_train < 5000 or objective == "sft" else 32
+    return Derived(f"{rows} rows", f"{facts.num_train:,} training rows")
+
+
+def micro_batch(facts: Facts, batch: Batch, max_length: Length) -> Derived:
+    """What is computed at once: a memory question only, the result is the same."""
+    budget = 8_192 if not facts.cuda or facts.num_parameters >= 10**9 else 32_768
+    why = f"at most {budget:,} tokens at once on {'this GPU' if facts.cuda else 'a CPU'}"
+    if batch.unit == "tokens":
+        return Derived(str(Batch(min(batch.value, max(budget, max_length.value)), "tokens")), why)
+    rows = min(int(batch.value), max(1, budget // int(max_length.value)))
+    return Derived(str(Batch(rows, "rows")), f"{why}, rows of up to {max_length}")
+
+
+def duration(facts: Facts, objective: str, *, fresh: bool) -> Derived:
+    """How long a stage lasts."""
+    rows = max(facts.num_train, 1)
+    if objective == "pretrain":
+        tokens = rows * facts.row_tokens
+        enough = 20 * facts.num_parameters if fresh else 10_000_000
+        epochs = min(max(math.ceil(enough / max(tokens, 1)), 1), 4)
+        why = f"up to {tokens:,} tokens of prose; {enough:,} are wanted, and more than 4 epochs teach little"
+        return Derived(str(Duration(epochs, "epochs")), why)
+    seen, fewest, most = (80_000, 2, 20) if objective in ("classify", "tag") else (30_000, 1, 10)
+    epochs = min(max(round(seen / rows), fewest), most)
+    why = f"{rows:,} training rows; about {seen:,} are to be seen in {fewest} to {most} epochs, fewer when it stops early"
+    return Derived(str(Duration(epochs, "epochs")), why)
+
+
+def optimizer() -> Derived:
+    return Derived({"kind": "adamw"}, "the usual choice for transformers")
+
+
+def stratify() -> Derived:
+    return Derived("label", "every label is to be in every split in its share")
+
+
+def schedule(objective: str) -> Derived:
+    """The course of the learning rate."""
+    if objective in ("classify", "tag"):
+        return Derived({"kind": "cosine", "warmup": "10%"}, "a fresh head makes the first gradients rough")
+    return Derived({"kind": "cosine", "warmup": "5%"}, "the usual course: a short warm-up, then a cosine down")
+
+
+def validate_every(facts: Facts, duration: Duration, batch: Batch) -> Derived:
+    """How often the validation rows are measured: about ten times, or once an epoch."""
+    tokens_a_row = max(facts.row_tokens, 1)
+    rows_a_step = batch.value if batch.unit == "rows" else max(batch.value / tokens_a_row, 1)
+    epoch = max(math.ceil(facts.num_train / rows_a_step), 1)
+    if duration.unit == "epochs" and duration.value >= 4:
+        return Derived("1 epoch", f"{duration} of {epoch:,} steps")
+    if duration.unit == "seconds":
+        return Derived(f"{min(epoch, 100)} steps", f"an epoch has {epoch:,} steps; how many fit the time is not known")
+    whole = {
+        "epochs": duration.value * epoch,
+        "steps": duration.value,
+        "tokens": duration.value / (rows_a_step * tokens_a_row),
+    }[duration.unit]
+    every = max(math.ceil(whole / 10), 1)
+    return Derived(f"{every} steps", f"ten times in about {math.ceil(whole):,} steps")
+
+
+def watch(*, validated: bool) -> Derived:
+    if not validated:
+        return Derived([], "there are no validation rows to go by")
+    return Derived([{"kind": "early_stop"}], "training ends when the validation rows stop gaining")
+
+
+def max_length(facts: Facts, *, prose: bool) -> Derived:
+    """The most tokens of a row."""
+    if prose:
+        return Derived(f"{facts.context} tokens", f"prose fills what the base can read, {facts.context:,} tokens")
+    wanted = _round_up(facts.row_tokens * 1.25, 64)
+    why = f"99 of 100 rows have at most {facts.row_tokens:,} tokens; a quarter more, in steps of 64"
+    if wanted > facts.context:
+        return Derived(f"{facts.context} tokens", f"{why}, would be {wanted:,}; the base reads {facts.context:,}")
+    return Derived(f"{wanted} tokens", why)
+
+
+def precision(facts: Facts) -> Derived:
+    if facts.bf16:
+        return Derived("bf16", "this machine computes bf16 natively")
+    return Derived("fp32", "this machine has no fast bf16")
+
+
+def arms(facts: Facts, objective: str) -> Derived:
+    if facts.family == "encoder":
+        return Derived(["majority", "tuned"], "an encoder cannot answer unaided, so the commonest label stands in")
+    if objective == "classify":
+        return Derived(["base", "majority", "tuned"], "the base as it is, and the commonest label, are to be beaten")
+    return Derived(["base", "tuned"], "the base as it is is to be beaten")
+
+
+def metrics(facts: Facts, task: str, objective: str) -> Derived:
+    if objective in METRICS_OF_OBJECTIVE:
+        return Derived(_kinds(METRICS_OF_OBJECTIVE[objective]), f"what is usual for the objective {objective!r}")
+    if objective == "classify" and facts.labels_per_record > 1:
+        return Derived(_kinds(SEVERAL_LABELS), "rows carry several labels")
+    return Derived(_kinds(METRICS_OF_TASK[task]), f"what is usual for the task {task!r}")
+
+
+def max_new_tokens(facts: Facts) -> Derived:
+    if facts.answer_tokens == 0:
+        return Derived(min(64, facts.context // 2), "no answers to measure")
+    wanted = min(_round_up(facts.answer_tokens * 1.5, 16), max(facts.context // 2, 16))
+    return Derived(wanted, f"99 of 100 answers have at most {facts.answer_tokens:,} tokens; half as much again")
+
+
+def _kinds(names: list[str]) -> list[dict[str, str]]:
+    return [{"kind": name} for name in names]
+
+
+def _round_up(value: float, multiple: int) -> int:
+    return max(math.ceil(value / multiple), 1) * multiple
+
+
+def _two_digits(value: float) -> float:
+    return float(f"{value:.1e}")
+
+
+def _millions(facts: Facts) -> str:
+    return f"{facts.num_parameters / 1e6:,.1f}M"

@@ -1,0 +1,188 @@
+"""A written spec and the facts of its data and base -> a spec with nothing left open, and the origin of every value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.errors import Problem, SpecError
+from tunesmith.spec import derive
+from tunesmith.spec.derive import Derived, Facts
+from tunesmith.spec.load import Written
+from tunesmith.spec.overrides import COMMAND_LINE
+from tunesmith.spec.quantity import Batch, Duration, Length
+from tunesmith.spec.sections import Spec
+
+__all__ = ["Facts", "Resolved", "resolve", "resolve_early"]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A spec in which nothing needed is None any more."""
+
+    spec: Spec
+    origins: dict[str, str]
+    """Dotted path of every value -> `written triage.yaml:4`, `default`, or `derived: reason`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; what `spec.json` holds."""
+        return {"spec": self.spec.model_dump(mode="json"), "origins": self.origins}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Resolved:
+        """The inverse of `to_json`."""
+        return cls(Spec.model_validate(value["spec"]), dict(value["origins"]))
+
+
+def resolve_early(spec: Spec) -> Spec:
+    """Fills in what has to be known before the data are read: the steps, and the template where the task is written."""
+    draft = _Draft(spec.model_dump(mode="json"))
+    _fill_early(draft)
+    return Spec.model_validate(draft.tree)
+
+
+def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
+    """Fills in everything that was left out.
+
+    Args:
+        spec: what `load` returned.
+        written: where its values stand.
+        facts: what is known of the data, the base and the machine.
+
+    Raises:
+        SpecError: what is written cannot be done with these data and this base.
+    """
+    draft = _Draft(spec.model_dump(mode="json"))
+    task = draft.fill("goal.task", derive.task(facts))
+    _fill_early(draft)
+    if facts.shape == "label" and draft.get("data.split.group") is None:
+        draft.fill("data.split.stratify", derive.stratify())
+    validated = spec.data.split.validation.value > 0 or any(source.split == "validation" for source in spec.data.sources)
+    objectives = [
+        _kind(draft.fill(f"train.{number}.objective", derive.objective(facts, task)))
+        for number in range(len(spec.train))
+    ]
+    prose = facts.shape == "text" and "pretrain" in objectives
+    length = Length.parse(draft.fill("data.max_length", derive.max_length(facts, prose=prose)))
+    for number, objective in enumerate(objectives):
+        fresh = spec.base.initialize == "random" and number == 0
+        _fill_stage(draft, f"train.{number}", facts, objective, length, fresh=fresh, validated=validated)
+    draft.fill("evaluate.arms", derive.arms(facts, objectives[-1]))
+    draft.fill("evaluate.metrics", derive.metrics(facts, task, objectives[-1]))
+    draft.fill("evaluate.max_new_tokens", derive.max_new_tokens(facts))
+    filled = Spec.model_validate(draft.tree)
+    if conflicts := list(_conflicts(filled, facts, validated=validated)):
+        raise SpecError([Problem(written.where(path), what) for path, what in conflicts])
+    return Resolved(filled, _origins(filled, written, draft.reasons))
+
+
+class _Draft:
+    """A spec's plain values while they are filled in."""
+
+    def __init__(self, tree: dict[str, Any]) -> None:
+        self.tree = tree
+        self.reasons: dict[str, str] = {}
+
+    def get(self, path: str) -> Any:
+        at: Any = self.tree
+        for key in path.split("."):
+            at = at[int(key)] if isinstance(at, list) else at[key]
+        return at
+
+    def fill(self, path: str, derived: Derived, *, instead_of: Any = None) -> Any:
+        """Puts `derived` where nothing (or `instead_of`) stands; returns what stands there then."""
+        holder, _, key = path.rpartition(".")
+        section = self.get(holder)
+        if section[key] != instead_of:
+            return section[key]
+        section[key] = derived.value
+        for leaf, _value in _leaves(derived.value, path):
+            self.reasons[leaf] = derived.reason
+        return derived.value
+
+
+def _fill_early(draft: _Draft) -> None:
+    draft.fill("data.steps", derive.steps())
+    if (task := draft.get("goal.task")) is not None:
+        draft.fill("prompt.template", derive.template(task))
+
+
+def _fill_stage(
+    draft: _Draft, at: str, facts: Facts, objective: str, length: Length, *, fresh: bool, validated: bool
+) -> None:
+    adapter = _kind(draft.fill(f"{at}.adapter", derive.adapter(facts, fresh=fresh)))
+    optimizer = draft.fill(f"{at}.optimizer", derive.optimizer())
+    if optimizer.setdefault("lr", None) is None:
+        draft.fill(f"{at}.optimizer.lr", derive.learning_rate(facts, adapter, fresh=fresh))
+    duration = Duration.parse(draft.fill(f"{at}.duration", derive.duration(facts, objective, fresh=fresh)))
+    batch = Batch.parse(draft.fill(f"{at}.batch", derive.batch(facts, objective)))
+    draft.fill(f"{at}.micro_batch", derive.micro_batch(facts, batch, length))
+    draft.fill(f"{at}.schedule", derive.schedule(objective))
+    draft.fill(f"{at}.watch", derive.watch(validated=validated))
+    draft.fill(f"{at}.validate_every", derive.validate_every(facts, duration, batch))
+    draft.fill(f"{at}.precision", derive.precision(facts), instead_of="auto")
+
+
+def _kind(part: str | dict[str, Any]) -> str:
+    kind: str = part if isinstance(part, str) else part["kind"]
+    return kind
+
+
+_SHAPES_FOR_NEED = {
+    "chat": ("chat", "pair", "label", "spans"),  # templates turn labels and spans into conversations
+    "label": ("label",),
+    "spans": ("spans",),
+}
+
+
+def _conflicts(spec: Spec, facts: Facts, *, validated: bool) -> Iterator[tuple[str, str]]:
+    """What cannot be done with these data and this base: (path, what) pairs."""
+    assert spec.data.max_length and spec.evaluate.arms
+    if spec.data.max_length.value > facts.context:
+        yield "data.max_length", f"{spec.data.max_length} are more than the base can read, {facts.context:,} tokens"
+    for number, stage in enumerate(spec.train):
+        path = f"train.{number}"
+        assert stage.objective and stage.watch is not None
+        kind, need, head = stage.objective.kind, getattr(stage.objective, "need", ""), getattr(stage.objective, "head", "")
+        labelled = need == "label" and facts.num_labels > 0
+        if facts.shape not in _SHAPES_FOR_NEED.get(need, (facts.shape,)) and not labelled:
+            yield f"{path}.objective", f"{kind} learns from {_NEEDS[need]}, and the rows are of shape {facts.shape!r}"
+        if facts.family == "encoder" and head == "lm":
+            yield f"{path}.objective", f"{kind} needs a base that writes text; this one is an encoder, for classify or tag"
+        if stage.watch and not validated:
+            yield f"{path}.watch", "there are no validation rows to go by; give data.split.validation a share"
+    if facts.family == "encoder" and "base" in spec.evaluate.arms:
+        yield "evaluate.arms", "an encoder cannot answer unaided; write [majority, tuned]"
+    last = spec.train[-1].objective
+    if "majority" in spec.evaluate.arms and facts.num_labels == 0 and last and last.kind != "tag":
+        yield "evaluate.arms", "the rows carry no labels of which one could be the commonest; leave majority out"
+
+
+_NEEDS = {"chat": "answers", "label": "labels", "spans": "labelled stretches"}
+
+
+def _origins(spec: Spec, written: Written, reasons: Mapping[str, str]) -> dict[str, str]:
+    return {path: _origin(path, written, reasons) for path, _ in _leaves(spec.model_dump(mode="json"), "")}
+
+
+def _origin(path: str, written: Written, reasons: Mapping[str, str]) -> str:
+    if path in reasons:
+        return f"derived: {reasons[path]}"
+    said = written.written_path(path)
+    parent, _, key = said.rpartition(".")
+    if said not in written.lines and key in ("kind", "path"):
+        said = parent  # a bare name stands for {kind: name}, a bare path for {path: path}
+    line = written.lines.get(said)
+    if line is None:
+        return "default"
+    return f"written ({line})" if line == COMMAND_LINE else f"written {line}"
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of everything that holds nothing further."""
+    inner: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not inner or not value:
+        yield path, value
+    for key, below in inner:
+        yield from _leaves(below, f"{path}.{key}" if path else str(key))
