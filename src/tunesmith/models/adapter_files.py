@@ -61,7 +61,7 @@ def attach_saved(model: Model, folder: Path, settings: dict[str, Any] | None) ->
         ) from error
     try:
         config = PeftConfig.from_pretrained(str(folder))
-        config.inference_mode, config.task_type = False, None
+        config.inference_mode, config.task_type, config.base_model_name_or_path = False, None, None
         with quiet(), torch.random.fork_rng(devices=[]):
             module = get_peft_model(model.module, config, autocast_adapter_dtype=False)
         wanted = get_peft_model_state_dict(module, save_embedding_layers=False)

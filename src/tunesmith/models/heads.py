@@ -35,6 +35,7 @@ class Head(nn.Module):
         kind: Literal["classify", "tag"],
         width: int,
         num_classes: int,
+        *,
         pooling: Pooling,
         dropout: float,
         seed: int,
@@ -43,10 +44,11 @@ class Head(nn.Module):
         self.kind = kind
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.utils.skip_init(nn.Linear, width, num_classes)
-        with torch.no_grad():
-            self.linear.weight.normal_(std=0.02, generator=torch.Generator().manual_seed(seed))
-            self.linear.bias.zero_()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.linear = nn.Linear(width, num_classes)
+            nn.init.normal_(self.linear.weight, std=0.02)
+            nn.init.zeros_(self.linear.bias)
 
     def forward(self, hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """Logits [B, C] for `classify`, [B, T, C] for `tag`."""

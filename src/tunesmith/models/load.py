@@ -75,7 +75,9 @@ def open_model(
         if kind == saved_kind and initialize == "pretrained":
             model.notes.append(f"the {kind} head of {reference} has other labels; a fresh one is drawn")
         width = model.inner.config.get_text_config().hidden_size
-        model.head = Head(kind, width, len(labels), pooling or DEFAULT_POOLING[model.family], dropout, seed)
+        model.head = Head(
+            kind, width, len(labels), pooling=pooling or DEFAULT_POOLING[model.family], dropout=dropout, seed=seed
+        )
         model.labels, model.multi_label = tuple(labels), multi_label
     model.head_kind = kind
     model.train(False)

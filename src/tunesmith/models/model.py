@@ -70,7 +70,8 @@ class Model:
     @property
     def inner(self) -> Any:
         """The transformers model without PEFT's wrapper; adapter layers stay inside it."""
-        return self.module.get_base_model() if hasattr(self.module, "get_base_model") else self.module
+        module: Any = self.module
+        return module.get_base_model() if hasattr(module, "get_base_model") else module
 
     @property
     def trunk(self) -> Any:
@@ -113,7 +114,7 @@ class Model:
             self.head.to(device)
 
     def hidden(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """The last hidden states [B, T, D]; of the encoder for encoder-decoders. Those of padded places mean nothing."""
+        """The last hidden states [B, T, D]; the encoder's of encoder-decoders. Padded places mean nothing."""
         output = self.trunk(input_ids=ids_BT, **self._masking(mask_BT))
         hidden_BTD: Tensor = output.last_hidden_state
         return hidden_BTD
@@ -143,8 +144,8 @@ class Model:
             use_cache=False,
             **self._masking(mask_BT),
         )
-        logits = output.logits
-        return logits
+        said_BSV: Tensor = output.logits
+        return said_BSV
 
     def shift_right(self, answer_ids_BS: Tensor) -> Tensor:
         """What a decoder reads while it says `answer_ids`: its start token, then all but the last of them."""

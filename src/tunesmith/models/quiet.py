@@ -1,4 +1,4 @@
-"""Keeps what transformers and PEFT say to each other off the user's terminal; what matters becomes an error or a note."""
+"""Keeps what transformers and PEFT say off the user's terminal; what matters becomes an error or a note."""
 
 from __future__ import annotations
 

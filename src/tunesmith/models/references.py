@@ -87,9 +87,9 @@ def _existing(folder: Path, reference: str, fix: str) -> Path:
 
 
 def _fetch(reference: str, revision: str | None, weights: bool) -> Place:
-    import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]  # whichever client it uses
 
     patterns = _HUB_TEXTS + (_HUB_WEIGHTS if weights else [])
     try:
@@ -100,7 +100,7 @@ def _fetch(reference: str, revision: str | None, weights: bool) -> Place:
             where=f"base {reference!r}",
             fix="go online once, or write the path of a folder that holds the model",
         ) from error
-    except (httpx.HTTPError, OSError, HFValidationError) as error:  # the hub's own errors are both
+    except (TransportError, OSError, HFValidationError) as error:
         what = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"the hub does not give {reference!r}: {what}",
@@ -143,7 +143,7 @@ def refuse_code(value: Any, where: Path) -> None:
     if not isinstance(value, dict):
         return
     for key, setting in value.items():
-        kernel = key.endswith("_implementation") or key.endswith("_implementation_internal")
+        kernel = key.endswith(("_implementation", "_implementation_internal"))
         if (key in ("auto_map", "custom_pipelines", "trust_remote_code") and setting) or (
             kernel and isinstance(setting, str) and "/" in setting
         ):

@@ -105,7 +105,7 @@ def load_head(folder: Path) -> Head:
         num_classes, width = tensors["linear.weight"].shape
         if said["kind"] not in ("classify", "tag") or said["pooling"] not in get_args(Pooling):
             raise ValueError(f"{HEAD_CONFIG} says {said['kind']!r}, {said['pooling']!r}")
-        head = Head(said["kind"], width, num_classes, said["pooling"], float(said["dropout"]), seed=0)
+        head = Head(said["kind"], width, num_classes, pooling=said["pooling"], dropout=float(said["dropout"]), seed=0)
         head.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ModelError(

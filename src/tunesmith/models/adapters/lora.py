@@ -52,7 +52,7 @@ class Lora(Adapter):
         assert model.adapter is not None
         if model.adapter.settings() != self.settings():
             raise ModelError(
-                f"{model.reference} carries the adapter {model.adapter.settings()}, the spec asks for {self.settings()}",
+                f"{model.reference} carries the adapter {model.adapter.settings()}, not {self.settings()}",
                 where="train.adapter",
                 fix="write the same settings to go on training it, or `adapter: full`, which merges it first",
             )
@@ -83,8 +83,8 @@ class Lora(Adapter):
         model.adapter = None
 
     def count(self, linears: list[tuple[str, int, int]], total: int) -> int:
-        wanted = set(name for name, _, _ in linears) if self.targets == "all-linear" else None
-        chosen = wanted if wanted is not None else set(self._named([name for name, _, _ in linears]))
+        names = [name for name, _, _ in linears]
+        chosen = set(names if self.targets == "all-linear" else self._named(names))
         return sum(self.rank * (inputs + outputs) for name, inputs, outputs in linears if name in chosen)
 
 
