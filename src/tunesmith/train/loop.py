@@ -1,0 +1,311 @@
+"""The training loop: one straight line for every objective.
+
+An optimizer step learns from one global batch, cut into micro-batches for memory's sake only: the
+losses of all of them are summed and divided by the count of trained targets in the whole batch, so the
+gradient does not depend on the cut.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor
+
+from tunesmith.errors import DataError, Interrupted, NonFinite
+from tunesmith.runs import fingerprint
+from tunesmith.spec.quantity import Every
+from tunesmith.train.batches import Batches
+from tunesmith.train.checkpoint import Checkpoints
+from tunesmith.train.horizon import Horizon, Position
+from tunesmith.train.objectives import Batch, Objective
+from tunesmith.train.optimizers import Optimizer
+from tunesmith.train.schedules import Schedule
+from tunesmith.train.state import State, capture, print_of_examples, restore, seed_everything
+from tunesmith.train.step import Step
+from tunesmith.train.watchers import Watcher, gain
+from tunesmith.train.weights import Weights, choose_precision
+
+if TYPE_CHECKING:
+    from tunesmith.data.tokenize import Example
+    from tunesmith.models.load import Model
+    from tunesmith.spec.sections import Train
+
+
+def fit(
+    model: Model,
+    examples: Sequence[Example],
+    objective: Objective,
+    *,
+    train: Train,
+    checkpoints: Checkpoints,
+    validation: Sequence[Example] = (),
+    validate: Callable[[], Mapping[str, float]] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Step]:
+    """Trains `model` in place, one optimizer step each time the next `Step` is asked for.
+
+    Goes on from the latest checkpoint where there is one, as if it had never stopped: on a CPU with the
+    same number of threads, bit for bit, unless the duration is a time. Once the iterator is exhausted the
+    model holds its best weights by the validation figure, or its last where nothing was validated.
+
+    Args:
+        model: what learns; `objective` says which head it needs.
+        examples: what it learns from.
+        objective: how.
+        train: the resolved stage: duration, batch, optimizer (with `lr`), schedule, watch, validate_every.
+        checkpoints: where its state is kept, at validations, every `save_every` seconds and at the end.
+        validation: examples whose loss is measured at every validation.
+        validate: further validation figures, by name; called with the model in evaluation mode.
+        stop: asked before every step; True saves and ends.
+
+    Raises:
+        Interrupted: `stop` said so; the state is saved.
+        NonFinite: a loss or gradient is NaN or infinite; the message names the rows.
+        GateFailed: the checkpoint belongs to other data or settings.
+        DataError: nothing can be learned from a batch.
+    """
+    training = _Training(model, examples, objective, train, checkpoints, validation, validate)
+    schedule, at = training.schedule, training.state.position
+    for epoch, index, micros in training.batches.steps_from(at.epoch, at.index):
+        before = training.state.position
+        if training.ended:
+            break
+        if stop():
+            training.save()
+            raise Interrupted(
+                f"stopped after step {before.step}", where="train", fix="give the same command again to go on"
+            )
+        batches = [objective.batch([examples[row] for row in micro], model) for micro in micros]
+        loss, metrics = training.accumulate(batches)
+        norm = training.clip(batches, loss)
+        total = training.horizon.total(before)
+        factor = schedule.factor(before.step, total, training.horizon.steps(schedule.warmup, total))
+        lr = training.update(factor)
+        training.advance(epoch, index, sum(batch.num_tokens for batch in batches))
+        step = Step(
+            number=before.step + 1,
+            total=total,
+            epoch=training.horizon.epochs(training.state.position),
+            loss=loss,
+            lr=lr,
+            grad_norm=norm,
+            rows=sum(len(batch.ids) for batch in batches),
+            trained=sum(batch.num_trained for batch in batches),
+            tokens=training.state.position.tokens,
+            seconds=training.state.position.seconds,
+            metrics=metrics,
+        )
+        yield training.look(step, before)
+    training.keep_best()
+
+
+class _Training:
+    """What one `fit` works with. Its methods are the parts of a step."""
+
+    def __init__(
+        self,
+        model: Model,
+        examples: Sequence[Example],
+        objective: Objective,
+        train: Train,
+        checkpoints: Checkpoints,
+        validation: Sequence[Example],
+        validate: Callable[[], Mapping[str, float]] | None,
+    ) -> None:
+        objective.check(model)
+        if not examples:
+            raise DataError("there are no rows to train on", where="data", fix="look at `tunesmith check`")
+        assert train.duration and train.batch, "fit needs a resolved stage"
+        self.optimizer_part = cast(Optimizer, train.optimizer)
+        self.schedule = cast(Schedule, train.schedule)
+        self.model, self.objective, self.checkpoints = model, objective, checkpoints
+        self.validation, self.validate = validation, validate
+        self.device = model.device
+        self.every = train.validate_every or Every(1, "epochs")
+        self.watchers: list[Watcher] = cast(list[Watcher], train.watch or [])
+        self.figure = next((watcher.figure for watcher in self.watchers if watcher.figure), "loss")
+        self.validation_rows = _micro_rows(train)
+        self.batches = Batches(
+            [_length(example) for example in examples],
+            batch=train.batch,
+            micro_batch=train.micro_batch,
+            seed=train.seed,
+        )
+        self.horizon = Horizon(train.duration, self.batches)
+        self.prints = {
+            "data": print_of_examples(examples, validation),
+            "settings": fingerprint([train.model_dump(mode="json"), objective.settings()]),
+        }
+        seed_everything(train.seed)
+        self.weights = Weights(model, choose_precision(train.precision, self.device))
+        self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters)
+        self.state = self._open()
+        self.unsaved = False
+        self.opened = time.monotonic() - self.state.position.seconds
+        model.train()
+
+    def _open(self) -> State:
+        saved = self.checkpoints.latest()
+        if saved is None:
+            return State(memories=[watcher.start() for watcher in self.watchers])
+        where = str(self.checkpoints.folder)
+        return restore(saved, self.weights, self.optimizer, self.prints, self.device, where)
+
+    @property
+    def ended(self) -> bool:
+        return self.state.stopped is not None or self.horizon.ended(self.state.position)
+
+    def accumulate(self, batches: list[Batch]) -> tuple[float, dict[str, float]]:
+        """Gradients of the mean loss over all micro-batches; returns that mean, and the metrics'."""
+        count = sum(batch.count for batch in batches)
+        if count <= 0:
+            raise DataError(
+                "a batch holds nothing to learn from: every token of it is masked",
+                where=_names(batches),
+                fix="look at these rows with `tunesmith check`",
+            )
+        self.optimizer.zero_grad()
+        sums: dict[str, Tensor] = {}
+        for batch in batches:
+            if batch.num_trained:
+                loss = self.objective.loss(self.model, batch)
+                (loss.sum / count).backward()  # type: ignore[no-untyped-call]
+                self.weights.gather()
+                for name, value in {**loss.metrics, "loss": loss.sum}.items():
+                    sums[name] = sums.get(name, 0.0) + value.detach()
+        means = {name: float(value) / count for name, value in sums.items()}
+        return means.pop("loss"), means
+
+    def clip(self, batches: list[Batch], loss: float) -> float:
+        """Shortens the whole gradient, once; returns its length before."""
+        gradients = self.weights.gradients()
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not (math.isfinite(loss) and math.isfinite(float(norm))):
+            what = "loss" if not math.isfinite(loss) else "gradient"
+            raise NonFinite(
+                f"the {what} of step {self.state.position.step + 1} is not finite (loss {loss:g}, gradient {norm:g})",
+                where=_names(batches),
+                fix="look at these rows; if they are sound, lower train.optimizer.lr or set train.precision to fp32",
+            )
+        if self.optimizer_part.clip is not None:
+            scale = self.optimizer_part.clip / (float(norm) + 1e-6)
+            if scale < 1:
+                torch._foreach_mul_(gradients, scale)
+        return float(norm)
+
+    def update(self, factor: float) -> float:
+        """Moves the weights; returns the learning rate."""
+        lr = (self.optimizer_part.lr or 0.0) * factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.weights.publish()
+        return lr
+
+    def advance(self, epoch: int, index: int, tokens: int) -> None:
+        """Moves the position past the step just done."""
+        last = index + 1 == len(self.batches.epoch(epoch))
+        at = self.state.position
+        self.state.position = Position(
+            epoch=epoch + 1 if last else epoch,
+            index=0 if last else index + 1,
+            step=at.step + 1,
+            tokens=at.tokens + tokens,
+            seconds=time.monotonic() - self.opened,
+        )
+        self.unsaved = True
+
+    def look(self, step: Step, before: Position) -> Step:
+        """Validates, asks the watchers, saves, where it is time to; returns the completed step."""
+        now = self.state.position
+        best = False
+        if self.horizon.passed(self.every, before, now) or self.horizon.ended(now):
+            step = replace(step, validation=self._measure())
+            best = self._note_best(step)
+        reasons = [
+            watcher.after(step, memory) for watcher, memory in zip(self.watchers, self.state.memories, strict=True)
+        ]
+        self.state.stopped = next((reason for reason in reasons if reason), None)
+        save = step.validation is not None or self.ended or self.checkpoints.due
+        if save:
+            self.save()
+        return replace(step, best=best, stop=self.state.stopped, saved=save)
+
+    def _measure(self) -> dict[str, float] | None:
+        """The validation figures; None where there is nothing to measure."""
+        if not self.validation and self.validate is None:
+            return None
+        self.model.train(False)
+        # Whatever is drawn at random while measuring must not change what is learned afterwards.
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            figures = dict(self.validate()) if self.validate else {}
+            if self.validation:
+                figures["loss"] = mean_loss(self.model, self.validation, self.objective, rows=self.validation_rows)
+        self.model.train(True)
+        return figures
+
+    def _note_best(self, step: Step) -> bool:
+        if step.validation is None or self.figure not in step.validation:
+            return False
+        value = step.validation[self.figure]
+        if gain(self.figure, value, self.state.best_value) <= 0:
+            return False
+        self.checkpoints.save_best(step.number, self.weights.masters)
+        self.state.best_step, self.state.best_value = step.number, value
+        return True
+
+    def save(self) -> None:
+        """Writes a checkpoint of the position reached, once."""
+        if self.unsaved:
+            saved = capture(self.state, self.weights, self.optimizer, self.prints, self.device)
+            self.checkpoints.save(self.state.position.step, saved, best=self.state.best_step)
+            self.unsaved = False
+
+    def keep_best(self) -> None:
+        """Leaves the best weights in the model."""
+        best = self.state.best_step
+        if best is not None and best != self.state.position.step:
+            weights = self.checkpoints.best(best)
+            if weights is not None:
+                self.weights.load(weights)
+        self.model.train(False)
+
+
+@torch.no_grad()
+def mean_loss(model: Model, examples: Sequence[Example], objective: Objective, *, rows: int) -> float:
+    """Mean loss of `examples`; how many are computed at once does not change it.
+
+    Args:
+        model: in evaluation mode.
+        examples: at least one with something trained.
+        objective: what is measured.
+        rows: examples computed at once.
+    """
+    order = sorted(range(len(examples)), key=lambda index: (_length(examples[index]), index))
+    total = count = 0.0
+    for start in range(0, len(order), rows):
+        batch = objective.batch([examples[index] for index in order[start : start + rows]], model)
+        if batch.num_trained:
+            total += float(objective.loss(model, batch).sum)
+            count += batch.count
+    return total / count if count else math.nan
+
+
+def _length(example: Example) -> int:
+    return len(example.ids) + (0 if example.answer_ids is None else len(example.answer_ids))
+
+
+def _micro_rows(train: Train) -> int:
+    size = train.micro_batch or train.batch
+    return int(size.value) if size is not None and size.unit == "rows" else 8
+
+
+def _names(batches: list[Batch]) -> str:
+    names = [name for batch in batches for name in batch.ids]
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"rows {', '.join(names[:8])}{more}"

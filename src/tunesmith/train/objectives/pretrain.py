@@ -1,0 +1,44 @@
+"""Next-token prediction on running text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tunesmith.errors import ModelError
+from tunesmith.train.collate import causal
+from tunesmith.train.objectives import Batch, Loss, Objective
+from tunesmith.train.readout import next_token_loss
+
+if TYPE_CHECKING:
+    from tunesmith.data.tokenize import Example
+    from tunesmith.models.load import Model
+
+
+class Pretrain(Objective):
+    """Learn to continue text: every token is predicted from those before it."""
+
+    need = "text"
+    head = "lm"
+
+    def check(self, model: Model) -> None:
+        if model.family != "causal":
+            raise ModelError(
+                f"{model.reference} is an {model.family.replace('_', '-')} model, and `pretrain` predicts next tokens",
+                where="train.objective",
+                fix="use a causal base, or an objective this base learns by: "
+                + ("sft" if model.family == "encoder_decoder" else "classify or tag"),
+            )
+
+    def batch(self, examples: Sequence[Example], model: Model) -> Batch:
+        tensors = causal(examples, model.pad_id, model.device)
+        return Batch(
+            tensors,
+            ids=[example.id for example in examples],
+            num_tokens=sum(len(example.ids) for example in examples),
+            num_trained=len(tensors["targets_N"]),
+            count=float(tensors["weights_N"].double().sum()),
+        )
+
+    def loss(self, model: Model, batch: Batch) -> Loss:
+        return Loss(next_token_loss(model, batch.tensors))

@@ -1,0 +1,68 @@
+"""Supervised fine-tuning: learn the answers, not the prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tunesmith.errors import ModelError
+from tunesmith.train.collate import causal, mask_of, pad
+from tunesmith.train.objectives import Batch, Loss, Objective
+from tunesmith.train.readout import next_token_loss, weighted_cross_entropy
+
+if TYPE_CHECKING:
+    from tunesmith.data.tokenize import Example
+    from tunesmith.models.load import Model
+
+
+class Sft(Objective):
+    """Learn to answer: the loss counts the tokens of trained turns and their stop tokens."""
+
+    need = "chat"
+    head = "lm"
+
+    def check(self, model: Model) -> None:
+        if model.family == "encoder":
+            raise ModelError(
+                f"{model.reference} is an encoder, and encoders cannot answer",
+                where="train.objective",
+                fix="use `classify` or `tag`, or a causal or encoder-decoder base",
+            )
+
+    def batch(self, examples: Sequence[Example], model: Model) -> Batch:
+        device = model.device
+        build = _encoder_decoder if model.family == "encoder_decoder" else causal
+        tensors = build(examples, model.pad_id, device)
+        return Batch(
+            tensors,
+            ids=[example.id for example in examples],
+            num_tokens=sum(len(e.ids) + (0 if e.answer_ids is None else len(e.answer_ids)) for e in examples),
+            num_trained=len(tensors["targets_N"]),
+            count=float(tensors["weights_N"].double().sum()),
+        )
+
+    def loss(self, model: Model, batch: Batch) -> Loss:
+        if model.family == "causal":
+            return Loss(next_token_loss(model, batch.tensors))
+        tensors = batch.tensors
+        logits_BSV = model.logits(tensors["ids_BT"], tensors["mask_BT"], tensors["answer_ids_BS"])
+        logits_NV = logits_BSV[tensors["answer_mask_BS"]]
+        return Loss(weighted_cross_entropy(logits_NV, tensors["targets_N"], tensors["weights_N"]))
+
+
+def _encoder_decoder(examples: Sequence[Example], pad_id: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """Prompts for the encoder, answers for the decoder; every answer token is a target."""
+    answers = [np.zeros(0, np.int32) if example.answer_ids is None else example.answer_ids for example in examples]
+    lengths = [len(answer) for answer in answers]
+    weights_N = np.repeat([example.weight for example in examples], lengths).astype(np.float32)
+    return {
+        "ids_BT": pad([example.ids for example in examples], pad_id, device),
+        "mask_BT": mask_of([len(example.ids) for example in examples], device),
+        "answer_ids_BS": pad(answers, pad_id, device),
+        "answer_mask_BS": mask_of(lengths, device),
+        "targets_N": torch.from_numpy(np.concatenate(answers).astype(np.int64)).to(device),
+        "weights_N": torch.from_numpy(weights_N).to(device),
+    }

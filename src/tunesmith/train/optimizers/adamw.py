@@ -1,0 +1,36 @@
+"""Adam with decoupled weight decay (arXiv 1711.05101)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tunesmith.train.optimizers import Optimizer
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    """How slowly the averages of gradients and of their squares move."""
+    eps: float = Field(default=1e-8, gt=0)
+    """Added to the divisor, against division by nearly nothing."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """How fast weights shrink, as a share of the learning rate; biases and norms are spared."""
+
+    def build(self, masters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
+        # Biases and the gains of norms are vectors; everything else has two dimensions or more.
+        groups = [
+            {"params": [weight for weight in masters.values() if weight.ndim >= 2], "weight_decay": self.weight_decay},
+            {"params": [weight for weight in masters.values() if weight.ndim < 2], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=self.lr or 0.0,
+            betas=self.betas,
+            eps=self.eps,
+            fused=True,
+        )

@@ -1,0 +1,139 @@
+"""What a training must remember to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.errors import GateFailed
+from tunesmith.train.checkpoint import Saved
+from tunesmith.train.horizon import Position
+from tunesmith.train.weights import Weights
+
+if TYPE_CHECKING:
+    from tunesmith.data.tokenize import Example
+
+
+STATE = ("position", "watchers", "best_value", "stopped", "random_python", "random_numpy", "prints")
+"""What `capture` puts into `Saved.state`."""
+
+
+@dataclass
+class State:
+    """Everything that changes during training beside weights, optimizer and random numbers."""
+
+    position: Position = field(default_factory=Position)
+    memories: list[dict[str, Any]] = field(default_factory=list)
+    """One for each watcher."""
+    best_step: int | None = None
+    """The step with the best validation figure so far."""
+    best_value: float | None = None
+    stopped: str | None = None
+    """Why training ended before its time."""
+
+
+def seed_everything(seed: int) -> None:
+    """Starts torch's, numpy's and Python's global random numbers from `seed`."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def capture(
+    state: State, weights: Weights, optimizer: torch.optim.Optimizer, prints: Mapping[str, str], device: torch.device
+) -> Saved:
+    """All of a training, ready to be written."""
+    tensors = {f"weights/{name}": master for name, master in weights.masters.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
+    tensors["random/torch"] = torch.get_rng_state()
+    if device.type == "cuda":
+        tensors["random/cuda"] = torch.cuda.get_rng_state(device)
+    numpy_state: Any = np.random.get_state()
+    return Saved(
+        tensors,
+        {
+            "position": asdict(state.position),
+            "watchers": state.memories,
+            "best_value": state.best_value,
+            "stopped": state.stopped,
+            "random_python": list(random.getstate()[1]),
+            "random_numpy": [numpy_state[1].tolist(), *numpy_state[2:]],
+            "prints": dict(prints),
+        },
+    )
+
+
+def restore(
+    saved: Saved,
+    weights: Weights,
+    optimizer: torch.optim.Optimizer,
+    prints: Mapping[str, str],
+    device: torch.device,
+    where: str,
+) -> State:
+    """Puts a training back where it was saved.
+
+    Raises:
+        GateFailed: the checkpoint lacks something, or belongs to other data or settings.
+    """
+    _refuse_missing(saved, weights, device, where)
+    for name, value in prints.items():
+        if saved.state["prints"].get(name) != value:
+            raise GateFailed(
+                f"the checkpoint was made with other {name}",
+                where=where,
+                fix=f"bring the {name} back as they were, or delete the folder to train from the beginning",
+            )
+    weights.load(saved.part("weights"))
+    optimizer_state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in saved.part("optimizer").items():
+        index, _, key = name.partition("/")
+        optimizer_state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": optimizer_state})
+    torch.set_rng_state(saved.tensors["random/torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(saved.tensors["random/cuda"], device)
+    random.setstate((3, tuple(saved.state["random_python"]), None))
+    keys, *rest = saved.state["random_numpy"]
+    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), *rest))
+    return State(
+        position=Position(**saved.state["position"]),
+        memories=[dict(memory) for memory in saved.state["watchers"]],
+        best_step=saved.state["best_step"],
+        best_value=saved.state["best_value"],
+        stopped=saved.state["stopped"],
+    )
+
+
+def _refuse_missing(saved: Saved, weights: Weights, device: torch.device, where: str) -> None:
+    values = (*STATE, "best_step", "tensors")
+    missing = [name for name in values if name not in saved.state]
+    missing += [f"weights/{name}" for name in weights.masters if f"weights/{name}" not in saved.tensors]
+    wanted = {*saved.state.get("tensors", ()), "random/torch", *(["random/cuda"] if device.type == "cuda" else [])}
+    missing += sorted(wanted - set(saved.tensors))
+    if missing:
+        raise GateFailed(
+            f"the checkpoint lacks {', '.join(repr(name) for name in missing[:5])}",
+            where=where,
+            fix="it was made by another version or for another model; delete the folder to train from the beginning",
+        )
+
+
+def print_of_examples(*sets: Sequence[Example]) -> str:
+    """16 hex digits that name everything a loss can read in these examples, in their order."""
+    digest = hashlib.sha256()
+    for examples in sets:
+        digest.update(f"{len(examples)};".encode())
+        for example in examples:
+            digest.update(f"{example.id!r} {example.weight!r} {example.label!r} {len(example.ids)};".encode())
+            for values in (example.ids, example.trained, example.tags, example.answer_ids):
+                digest.update(b"-" if values is None else values.tobytes())
+    return digest.hexdigest()[:16]

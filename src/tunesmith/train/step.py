@@ -1,0 +1,42 @@
+"""What a training says after each optimizer step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step, done."""
+
+    number: int
+    """Counted from 1."""
+    total: int
+    """How many steps there will be; an estimate where the duration is a time."""
+    epoch: float
+    """Epochs done, with the part of the current one."""
+    loss: float
+    """Mean loss of the trained tokens (or rows), weights included."""
+    lr: float
+    """The learning rate this step was taken with."""
+    grad_norm: float
+    """Length of the whole gradient before clipping."""
+    rows: int
+    """Examples learned from in this step."""
+    trained: int
+    """Targets the loss counted in this step: tokens, or rows for `classify`."""
+    tokens: int
+    """Tokens read since the training began, padding left out."""
+    seconds: float
+    """Time since the training began, pauses between runs left out."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Further figures of the objective, over this step's targets."""
+    validation: Mapping[str, float] | None = None
+    """Figures of the validation rows, where they were measured after this step; `loss` among them."""
+    best: bool = False
+    """Whether these figures are the best so far."""
+    stop: str | None = None
+    """Why the training ends here, before its time."""
+    saved: bool = False
+    """Whether a checkpoint was written after this step."""

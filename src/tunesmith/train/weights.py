@@ -1,0 +1,81 @@
+"""The weights that train, in two precisions.
+
+With `bf16` the model computes in bfloat16 and the optimizer moves fp32 copies ("masters"), because
+updates smaller than 1/256 of a weight would be rounded away (arXiv 1710.03740). With `fp32` the
+model's own weights are the masters. What is validated, saved and served is what the model computes
+with: the masters rounded to its precision.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from tunesmith.models.load import Model
+
+
+def choose_precision(written: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
+    """The arithmetic to use; `auto` is bfloat16 where the machine multiplies it natively."""
+    if written == "auto":
+        native = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if device.type == "cuda"
+            else torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if written == "bf16" else torch.float32
+
+
+class Weights:
+    """Working weights and their masters.
+
+    Args:
+        model: its floating-point parameters are cast to `dtype`, in place.
+        dtype: bfloat16 or float32.
+    """
+
+    def __init__(self, model: Model, dtype: torch.dtype) -> None:
+        # Buffers keep their precision: rotary frequencies in bfloat16 would blur positions.
+        for module in (model.module, model.head):
+            for parameter in module.parameters() if isinstance(module, nn.Module) else ():
+                if parameter.is_floating_point():
+                    parameter.data = parameter.data.to(dtype)
+        self.working: dict[str, nn.Parameter] = model.trainable()
+        self.masters: dict[str, Tensor] = {
+            name: parameter if dtype == torch.float32 else parameter.detach().float().clone()
+            for name, parameter in self.working.items()
+        }
+
+    @torch.no_grad()
+    def gather(self) -> None:
+        """Adds the working weights' gradients to the masters' and clears them. Once a micro-batch."""
+        for name, master in self.masters.items():
+            working = self.working[name]
+            if working is master or working.grad is None:
+                continue
+            if master.grad is None:
+                master.grad = working.grad.float()
+            else:
+                master.grad.add_(working.grad)
+            working.grad = None
+
+    def gradients(self) -> list[Tensor]:
+        """The masters' gradients, those that exist."""
+        return [master.grad for master in self.masters.values() if master.grad is not None]
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Rounds the masters into the working weights."""
+        for name, master in self.masters.items():
+            if self.working[name] is not master:
+                self.working[name].copy_(master)
+
+    @torch.no_grad()
+    def load(self, masters: dict[str, Tensor]) -> None:
+        """Takes over saved masters and publishes them."""
+        for name, master in self.masters.items():
+            master.copy_(masters[name])
+        self.publish()
