@@ -114,7 +114,7 @@ class Family:
                 fix=f"use one of: {', '.join(self.names())}",
             )
         contract = getattr(importlib.import_module(self.package), self.contract)
-        part = target if isinstance(target, type) else _only_part(target, contract, self.noun)
+        part: type[Part] = target if isinstance(target, type) else _only_part(target, contract, self.noun)
         if not issubclass(part, contract):
             raise Error(
                 f"{self.noun} {name!r} is a {part.__mro__[1].__name__}, not a {self.contract}",
@@ -123,7 +123,6 @@ class Family:
             )
         if part.__module__.rpartition(".")[2] != name:
             _KINDS[part] = name
-        assert issubclass(part, Part)
         return part
 
     def _load_entry_point(self, point: EntryPoint) -> Any:
@@ -150,7 +149,8 @@ class Family:
             value = {"kind": value}
         kind = value.get("kind", self.default) if isinstance(value, dict) else None
         if not isinstance(kind, str):
-            raise TypeError(f"write the name of a {self.noun}, or {{kind: name, ...}}; there are {', '.join(self.names())}")
+            known = ", ".join(self.names())
+            raise TypeError(f"write the name of one {self.noun} or {{kind: name, ...}}; there are: {known}")
         settings = {key: setting for key, setting in value.items() if key != "kind"}
         # As JSON, because strict Python wants a tuple where a spec can only write a list.
         return self.load(kind).model_validate_json(json.dumps(settings, default=_plain))

@@ -3,11 +3,11 @@
 Values are in the spec's own language (`"3 epochs"`, `{"kind": "adamw", "lr": 0.0002}`), so that the
 filled spec is read by the same models as a written one. The rules come from the literature:
 
-    learning rate, full       5e-5 for BERT's 110M parameters (Devlin et al. 2019), 2e-5 for billions (Taori et al. 2023)
-    learning rate, adapters   about ten times that of full training, 2e-4 for billions (Dettmers et al. 2023)
-    learning rate, pretrain   0.003239 - 0.0001395 ln N (Kaplan et al. 2020, appendix D)
-    epochs                    many on small data (Mosbach et al. 2021), at most four over prose (Muennighoff et al. 2023)
-    warm-up                   a tenth of the steps for fresh heads (Mosbach et al. 2021)
+    learning rate, full      5e-5 for BERT's 110M parameters (Devlin et al. 2019), 2e-5 for billions (Taori et al. 2023)
+    learning rate, adapters  about ten times that of full training, 2e-4 for billions (Dettmers et al. 2023)
+    learning rate, pretrain  0.003239 - 0.0001395 ln N (Kaplan et al. 2020, appendix D)
+    epochs                   many on small data (Mosbach et al. 2021), at most four over prose (Muennighoff et al. 2023)
+    warm-up                  a tenth of the steps for fresh heads (Mosbach et al. 2021)
 """
 
 from __future__ import annotations
@@ -61,26 +61,29 @@ SMALL = 50_000_000
 METRICS_OF_TASK = {
     "classify": ["accuracy", "f1_macro"],
     "extract": ["exact_match", "token_f1"],
-    "summarize": ["rouge_l", "rouge_1", "rouge_2"],
+    "summarize": ["rougeL", "rouge1", "rouge2"],
     "translate": ["chrf", "bleu"],
     "answer": ["exact_match", "token_f1"],
     "chat": ["perplexity", "token_f1"],
     "generate": ["perplexity"],
     "code": ["exact_match", "chrf"],
 }
-METRICS_OF_OBJECTIVE = {"tag": ["entity_f1", "entity_precision", "entity_recall"], "pretrain": ["perplexity"]}
+METRICS_OF_OBJECTIVE = {"tag": ["entity_f1"], "pretrain": ["perplexity"]}
 SEVERAL_LABELS = ["f1_micro", "f1_macro", "exact_match"]
 
 
 def task(facts: Facts) -> Derived:
+    """What the model is for."""
     return Derived(TASK_OF_SHAPE[facts.shape], f"most rows are of shape {facts.shape!r}")
 
 
 def steps() -> Derived:
+    """What is done to the rows."""
     return Derived([{"kind": "clean"}, {"kind": "exact_dedup"}], "broken rows and exact duplicates teach nothing")
 
 
 def template(task: str) -> Derived:
+    """How rows become conversations."""
     return Derived(task, f"the library's template for the task {task!r}")
 
 
@@ -113,7 +116,8 @@ def learning_rate(facts: Facts, adapter: str, *, fresh: bool) -> Derived:
     size = facts.num_parameters
     if fresh:
         rate = min(max(0.003239 - 0.0001395 * math.log(size), 1e-4), 1e-3)
-        return Derived(_two_digits(rate), f"{_millions(facts)} fresh parameters: 0.003239 - 0.0001395 ln N, 1e-3 at most")
+        why = f"{_millions(facts)} fresh parameters: 0.003239 - 0.0001395 ln N, from 1e-4 to 1e-3"
+        return Derived(_two_digits(rate), why)
     full = 5e-5 * 1e8 / size
     if adapter == "full":
         rate = min(max(full, 2e-5), 1e-3)
@@ -158,15 +162,17 @@ def duration(facts: Facts, objective: str, *, fresh: bool) -> Derived:
         return Derived(str(Duration(epochs, "epochs")), why)
     seen, fewest, most = (80_000, 2, 20) if objective in ("classify", "tag") else (30_000, 1, 10)
     epochs = min(max(round(seen / rows), fewest), most)
-    why = f"{rows:,} training rows; about {seen:,} are to be seen in {fewest} to {most} epochs, fewer when it stops early"
+    why = f"{rows:,} training rows, of which about {seen:,} are to be seen; {fewest} to {most} epochs"
     return Derived(str(Duration(epochs, "epochs")), why)
 
 
 def optimizer() -> Derived:
-    return Derived({"kind": "adamw"}, "the usual choice for transformers")
+    """How weights move; its learning rate is derived by itself."""
+    return Derived({"kind": "adamw", "lr": None}, "the usual choice for transformers")
 
 
 def stratify() -> Derived:
+    """What is spread evenly over the splits."""
     return Derived("label", "every label is to be in every split in its share")
 
 
@@ -196,6 +202,7 @@ def validate_every(facts: Facts, duration: Duration, batch: Batch) -> Derived:
 
 
 def watch(*, validated: bool) -> Derived:
+    """What may stop the training."""
     if not validated:
         return Derived([], "there are no validation rows to go by")
     return Derived([{"kind": "early_stop"}], "training ends when the validation rows stop gaining")
@@ -213,12 +220,14 @@ def max_length(facts: Facts, *, prose: bool) -> Derived:
 
 
 def precision(facts: Facts) -> Derived:
+    """The arithmetic of both passes."""
     if facts.bf16:
         return Derived("bf16", "this machine computes bf16 natively")
     return Derived("fp32", "this machine has no fast bf16")
 
 
 def arms(facts: Facts, objective: str) -> Derived:
+    """What the tuned model is compared with."""
     if facts.family == "encoder":
         return Derived(["majority", "tuned"], "an encoder cannot answer unaided, so the commonest label stands in")
     if objective == "classify":
@@ -227,6 +236,7 @@ def arms(facts: Facts, objective: str) -> Derived:
 
 
 def metrics(facts: Facts, task: str, objective: str) -> Derived:
+    """What is measured."""
     if objective in METRICS_OF_OBJECTIVE:
         return Derived(_kinds(METRICS_OF_OBJECTIVE[objective]), f"what is usual for the objective {objective!r}")
     if objective == "classify" and facts.labels_per_record > 1:
@@ -235,6 +245,7 @@ def metrics(facts: Facts, task: str, objective: str) -> Derived:
 
 
 def max_new_tokens(facts: Facts) -> Derived:
+    """The longest answer generated."""
     if facts.answer_tokens == 0:
         return Derived(min(64, facts.context // 2), "no answers to measure")
     wanted = min(_round_up(facts.answer_tokens * 1.5, 16), max(facts.context // 2, 16))

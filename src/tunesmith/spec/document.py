@@ -21,6 +21,7 @@ from ruamel.yaml.events import (
     Event,
     MappingEndEvent,
     MappingStartEvent,
+    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
@@ -99,12 +100,13 @@ class _Reader:
         if depth > _MAX_DEPTH:
             raise _Unreadable(_line(event), f"is nested more than {_MAX_DEPTH} levels deep")
         self.document.lines.setdefault(path, _line(event))
+        assert isinstance(event, NodeEvent)
         if isinstance(event, AliasEvent):
             return self.refuse(path, event, f"write the value again: references (*{event.anchor}) are not followed")
         if event.anchor is not None:
             self.refuse(path, event, f"leave the anchor &{event.anchor} out: references to it are not followed")
-        if event.tag is not None:
-            self.refuse(path, event, f"leave the tag {_tag(event.tag)!r} out: it would have no effect")
+        if (tag := _tag(event)) is not None:
+            self.refuse(path, event, f"leave the tag {tag!r} out: it would have no effect")
         if isinstance(event, MappingStartEvent):
             return self.mapping(path, depth)
         if isinstance(event, SequenceStartEvent):
@@ -127,8 +129,7 @@ class _Reader:
         return found
 
     def key(self, path: str, event: Event) -> str:
-        plain = isinstance(event, ScalarEvent) and event.anchor is None and event.tag is None
-        if not plain or event.value == "<<":
+        if not isinstance(event, ScalarEvent) or event.anchor or event.tag or event.value == "<<":
             raise _Unreadable(_line(event), "a key here is not a word; put text that holds { or [ or * in quotes")
         key = self.scalar(path, event)
         if not isinstance(key, str):
@@ -202,7 +203,7 @@ def _refuse_character(text: str, error: YAMLError) -> NoReturn:
 
 _WORDS = {
     "found character '\\t'": "indent with spaces, not with tabs",
-    "mapping values are not allowed": "a colon too many, or a line indented too far; put text that holds ': ' in quotes",
+    "mapping values are not allowed": "a colon too many or a line indented too far; text with ': ' goes in quotes",
     "that cannot start any token": "text that starts with @, ` or % goes in quotes",
     "found unknown escape character": "a backslash in double quotes starts an escape; use single quotes",
     "expected <block end>": "this line does not line up with the ones before it; check the indentation",
@@ -247,8 +248,8 @@ def _line(event: Event) -> int:
     return line
 
 
-def _tag(tag: Any) -> str:
-    return str(tag).replace("tag:yaml.org,2002:", "!!")
+def _tag(event: Any) -> str | None:
+    return None if event.tag is None else str(event.tag).replace("tag:yaml.org,2002:", "!!")
 
 
 def _join(path: str, key: str) -> str:

@@ -74,10 +74,9 @@ def trace(keys: Sequence[Key], tree: Any) -> tuple[tuple[Key, ...], type[BaseMod
 
 def _settle(annotation: Any, value: Any) -> Any:
     """The one type that `value` is meant for."""
-    for family in families_in(annotation) if get_origin(annotation) is not list else ():
-        return _part_class(family, value)
     if get_origin(annotation) is Annotated:
-        return _settle(get_args(annotation)[0], value)
+        family = next((mark for mark in annotation.__metadata__ if isinstance(mark, Family)), None)
+        return _part_class(family, value) if family else _settle(get_args(annotation)[0], value)
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not type(None)]
         return _settle(members[0], value) if len(members) == 1 else annotation

@@ -34,9 +34,15 @@ def override(tree: dict[str, Any], lines: dict[str, str], text: str) -> None:
     for depth, key in enumerate(keys[:-1], start=1):
         inner = _get(holder, key, path)
         if not isinstance(inner, (dict, list)):
-            inner = {} if inner is None else {_shorthand(keys[:depth]): inner}
+            at = ".".join(keys[:depth])
+            before = lines.get(at, COMMAND_LINE)
+            lines[at] = COMMAND_LINE
+            if inner is None:
+                inner = {}
+            else:
+                shorthand = _shorthand(keys[:depth])
+                inner, lines[f"{at}.{shorthand}"] = {shorthand: inner}, before
             _put(holder, key, inner)
-            lines[".".join(keys[:depth])] = COMMAND_LINE
         holder = inner
     _get(holder, keys[-1], path)  # refuses a number beyond a list's end
     _put(holder, keys[-1], value)

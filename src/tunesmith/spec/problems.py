@@ -36,14 +36,14 @@ def _say(details: ErrorDetails, model: type[BaseModel] | None, field: FieldInfo 
     kind, given, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown(str(details["loc"][-1]), model)
+    if kind == "missing" and isinstance(details["loc"][-1], int):
+        return "an entry is missing here"
     if kind == "missing":
         return f"is missing; it says: {help_of(field)}"
     if kind in _TYPES:
         return f"{_TYPES[kind](given)}, not {show(given)}"
     if kind in _RULES:
         return _RULES[kind](context, given)
-    if kind == "string_pattern_mismatch":
-        return f"{show(given)} has not the right form; write {help_of(field)}"
     if kind not in get_args(ErrorType):
         return details["msg"]  # a part's own words
     return f"{show(given)} does not fit; it says: {help_of(field)}"
@@ -52,8 +52,8 @@ def _say(details: ErrorDetails, model: type[BaseModel] | None, field: FieldInfo 
 def _unknown(name: str, model: type[BaseModel] | None) -> str:
     fields = sorted(model.model_fields) if model else []
     if model and not fields:
-        return f"no setting {name!r}; there are none here"
-    return f"no field {name!r}{did_you_mean(name, fields)}; there are {', '.join(fields)}"
+        return f"no field {name!r}; there are none here"
+    return f"no field {name!r}{did_you_mean(name, fields)}; known here: {', '.join(fields)}"
 
 
 def help_of(field: FieldInfo | None) -> str:
@@ -76,8 +76,7 @@ def show(value: Any) -> str:
 
 
 def _text(given: Any) -> str:
-    quoted = isinstance(given, (int, float)) and not isinstance(given, dict)
-    return f'write text, in quotes: "{str(given).lower() if isinstance(given, bool) else given}"' if quoted else "write text"
+    return f'write text, in quotes: "{show(given)}"' if isinstance(given, (int, float)) else "write text"
 
 
 def _list(given: Any) -> str:

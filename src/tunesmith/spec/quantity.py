@@ -127,7 +127,7 @@ def _short(written: Any) -> str:
 
 
 def _unit(kept: str, *also: str, factor: str = "1") -> Units:
-    return {written: (kept, factor) for written in (*also, *([kept] if factor == "1" else []))}
+    return dict.fromkeys((*also, *([kept] if factor == "1" else [])), (kept, factor))
 
 
 _EPOCHS = _unit("epochs", "epoch")

@@ -58,7 +58,8 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     _fill_early(draft)
     if facts.shape == "label" and draft.get("data.split.group") is None:
         draft.fill("data.split.stratify", derive.stratify())
-    validated = spec.data.split.validation.value > 0 or any(source.split == "validation" for source in spec.data.sources)
+    data = spec.data
+    validated = data.split.validation.value > 0 or any(source.split == "validation" for source in data.sources)
     objectives = [
         _kind(draft.fill(f"train.{number}.objective", derive.objective(facts, task)))
         for number in range(len(spec.train))
@@ -113,7 +114,7 @@ def _fill_stage(
 ) -> None:
     adapter = _kind(draft.fill(f"{at}.adapter", derive.adapter(facts, fresh=fresh)))
     optimizer = draft.fill(f"{at}.optimizer", derive.optimizer())
-    if optimizer.setdefault("lr", None) is None:
+    if "lr" in optimizer and optimizer["lr"] is None:
         draft.fill(f"{at}.optimizer.lr", derive.learning_rate(facts, adapter, fresh=fresh))
     duration = Duration.parse(draft.fill(f"{at}.duration", derive.duration(facts, objective, fresh=fresh)))
     batch = Batch.parse(draft.fill(f"{at}.batch", derive.batch(facts, objective)))
@@ -144,12 +145,16 @@ def _conflicts(spec: Spec, facts: Facts, *, validated: bool) -> Iterator[tuple[s
     for number, stage in enumerate(spec.train):
         path = f"train.{number}"
         assert stage.objective and stage.watch is not None
-        kind, need, head = stage.objective.kind, getattr(stage.objective, "need", ""), getattr(stage.objective, "head", "")
+        kind = stage.objective.kind
+        need, head = getattr(stage.objective, "need", ""), getattr(stage.objective, "head", "")
         labelled = need == "label" and facts.num_labels > 0
         if facts.shape not in _SHAPES_FOR_NEED.get(need, (facts.shape,)) and not labelled:
             yield f"{path}.objective", f"{kind} learns from {_NEEDS[need]}, and the rows are of shape {facts.shape!r}"
         if facts.family == "encoder" and head == "lm":
-            yield f"{path}.objective", f"{kind} needs a base that writes text; this one is an encoder, for classify or tag"
+            yield (
+                f"{path}.objective",
+                f"{kind} needs a base that writes; this one is an encoder, for classify or tag",
+            )
         if stage.watch and not validated:
             yield f"{path}.watch", "there are no validation rows to go by; give data.split.validation a share"
     if facts.family == "encoder" and "base" in spec.evaluate.arms:
@@ -169,14 +174,25 @@ def _origins(spec: Spec, written: Written, reasons: Mapping[str, str]) -> dict[s
 def _origin(path: str, written: Written, reasons: Mapping[str, str]) -> str:
     if path in reasons:
         return f"derived: {reasons[path]}"
-    said = written.written_path(path)
+    said = written.own_path(path)
     parent, _, key = said.rpartition(".")
-    if said not in written.lines and key in ("kind", "path"):
+    if key in ("kind", "path") and isinstance(_written_at(written.tree, parent), str):
         said = parent  # a bare name stands for {kind: name}, a bare path for {path: path}
     line = written.lines.get(said)
     if line is None:
         return "default"
     return f"written ({line})" if line == COMMAND_LINE else f"written {line}"
+
+
+def _written_at(tree: Any, path: str) -> Any:
+    for key in path.split("."):
+        if isinstance(tree, dict):
+            tree = tree.get(key)
+        elif isinstance(tree, list) and key.isdigit():
+            tree = tree[int(key)]
+        else:
+            return None
+    return tree
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
