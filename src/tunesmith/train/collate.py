@@ -35,6 +35,14 @@ def mask_of(lengths: Sequence[int], device: torch.device) -> Tensor:
     return torch.from_numpy(np.arange(longest)[None, :] < np.asarray(lengths)[:, None]).to(device)
 
 
+def read(examples: Sequence[Example], pad_id: int, device: torch.device) -> dict[str, Tensor]:
+    """`ids_BT` and `mask_BT` of whole rows."""
+    return {
+        "ids_BT": pad([example.ids for example in examples], pad_id, device),
+        "mask_BT": mask_of([len(example.ids) for example in examples], device),
+    }
+
+
 def causal(examples: Sequence[Example], pad_id: int, device: torch.device) -> dict[str, Tensor]:
     """Inputs and targets of next-token prediction.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tunesmith.errors import ModelError
-from tunesmith.train.collate import causal, mask_of, pad
+from tunesmith.train.collate import causal, mask_of, pad, read
 from tunesmith.train.objectives import Batch, Loss, Objective
 from tunesmith.train.readout import next_token_loss, weighted_cross_entropy
 
@@ -59,8 +59,7 @@ def _encoder_decoder(examples: Sequence[Example], pad_id: int, device: torch.dev
     lengths = [len(answer) for answer in answers]
     weights_N = np.repeat([example.weight for example in examples], lengths).astype(np.float32)
     return {
-        "ids_BT": pad([example.ids for example in examples], pad_id, device),
-        "mask_BT": mask_of([len(example.ids) for example in examples], device),
+        **read(examples, pad_id, device),
         "answer_ids_BS": pad(answers, pad_id, device),
         "answer_mask_BS": mask_of(lengths, device),
         "targets_N": torch.from_numpy(np.concatenate(answers).astype(np.int64)).to(device),

@@ -1,0 +1,78 @@
+"""Sequence classification: one label a row, or several.
+
+Shapes: B rows, T tokens, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from tunesmith.train.collate import read
+from tunesmith.train.objectives import Batch, Loss, Objective
+
+if TYPE_CHECKING:
+    from tunesmith.data.tokenize import Example
+    from tunesmith.models.load import Model
+
+
+class Classify(Objective):
+    """Learn which label, or which of several, a text has."""
+
+    need = "label"
+    head = "classify"
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each target spread evenly over all classes (several labels: drawn towards one half)."""
+
+    def batch(self, examples: Sequence[Example], model: Model) -> Batch:
+        targets_BC = torch.zeros(len(examples), len(model.labels))
+        for row_C, example in zip(targets_BC, examples, strict=True):
+            row_C[list(example.label)] = 1.0
+        weights_B = torch.tensor([example.weight for example in examples])
+        return Batch(
+            {
+                **read(examples, model.pad_id, model.device),
+                "targets_BC": targets_BC.to(model.device),
+                "weights_B": weights_B.to(model.device),
+            },
+            ids=[example.id for example in examples],
+            num_tokens=sum(len(example.ids) for example in examples),
+            num_trained=len(examples),
+            count=float(weights_B.double().sum()),
+        )
+
+    def loss(self, model: Model, batch: Batch) -> Loss:
+        tensors = batch.tensors
+        logits_BC = model.logits(tensors["ids_BT"], tensors["mask_BT"]).float()
+        targets_BC, weights_B = tensors["targets_BC"], tensors["weights_B"]
+        # Smoothing is for learning; the validation loss is that of the targets as they are.
+        smoothing = self.label_smoothing if model.module.training else 0.0
+        loss_B = (
+            _several(logits_BC, targets_BC, smoothing) if model.multi_label else _one(logits_BC, targets_BC, smoothing)
+        )
+        right_B = _right(logits_BC.detach(), targets_BC, model.multi_label)
+        return Loss((loss_B * weights_B).sum(), {"accuracy": (right_B * weights_B).sum()})
+
+
+def _one(logits_BC: Tensor, targets_BC: Tensor, smoothing: float) -> Tensor:
+    """Softmax cross-entropy of each row."""
+    return cross_entropy(logits_BC, targets_BC, reduction="none", label_smoothing=smoothing)
+
+
+def _several(logits_BC: Tensor, targets_BC: Tensor, smoothing: float) -> Tensor:
+    """Sigmoid cross-entropies of each row, their mean over the classes."""
+    smooth_BC = targets_BC * (1 - smoothing) + smoothing / 2
+    return binary_cross_entropy_with_logits(logits_BC, smooth_BC, reduction="none").mean(dim=1)
+
+
+def _right(logits_BC: Tensor, targets_BC: Tensor, multi_label: bool) -> Tensor:
+    """1.0 for each row whose labels are all right."""
+    if multi_label:
+        return ((logits_BC > 0) == targets_BC.bool()).all(dim=1).float()
+    return (logits_BC.argmax(dim=1) == targets_BC.argmax(dim=1)).float()
