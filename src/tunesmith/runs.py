@@ -14,12 +14,13 @@ already holds a stage with that fingerprint lends it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -220,12 +221,34 @@ def list_runs(root: Path, name: str | None = None) -> list[Run]:
     ]
 
 
-def new_run(root: Path, name: str) -> Run:
-    """The next free number under `root/name`; its folder is made."""
-    numbers = [run.number for run in list_runs(root, name)]
-    run = Run(root / name / str(max(numbers, default=0) + 1))
-    run.path.mkdir(parents=True)
-    return run
+def new_run(root: Path, name: str, fill: Callable[[Path], None]) -> Run:
+    """Makes a run under the next free number of `root/name`: whole, or not at all.
+
+    Args:
+        root: the `runs/` folder.
+        name: the run's name.
+        fill: writes what the run begins with into the folder it is given.
+    """
+    unfinished = root / name / f"{os.getpid()}{UNFINISHED}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        fill(unfinished)
+        while True:
+            number = max((run.number for run in list_runs(root, name)), default=0) + 1
+            try:
+                unfinished.rename(root / name / str(number))
+            except OSError as error:
+                # Another process took the number between looking and renaming.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                _sync_folder(root / name)
+                return Run(root / name / str(number))
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if not any((root / name).iterdir()):
+            (root / name).rmdir()
 
 
 def find_run(root: Path, reference: str) -> Run:

@@ -1,0 +1,105 @@
+"""The command `tunesmith`: every verb is a thin wrapper over a function of `tunesmith.flow`.
+
+Results go to stdout, everything else to stderr. Nothing heavy is imported before a verb runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+from tunesmith.errors import Error, Interrupted, UserError
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    name="tunesmith",
+    help="From a goal and a data file to a fine-tuned language model that provably meets it.",
+    epilog="Start with: tunesmith init DATA.jsonl > my.yaml, then tunesmith run my.yaml",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file (YAML or JSON).")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[PATH=VALUE]...", help="Changes to it, such as train.optimizer.lr=1e-4.")
+]
+Workspace = Annotated[
+    Path, typer.Option("--workspace", "-w", help="The folder that holds runs/; nothing is written outside of it.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings.")]
+
+
+def edge(function: Callable[P, int | None]) -> Callable[P, None]:
+    """Turns what a verb returns or raises into an exit code and a message without a traceback."""
+
+    @functools.wraps(function)
+    def at_the_edge(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = function(*args, **kwargs) or 0
+        except Error as error:
+            complain(error)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            complain(Interrupted("stopped", fix="give the same command again to go on"))
+            code = Interrupted.exit_code
+        except BrokenPipeError:
+            # The reader of our output has gone (`| head`): there is nobody left to tell.
+            sys.stderr.close()
+            code = 0
+        raise typer.Exit(code)
+
+    return at_the_edge
+
+
+def complain(error: Error) -> None:
+    """Prints an error to stderr: what, where, fix."""
+    label = "error" if isinstance(error, UserError) else "interrupted" if isinstance(error, Interrupted) else "failed"
+    typer.secho(f"{label}: ", err=True, fg="red" if label != "interrupted" else "yellow", nl=False)
+    typer.echo(str(error), err=True)
+
+
+def print_json(value: Any) -> None:
+    """Prints a result for programs: strict JSON."""
+    import json
+
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"tunesmith {version('tunesmith')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+# The verbs join the app when their files are imported; `--help` lists them in this order.
+from tunesmith.cli import make  # noqa: E402
+
+# isort: split
+from tunesmith.cli import look  # noqa: E402
+
+__all__ = ["app", "look", "main", "make"]

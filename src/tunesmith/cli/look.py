@@ -1,0 +1,91 @@
+"""Verbs that look at what is there: show, ls, report, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tunesmith.cli.app import AsJson, Overrides, Workspace, app, edge, print_json
+
+
+@app.command(epilog="Example: tunesmith show support-triage/1    or: tunesmith show triage.yaml")
+@edge
+def show(
+    what: Annotated[str, typer.Argument(metavar="RUN|SPEC", help="A run (NAME or NAME/N) or a spec file.")],
+    changes: Overrides = None,
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Show a run's verdict and figures, or every value of a spec with where it came from."""
+    from rich.console import Console
+
+    from tunesmith.flow.look import resolved_spec, run_summary
+
+    if what.endswith((".yaml", ".yml", ".json")):
+        resolved = resolved_spec(Path(what), changes or [], workspace)
+        if as_json:
+            print_json(resolved.to_json())
+        else:
+            from tunesmith.cli.tables import origins_table
+
+            Console(soft_wrap=True).print(origins_table(resolved))
+        return
+    summary = run_summary(what, workspace)
+    if as_json:
+        print_json(summary)
+        return
+    from tunesmith.report.terminal import terminal_summary
+    from tunesmith.runs import Run
+
+    Console().print(terminal_summary(Run(Path(summary["path"]))))
+
+
+@app.command(epilog="Example: tunesmith ls")
+@edge
+def ls(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only runs of this name.")] = None,
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of this workspace."""
+    from rich.console import Console
+
+    from tunesmith.flow.look import run_rows
+
+    rows = run_rows(name, workspace)
+    if as_json:
+        print_json(rows)
+        return
+    from tunesmith.cli.tables import runs_table
+
+    Console().print(runs_table(rows) if rows else "no runs here yet: start one with `tunesmith run SPEC`")
+
+
+@app.command(epilog="Example: tunesmith report support-triage/1")
+@edge
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, NAME or NAME/N.")],
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Write report.html and card.md of a run again, from what the run holds."""
+    from tunesmith.flow.stages import write_report
+    from tunesmith.runs import find_run
+
+    paths = write_report(find_run(workspace / "runs", run))
+    if as_json:
+        print_json({name: str(path) for name, path in paths.items()})
+    else:
+        for path in paths.values():
+            typer.echo(path)
+
+
+@app.command(epilog="Example: tunesmith schema > tunesmith.schema.json")
+@edge
+def schema() -> None:
+    """Print the JSON schema of a spec, for editors and for checking."""
+    from tunesmith.spec.schema import json_schema
+
+    print_json(json_schema())

@@ -1,0 +1,176 @@
+"""Verbs that make something: init, check, plan, run, train, data, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tunesmith.cli.app import AsJson, Overrides, Quiet, SpecPath, Workspace, app, edge, print_json
+
+
+@app.command(epilog="Example: tunesmith init tickets.jsonl > triage.yaml")
+@edge
+def init(
+    source: Annotated[str, typer.Argument(metavar="DATA", help="A data file, glob or hub id.")],
+    base: Annotated[str, typer.Option(help="The model to start from.")] = "bundled",
+    name: Annotated[str | None, typer.Option(help="The run's name; derived from the file's.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to stdout.")] = None,
+) -> None:
+    """Look at a data file and write a sparse, commented spec that `run` accepts as it is."""
+    from tunesmith.flow.draft import draft
+
+    text = draft(source, base=base, name=name, spec_folder=out.parent if out else Path())
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        from tunesmith.errors import GateFailed
+        from tunesmith.runs import write_text
+
+        if out.exists():
+            raise GateFailed(f"{out} exists already", fix="name another file, or delete it first")
+        write_text(out, text)
+        typer.echo(out)
+
+
+@app.command(epilog="Example: tunesmith check triage.yaml train.objective=sft")
+@edge
+def check(
+    spec: SpecPath,
+    changes: Overrides = None,
+    workspace: Workspace = Path(),
+    sample: Annotated[int, typer.Option(min=0, help="How many rendered rows to show.")] = 2,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check spec and data, and show the ledger: what every row and token becomes. Writes nothing."""
+    from rich.console import Console
+
+    from tunesmith.cli.progress import Voice
+    from tunesmith.flow.check import check as check_spec
+
+    with Voice(Console(stderr=True), quiet=quiet or as_json) as voice:
+        checked = check_spec(spec, changes or [], workspace, sample=sample, listen=voice)
+    if as_json:
+        print_json(checked.to_json())
+    else:
+        from tunesmith.cli.tables import print_check
+
+        print_check(Console(), checked)
+
+
+@app.command(epilog="Example: tunesmith plan triage.yaml base.model=./my-model")
+@edge
+def plan(
+    spec: SpecPath,
+    changes: Overrides = None,
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print parameters, tokens, steps, memory and time that a run would take on this machine."""
+    from rich.console import Console
+
+    from tunesmith.cli.progress import Voice
+    from tunesmith.flow.plan import plan as plan_run
+
+    with Voice(Console(stderr=True), quiet=quiet or as_json) as voice:
+        planned = plan_run(spec, changes or [], workspace, listen=voice)
+    if as_json:
+        print_json(planned.to_json())
+    else:
+        from tunesmith.cli.tables import plan_table
+
+        Console().print(plan_table(planned))
+
+
+@app.command(epilog="Example: tunesmith run triage.yaml train.optimizer.lr=1e-4")
+@edge
+def run(
+    spec: SpecPath,
+    changes: Overrides = None,
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Carry a spec to its verdict: data, training, evaluation, report. The same command resumes.
+
+    Exit code 0: SHIP, or no targets were set. 3: DON'T SHIP. 2: wrong spec or data. 1: failed.
+    130: interrupted; the same command goes on.
+    """
+    return _run(spec, changes, workspace, "report", as_json=as_json, quiet=quiet)
+
+
+@app.command(epilog="Example: tunesmith train triage.yaml")
+@edge
+def train(
+    spec: SpecPath,
+    changes: Overrides = None,
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Do what `run` does, up to the trained model; `run` goes on from there."""
+    return _run(spec, changes, workspace, "train", as_json=as_json, quiet=quiet)
+
+
+@app.command(epilog="Example: tunesmith evaluate triage.yaml")
+@edge
+def evaluate(
+    spec: SpecPath,
+    changes: Overrides = None,
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Do what `run` does, up to the verdict, and print every figure."""
+    return _run(spec, changes, workspace, "evaluate", as_json=as_json, quiet=quiet)
+
+
+@app.command(epilog="Example: tunesmith data triage.yaml --show dropped")
+@edge
+def data(
+    spec: SpecPath,
+    changes: Overrides = None,
+    workspace: Workspace = Path(),
+    show: Annotated[
+        Literal["kept", "dropped", "changed"], typer.Option(help="Which rows to print, with their reasons.")
+    ] = "dropped",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many rows.")] = 20,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Prepare the data and look at the rows that were kept, dropped or changed. Writes nothing."""
+    from rich.console import Console
+
+    from tunesmith.cli.progress import Voice
+    from tunesmith.flow.check import look_at_rows
+
+    with Voice(Console(stderr=True), quiet=quiet or as_json) as voice:
+        rows, total = look_at_rows(spec, changes or [], workspace, show=show, limit=limit, listen=voice)
+    if as_json:
+        print_json({"show": show, "total": total, "rows": rows})
+    else:
+        from tunesmith.cli.tables import print_rows
+
+        print_rows(Console(), show, rows, total)
+
+
+def _run(spec: Path, changes: list[str] | None, workspace: Path, until: str, *, as_json: bool, quiet: bool) -> int:
+    from rich.console import Console
+
+    from tunesmith.cli.progress import Voice
+    from tunesmith.flow.run import run as run_spec
+
+    with Voice(Console(stderr=True), quiet=quiet or as_json) as voice:
+        outcome = run_spec(spec, changes or [], workspace, until=until, listen=voice)
+    if as_json:
+        print_json(outcome.to_json())
+    elif until == "train":
+        typer.echo(outcome.run.path / "model")
+    else:
+        from tunesmith.report.terminal import terminal_summary
+
+        Console().print(terminal_summary(outcome.run))
+    return outcome.exit_code

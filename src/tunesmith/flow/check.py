@@ -1,0 +1,97 @@
+"""Checks a spec and its data without writing anything: what `tunesmith check` and `data` show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.tables import sample as rendered_sample
+from tunesmith.flow.narrator import Listener, Narrator, silent
+from tunesmith.flow.prepare import check_goal, collect_job, encode_job
+from tunesmith.flow.request import make_request
+from tunesmith.spec.resolve import Resolved
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A spec that would run, and what its rows and tokens become."""
+
+    resolved: Resolved
+    ledger: Ledger
+    sample: list[dict[str, Any]]
+    """Rendered training rows, token by token: what is trained and what is only read."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"ledger": self.ledger.to_json(), "sample": self.sample, **self.resolved.to_json()}
+
+
+def check(
+    spec_path: Path,
+    changes: Sequence[str] = (),
+    workspace: Path = Path(),
+    *,
+    sample: int = 2,
+    listen: Listener = silent,
+) -> Checked:
+    """Does everything a run does before its first training step, and writes nothing.
+
+    Args:
+        spec_path: the spec file.
+        changes: overrides.
+        workspace: the folder that holds `runs/`.
+        sample: how many training rows to render.
+        listen: gets every event.
+
+    Raises:
+        UserError: what would keep the run from starting.
+    """
+    narrator = Narrator(listen)
+    request = make_request(spec_path, changes, workspace)
+    job, collected = collect_job(request, narrator)
+    check_goal(job, request)
+    examples = encode_job(job, collected, narrator)
+    return Checked(job.resolved, collected.ledger, rendered_sample(examples["train"], job.tokenizer, sample))
+
+
+def look_at_rows(
+    spec_path: Path,
+    changes: Sequence[str] = (),
+    workspace: Path = Path(),
+    *,
+    show: Literal["kept", "dropped", "changed"],
+    limit: int = 20,
+    listen: Listener = silent,
+) -> tuple[list[dict[str, Any]], int]:
+    """The rows that were kept, dropped or changed, with their reasons.
+
+    Returns:
+        At most `limit` rows as JSON values, and how many there are in all.
+    """
+    narrator = Narrator(listen)
+    request = make_request(spec_path, changes, workspace)
+    job, collected = collect_job(request, narrator)
+    encode_job(job, collected, narrator)
+    rows: list[dict[str, Any]]
+    if show == "dropped":
+        rows = [
+            {"step": gone.step, "reason": gone.reason, "record": gone.record.to_json()} for gone in collected.dropped
+        ]
+    elif show == "changed":
+        rows = [
+            {
+                "step": change.step,
+                "reason": change.reason,
+                "before": change.before.to_json(),
+                "after": change.after.to_json(),
+            }
+            for change in collected.changed
+        ]
+    else:
+        rows = [
+            {"split": split, "record": record.to_json()} for split, records in job.splits.items() for record in records
+        ]
+    return rows[:limit], len(rows)

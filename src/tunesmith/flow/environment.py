@@ -1,0 +1,80 @@
+"""What a result depends on beside spec and data: the machine and the packages."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("tunesmith", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "pyarrow")
+"""Packages whose version can change a number."""
+
+
+def threads() -> int:
+    """How many threads compute: `OMP_NUM_THREADS`, or every core this process may use.
+
+    Sums are rounded in an order that depends on it, so it is part of what names a training stage.
+    """
+    written = os.environ.get("OMP_NUM_THREADS", "")
+    return int(written) if written.isdigit() and int(written) > 0 else len(os.sched_getaffinity(0))
+
+
+def use_threads() -> None:
+    """Sets torch to `threads()`, so that a run computes alike wherever it is started from."""
+    import torch
+
+    torch.set_num_threads(threads())
+
+
+def versions() -> dict[str, str]:
+    """The version of each package that can change a number."""
+    return {name: version(name) for name in PACKAGES}
+
+
+def environment() -> dict[str, Any]:
+    """Machine and packages, for `environment.json` and the report."""
+    import psutil
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "tunesmith": version("tunesmith"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": threads(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "bf16": fast_bf16(),
+        "packages": versions(),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's own name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def fast_bf16() -> bool:
+    """Whether this machine multiplies bf16 matrices faster than fp32 ones."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    flags = torch.cpu.get_capabilities()
+    return bool(flags.get("avx512_bf16") or flags.get("amx_tile"))
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held, in MB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000

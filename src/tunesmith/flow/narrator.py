@@ -1,0 +1,61 @@
+"""What a run says while it works: into its diary, and to whoever listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tunesmith.events import Events
+
+Listener = Callable[[dict[str, Any]], None]
+"""Gets every event as it happens; `progress` events (`what`, `done`, `total`) are for it alone."""
+
+
+def silent(event: dict[str, Any]) -> None:
+    """A listener that does not care."""
+
+
+class Narrator:
+    """Sends events to a listener and, once the run has a folder, to its `events.jsonl`.
+
+    Args:
+        listen: what a person sees; called with each event.
+    """
+
+    def __init__(self, listen: Listener = silent) -> None:
+        self._listen = listen
+        self._events: Events | None = None
+        self._waiting: list[tuple[str, dict[str, Any]]] = []
+
+    def write_to(self, events: Events) -> None:
+        """From now on events are kept; those said before go first."""
+        self._events = events
+        for kind, values in self._waiting:
+            events.send(kind, **values)
+        self._waiting.clear()
+
+    def say(self, kind: str, **values: Any) -> None:
+        """Tells the listener and writes the diary."""
+        if self._events is None:
+            self._waiting.append((kind, values))
+        else:
+            self._events.send(kind, **values)
+        self._listen({"kind": kind, **values})
+
+    def progressing(self, what: str, done: int, total: int | None = None) -> None:
+        """Tells the listener how far `what` has come; nothing is kept."""
+        self._listen({"kind": "progress", "what": what, "done": done, "total": total})
+
+    def progress(self, what: str) -> Callable[[int, int | None], None]:
+        """`progressing` for one thing."""
+        return lambda done, total=None: self.progressing(what, done, total)
+
+    @contextmanager
+    def stage(self, name: str, **values: Any) -> Iterator[None]:
+        """Says that a stage starts, and how long it took when it ends well."""
+        self.say("stage", stage=name, status="start", **values)
+        started = time.monotonic()
+        yield
+        self.say("stage", stage=name, status="done", seconds=round(time.monotonic() - started, 3), **values)

@@ -1,0 +1,216 @@
+"""From a request to records that can be trained on, the resolved spec, and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from tunesmith.data.prepare import Collected, collect, encode
+from tunesmith.data.tokenize import Codec, Example, Need
+from tunesmith.evaluate.predict import Manner, manner
+from tunesmith.evaluate.targets import check_targets
+from tunesmith.flow.environment import fast_bf16
+from tunesmith.flow.narrator import Narrator
+from tunesmith.flow.request import Request
+from tunesmith.models.tokenizer import open_tokenizer
+from tunesmith.prompts.template import places, render
+from tunesmith.records import Record
+from tunesmith.spec.resolve import Facts, Resolved, resolve, resolve_early
+from tunesmith.spec.sections import Spec, Split, Train
+from tunesmith.train.objectives import Objective
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+MEASURED_ROWS = 2000
+"""Rows whose lengths are looked at before a spec is resolved."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A resolved spec with its records: what training and evaluation work on."""
+
+    resolved: Resolved
+    splits: dict[Split, list[Record]]
+    labels: tuple[str, ...]
+    """Labels of whole rows, sorted."""
+    span_labels: tuple[str, ...]
+    """Labels of stretches, sorted."""
+    multi_label: bool
+    tokenizer: Any
+    family: str
+
+    @property
+    def spec(self) -> Spec:
+        return self.resolved.spec
+
+    def to_json(self) -> dict[str, Any]:
+        """The resolved spec, and what was learned of the labels; the records are kept apart."""
+        return {
+            **self.resolved.to_json(),
+            "labels": list(self.labels),
+            "span_labels": list(self.span_labels),
+            "multi_label": self.multi_label,
+        }
+
+    def objective(self, stage: Train) -> Objective:
+        """What a stage learns from."""
+        return cast(Objective, stage.objective)
+
+    def codec(self, stage: Train, need: Need | None = None) -> Codec:
+        """How a stage's records become tokens, as its objective needs them or in another shape."""
+        need = need or self.objective(stage).need
+        max_length = self.spec.data.max_length
+        assert max_length is not None, "a resolved spec has data.max_length"
+        return Codec(
+            self.tokenizer,
+            need=need,
+            family=self.family,
+            max_length=int(max_length.value),
+            too_long=self.spec.data.too_long,
+            labels=self.span_labels if need == "spans" else self.labels,
+            multi_label=self.multi_label,
+        )
+
+    def heads(self, stage: Train) -> tuple[str, ...]:
+        """The classes of the stage's head; empty for a language head."""
+        kind = self.objective(stage).head
+        return self.labels if kind == "classify" else self.codec(stage).tag_names if kind == "tag" else ()
+
+    def render(self, stage: Train, records: Sequence[Record]) -> list[Record]:
+        """Records as a stage needs them: labels and texts become conversations where it generates."""
+        return self.asked(records) if self.objective(stage).need == "chat" else list(records)
+
+    def asked(self, records: Sequence[Record]) -> list[Record]:
+        """Records as conversations, by the spec's prompt."""
+        prompt = self.spec.prompt
+        return render(records, prompt.template, prompt.system, self.spec.goal.task, self.labels)
+
+    def manner(self, stage: Train) -> Manner:
+        """How a model trained by `stage` is asked."""
+        objective = self.objective(stage)
+        return manner(objective.head, task=self.spec.goal.task, objective=objective.kind, multi_label=self.multi_label)
+
+
+def columns_to_keep(spec: Spec) -> list[str]:
+    """The columns a spec reports by, targets, splits by, or prompts with."""
+    rule = spec.data.split
+    named = [
+        *spec.evaluate.slices,
+        *(column for target in spec.goal.targets for column in target.slice),
+        *(column for column in (rule.stratify, rule.group) if column and column != "label"),
+        *sorted(places(spec.prompt.template, spec.goal.task)),
+    ]
+    return list(dict.fromkeys(named))
+
+
+def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
+    """Reads, cleans and divides the data, and resolves the spec by what was found.
+
+    Raises:
+        UserError: anything about spec, data or base that would make the run wrong.
+    """
+    early = resolve_early(request.spec)
+    collected = collect(
+        early.data,
+        request.folder,
+        early.goal.task,
+        columns_to_keep(early),
+        narrator.progressing,
+    )
+    for line in collected.said:
+        narrator.say("note", text=line)
+    tokenizer = open_tokenizer(request.base.reference, workspace=request.workspace, revision=early.base.revision)
+    multi_label = any(len(record.labels) > 1 for records in collected.splits.values() for record in records)
+    resolved = _resolve(request, early, collected, tokenizer, multi_label=multi_label)
+    job = Job(
+        resolved=resolved,
+        splits=collected.splits,
+        labels=collected.labels,
+        span_labels=collected.span_labels,
+        multi_label=multi_label,
+        tokenizer=tokenizer,
+        family=request.base.family,
+    )
+    return job, collected
+
+
+def encode_job(job: Job, collected: Collected, narrator: Narrator) -> dict[Split, list[Example]]:
+    """Tokenises every split for the last stage, entering each token into the ledger, and lets the gates judge.
+
+    Raises:
+        GateFailed: nothing would be trained, the stop token would not be, or too much would be lost.
+    """
+    stage = job.spec.train[-1]
+    codec = job.codec(stage)
+    rendered = {split: job.render(stage, records) for split, records in job.splits.items()}
+    examples = encode(rendered, codec, collected.ledger, narrator.progressing)
+    for note in codec.notes:
+        narrator.say("note", text=note)
+    collected.ledger.refuse()
+    return examples
+
+
+def check_goal(job: Job, request: Request) -> None:
+    """Refuses targets that could not be measured, before anything is trained for them.
+
+    Raises:
+        SpecError: all that is wrong with them.
+    """
+    columns = {column for records in job.splits.values() for record in records for column in record.slices}
+    check_targets(
+        job.spec.goal.targets,
+        manner=job.manner(job.spec.train[-1]),
+        task=job.spec.goal.task,
+        columns=columns,
+        labels=job.labels or None,
+        where=request.written.where,
+    )
+
+
+def _resolve(request: Request, spec: Spec, collected: Collected, tokenizer: Any, *, multi_label: bool) -> Resolved:
+    """Resolves twice: first to learn what the rows become, then with the lengths they have as that."""
+    import torch
+
+    facts = Facts(
+        shape=collected.shape,
+        num_train=len(collected.splits["train"]),
+        num_labels=len(collected.labels),
+        labels_per_record=2 if multi_label else 1,
+        answer_tokens=1,
+        row_tokens=1,
+        context=request.base.context,
+        family=request.base.family,
+        num_parameters=request.base.num_parameters,
+        cuda=torch.cuda.is_available(),
+        bf16=fast_bf16(),
+    )
+    first = resolve(spec, request.written, facts)
+    records = collected.splits["train"]
+    some = records[:: max(1, len(records) // MEASURED_ROWS)]
+    draft = Job(first, {}, collected.labels, collected.span_labels, multi_label, tokenizer, request.base.family)
+    rendered = draft.render(first.spec.train[-1], some)
+    answers = [record.answer for record in rendered if record.answer]
+    measured = replace(
+        facts,
+        row_tokens=_percentile_99(_lengths(tokenizer, [_said(record, tokenizer) for record in rendered])),
+        answer_tokens=_percentile_99(_lengths(tokenizer, answers)) if answers else 0,
+    )
+    return resolve(spec, request.written, measured)
+
+
+def _said(record: Record, tokenizer: Any) -> str:
+    """The text a record becomes for the model, special tokens of its chat template included."""
+    if not record.messages:
+        return record.content()
+    turns = [{"role": turn.role, "content": turn.content} for turn in record.messages]
+    said: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    return said
+
+
+def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+
+
+def _percentile_99(lengths: Sequence[int]) -> int:
+    return sorted(lengths)[min(len(lengths) - 1, int(0.99 * len(lengths)))]

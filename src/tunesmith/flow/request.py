@@ -1,0 +1,86 @@
+"""What a run was asked for: the fingerprint by which the same command finds its run again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.read import files_of
+from tunesmith.flow.environment import threads, versions
+from tunesmith.models.facts import BaseFacts, base_facts
+from tunesmith.runs import Run, file_digest, fingerprint, list_runs, read_json
+from tunesmith.spec.load import Written, load
+from tunesmith.spec.sections import Spec
+
+
+@dataclass(frozen=True)
+class Request:
+    """A spec, the content of everything it names, and what computes it."""
+
+    spec: Spec
+    written: Written
+    workspace: Path
+    base: BaseFacts
+    data: list[dict[str, Any]]
+    """Each file read: its path, sha256 and size."""
+
+    @property
+    def digests(self) -> list[str]:
+        """Content of the data files and of the base."""
+        return [*(file["sha256"] for file in self.data), self.base.digest]
+
+    @property
+    def root(self) -> Path:
+        """The folder of all runs."""
+        return self.workspace / "runs"
+
+    @property
+    def folder(self) -> Path:
+        """What the spec's paths are relative to."""
+        return self.written.path.parent
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for the same spec on the same data, base, packages and number of threads."""
+        return fingerprint(
+            {
+                "spec": self.written.tree,
+                "content": self.digests,
+                "versions": versions(),
+                "threads": threads(),
+            }
+        )
+
+    def find(self) -> Run | None:
+        """The latest run that was asked for exactly this."""
+        for run in reversed(list_runs(self.root, self.spec.name)):
+            if (run / "spec.json").exists() and read_json(run / "spec.json")["request"] == self.fingerprint:
+                return run
+        return None
+
+
+def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request:
+    """Reads a spec and digests what it names.
+
+    Raises:
+        SpecError: the spec is wrong.
+        DataError: a source does not exist or cannot be read.
+        ModelError: the base does not exist or cannot be used.
+    """
+    spec, written = load(path, changes)
+    data = [
+        {"path": os.path.relpath(file, path.parent), "sha256": file_digest(file), "bytes": file.stat().st_size}
+        for source in spec.data.sources
+        for file in files_of(source, path.parent)
+    ]
+    base = base_facts(resolve_reference(spec.base.model, path.parent), workspace=workspace, revision=spec.base.revision)
+    return Request(spec, written, workspace, base, data)
+
+
+def resolve_reference(model: str, folder: Path) -> str:
+    """A base named by a path is relative to the spec's folder; other references stay as they are."""
+    path = folder / Path(model).expanduser()
+    return str(path.resolve()) if model.startswith((".", "~")) or ("/" in model and path.is_dir()) else model

@@ -1,0 +1,135 @@
+"""The whole life of a run: `run(spec)` carries it from data to its report, and resumes what was begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.tables import read_records, sample, write_dropped, write_records
+from tunesmith.evaluate.verdict import Verdict
+from tunesmith.events import Events
+from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
+from tunesmith.flow.interrupt import gentle_stop
+from tunesmith.flow.narrator import Listener, Narrator, silent
+from tunesmith.flow.prepare import SPLITS, Job, check_goal, collect_job, encode_job
+from tunesmith.flow.request import Request, make_request
+from tunesmith.flow.stages import Until, do, stages, write_lineage, write_report
+from tunesmith.models.tokenizer import open_tokenizer
+from tunesmith.runs import Run, new_run, read_json, write_json, write_text
+from tunesmith.spec.resolve import Resolved
+
+SAMPLED = 6
+"""Rendered rows kept for the report."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to."""
+
+    run: Run
+    verdict: Verdict | None
+    """None when the run was asked to end before its verdict."""
+    already: bool
+    """Whether all of it had been done before."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 to ship or where nothing was to decide, 3 not to ship."""
+        return self.verdict.exit_code if self.verdict else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        report = self.run / "report.html"
+        return {
+            "run": str(self.run),
+            "path": str(self.run.path),
+            "already_done": self.already,
+            "verdict": self.verdict.to_json() if self.verdict else None,
+            "report": str(report) if report.exists() else None,
+        }
+
+
+def run(
+    spec_path: Path,
+    changes: Sequence[str] = (),
+    workspace: Path = Path(),
+    *,
+    until: Until = "report",
+    listen: Listener = silent,
+) -> Outcome:
+    """Carries a spec to its verdict and report, from where an earlier call with the same inputs stopped.
+
+    Args:
+        spec_path: the spec file.
+        changes: overrides, `train.optimizer.lr=1e-4`.
+        workspace: the folder that holds `runs/`.
+        until: the last stage wanted.
+        listen: gets every event as it happens.
+
+    Raises:
+        UserError: spec, data or base are wrong; nothing was written.
+        Interrupted: somebody asked to stop; what was done is saved.
+        RunError: the work failed.
+    """
+    use_threads()
+    narrator = Narrator(listen)
+    request = make_request(spec_path, changes, workspace)
+    run = request.find() or _begin(request, narrator)
+    with run.locked(), Events(run / "events.jsonl") as events, gentle_stop() as stop:
+        narrator.write_to(events)
+        job = load_job(run, request)
+        done = [do(stage, run, narrator, stop) for stage in stages(run, request, job, until)]
+        already = all(done) and (run.complete or until != "report")
+        if not already:
+            narrator.say("resource", peak_rss_mb=round(peak_memory_mb()))
+            write_lineage(run, request)
+        if until == "report" and not already:
+            with narrator.stage("report"):
+                write_report(run)
+    if until == "report" and not already:
+        run.finish()
+    return Outcome(run, read_verdict(run) if until != "train" else None, already)
+
+
+def _begin(request: Request, narrator: Narrator) -> Run:
+    """Prepares the data and, when every gate lets it pass, makes the run's folder: whole, or not at all."""
+    with narrator.stage("data"):
+        job, collected = collect_job(request, narrator)
+        check_goal(job, request)
+        examples = encode_job(job, collected, narrator)
+
+        def fill(folder: Path) -> None:
+            write_text(folder / "spec.yaml", request.written.text)
+            write_json(folder / "environment.json", environment())
+            for split in SPLITS:
+                write_records(folder / "data" / f"{split}.parquet", job.splits[split])
+            write_dropped(folder / "data" / "dropped.parquet", collected.dropped)
+            write_json(folder / "data" / "ledger.json", collected.ledger.to_json())
+            write_json(folder / "data" / "sample.json", sample(examples["train"], job.tokenizer, SAMPLED))
+            write_json(folder / "spec.json", {"request": request.fingerprint, **job.to_json()})
+
+        return new_run(request.root, request.spec.name, fill)
+
+
+def load_job(run: Run, request: Request) -> Job:
+    """The job of a run, from its folder."""
+    said = read_json(run / "spec.json")
+    return Job(
+        resolved=Resolved.from_json(said),
+        splits={split: read_records(run / "data" / f"{split}.parquet") for split in SPLITS},
+        labels=tuple(said["labels"]),
+        span_labels=tuple(said["span_labels"]),
+        multi_label=said["multi_label"],
+        tokenizer=open_tokenizer(
+            request.base.reference, workspace=request.workspace, revision=request.spec.base.revision
+        ),
+        family=request.base.family,
+    )
+
+
+def read_verdict(run: Run) -> Verdict | None:
+    """The verdict a run came to; None before its evaluation."""
+    path = run / "evaluation" / "verdict.json"
+    return Verdict.from_json(read_json(path)) if path.exists() else None

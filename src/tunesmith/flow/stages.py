@@ -1,0 +1,97 @@
+"""The stages of a run: what names each, what it leaves, and the work itself.
+
+data (when the run is born) -> train-1 -> ... -> evaluate -> report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tunesmith.flow.environment import threads, versions
+from tunesmith.flow.evaluation import evaluate
+from tunesmith.flow.lineage import lineage
+from tunesmith.flow.narrator import Narrator
+from tunesmith.flow.prepare import Job
+from tunesmith.flow.request import Request
+from tunesmith.flow.training import model_folder, train
+from tunesmith.report.card import card
+from tunesmith.report.render import render
+from tunesmith.runs import Run, fingerprint, write_json, write_text
+
+Until = Literal["train", "evaluate", "report"]
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A piece of a run that is done once."""
+
+    name: str
+    fingerprint: str
+    """Names everything that can change what it leaves."""
+    leaves: list[str]
+    """Files and folders of the run."""
+    work: Callable[[Narrator, Stop], dict[str, Any]]
+    """Does it; what it returns is kept in its marker."""
+
+
+def stages(run: Run, request: Request, job: Job, until: Until) -> list[Stage]:
+    """The stages up to `until`, in order."""
+    spec = job.spec.model_dump(mode="json")
+    print_ = fingerprint(
+        [spec["data"], spec["prompt"], spec["goal"]["task"], spec["evaluate"]["slices"], request.digests]
+    )
+    found: list[Stage] = []
+    start = request.base.reference
+    for number in range(len(job.spec.train)):
+        print_ = fingerprint([print_, spec["base"], spec["train"][number], versions(), threads()])
+        found.append(_train(run, request, job, number, start, print_))
+        start = str(model_folder(run, job, number).resolve())
+    if until == "train":
+        return found
+    print_ = fingerprint([print_, spec["evaluate"], spec["goal"]])
+    found.append(
+        Stage("evaluate", print_, ["evaluation"], lambda narrator, stop: evaluate(run, request, job, narrator, stop))
+    )
+    return found
+
+
+def _train(run: Run, request: Request, job: Job, number: int, start: str, print_: str) -> Stage:
+    return Stage(
+        f"train-{number + 1}",
+        print_,
+        [model_folder(run, job, number).name],
+        lambda narrator, stop: train(run, request, job, number, start, narrator, stop),
+    )
+
+
+def do(stage: Stage, run: Run, narrator: Narrator, stop: Stop) -> bool:
+    """Does a stage, unless it is done here or in an earlier run. Returns whether there was nothing to do."""
+    if run.stage_done(stage.name, stage.fingerprint):
+        narrator.say("stage", stage=stage.name, status="skipped")
+        return True
+    lender = run.borrow_stage(stage.name, stage.fingerprint)
+    if lender is not None:
+        narrator.say("stage", stage=stage.name, status="borrowed", run=str(lender))
+        return False
+    with narrator.stage(stage.name):
+        result = stage.work(narrator, stop)
+        run.finish_stage(stage.name, stage.fingerprint, stage.leaves, result)
+    return False
+
+
+def write_report(run: Run) -> dict[str, Path]:
+    """Writes what people read, `report.html` and `card.md`, from what the run holds; returns their paths."""
+    write_text(run / "report.html", render(run))
+    write_text(run / "card.md", card(run))
+    if run.complete:
+        run.finish()
+    return {"report": run / "report.html", "card": run / "card.md"}
+
+
+def write_lineage(run: Run, request: Request) -> None:
+    """Writes `lineage.json`: what came from what, by digest."""
+    write_json(run / "lineage.json", lineage(run, request))

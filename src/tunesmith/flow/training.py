@@ -1,0 +1,167 @@
+"""One training stage of a run: opens the model, fits it, saves it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from tunesmith.evaluate.predict import provides
+from tunesmith.evaluate.validate import validation_metrics
+from tunesmith.flow.narrator import Narrator
+from tunesmith.flow.prepare import Job
+from tunesmith.flow.request import Request
+from tunesmith.metrics import Metric
+from tunesmith.models.adapters import Adapter
+from tunesmith.models.load import Model, open_model
+from tunesmith.runs import Run
+from tunesmith.spec.sections import Train
+from tunesmith.train.checkpoint import Checkpoints
+from tunesmith.train.loop import fit
+from tunesmith.train.step import Step
+
+VALIDATED_ROWS = 1000
+"""Rows on which metrics (not the loss) are measured while training."""
+
+
+def train(
+    run: Run, request: Request, job: Job, number: int, start: str, narrator: Narrator, stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """Trains stage `number` from the model `start` and saves it; resumes from its checkpoints.
+
+    Returns:
+        What the stage came to: steps, tokens, seconds, the best figure.
+
+    Raises:
+        Interrupted, NonFinite, UserError: see `tunesmith.train.loop.fit`.
+    """
+    stage, name = job.spec.train[number], f"train-{number + 1}"
+    objective, codec = job.objective(stage), job.codec(stage)
+    model = open_stage_model(request, job, number, start)
+    for note in model.notes:
+        narrator.say("note", text=note)
+    encoded = {
+        split: codec.encode_many(
+            job.render(stage, job.splits[split]), lambda done: narrator.progressing("tokenize", done)
+        ).examples
+        for split in ("train", "validation")
+    }
+    folder = run / "checkpoints" / str(number + 1)
+    checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
+    trainable = sum(parameter.numel() for parameter in model.trainable().values())
+    narrator.say("note", text=f"training {trainable:,} parameters of {request.base.num_parameters:,}")
+    last: Step | None = None
+    best: Mapping[str, float] = {}
+    began = time.monotonic()
+    for step in fit(
+        model,
+        encoded["train"],
+        objective,
+        train=stage,
+        checkpoints=checkpoints,
+        validation=encoded["validation"],
+        validate=_validation(job, stage, model, number),
+        stop=stop,
+    ):
+        last = step
+        _tell(step, name, narrator)
+        best = step.validation if step.best and step.validation else best
+    model.save(model_folder(run, job, number), **_facts(run, job, stage))
+    shutil.rmtree(folder, ignore_errors=True)
+    return {
+        "steps": last.number if last else 0,
+        "tokens": last.tokens if last else 0,
+        "seconds": round(last.seconds if last else time.monotonic() - began, 3),
+        "stopped": last.stop if last else None,
+        "best": dict(best),
+        "trained_parameters": trainable,
+        "digest": open_digest(model_folder(run, job, number), request),
+    }
+
+
+def open_stage_model(request: Request, job: Job, number: int, start: str) -> Model:
+    """The model a stage begins with, its adapter attached."""
+    stage, base = job.spec.train[number], job.spec.base
+    first = number == 0
+    model = open_model(
+        start,
+        workspace=request.workspace,
+        head=job.objective(stage).head,
+        labels=job.heads(stage),
+        multi_label=job.multi_label,
+        revision=base.revision if first else None,
+        initialize=base.initialize if first else "pretrained",
+        seed=stage.seed,
+    )
+    cast(Adapter, stage.adapter).attach(model, stage.seed)
+    return model
+
+
+def model_folder(run: Run, job: Job, number: int) -> Path:
+    """Where stage `number` leaves its model: the last in `model`, earlier ones in `model-1`, `model-2`, ..."""
+    return run / ("model" if number == len(job.spec.train) - 1 else f"model-{number + 1}")
+
+
+def open_digest(folder: Path, request: Request) -> str:
+    """The digest of a saved model, read back from what was written."""
+    from tunesmith.models.load import base_facts
+
+    return base_facts(str(folder.resolve()), workspace=request.workspace).digest
+
+
+def _validation(job: Job, stage: Train, model: Model, number: int) -> Callable[[], Mapping[str, float]] | None:
+    """Measures the metrics of the goal on validation rows, where that takes one forward pass."""
+    how = job.manner(stage)
+    if number < len(job.spec.train) - 1 or how not in ("classify", "tag") or not job.splits["validation"]:
+        return None
+    metrics = [
+        cast(Metric, metric)
+        for metric in job.spec.evaluate.metrics or []
+        if cast(Metric, metric).needs <= provides(how) - {"seconds", "nll"}
+    ]
+    if not metrics:
+        return None
+    records = job.render(stage, job.splits["validation"][:VALIDATED_ROWS])
+    codec = job.codec(stage)
+    return lambda: validation_metrics(
+        model, codec, records, metrics, manner=how, labels=job.labels, batch=job.spec.evaluate.batch
+    )
+
+
+def _tell(step: Step, stage: str, narrator: Narrator) -> None:
+    speed = step.tokens / step.seconds if step.seconds else 0.0
+    narrator.say(
+        "step",
+        stage=stage,
+        step=step.number,
+        epoch=round(step.epoch, 4),
+        loss=step.loss,
+        lr=step.lr,
+        grad_norm=step.grad_norm,
+        tokens=step.trained,
+        rows=step.rows,
+        tokens_seen=step.tokens,
+        seconds=round(step.seconds, 3),
+        total_steps=step.total,
+        tokens_per_second=round(speed, 1),
+        seconds_left=round(step.seconds / step.number * (step.total - step.number), 1),
+        metrics=dict(step.metrics),
+    )
+    if step.validation is not None:
+        narrator.say("validation", stage=stage, step=step.number, figures=dict(step.validation), best=step.best)
+    if step.stop:
+        narrator.say("note", text=f"{stage} ends at step {step.number}: {step.stop}")
+
+
+def _facts(run: Run, job: Job, stage: Train) -> dict[str, Any]:
+    """What whoever opens the model must know to ask it as it was trained."""
+    return {
+        "run": str(run),
+        "objective": job.objective(stage).settings(),
+        "task": job.spec.goal.task,
+        "template": job.spec.prompt.template,
+        "system": job.spec.prompt.system,
+        "max_length": str(job.spec.data.max_length),
+    }
