@@ -188,6 +188,11 @@ def _no_weights(folder: Path, missing: list[str]) -> ModelError:
     )
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether `folder` holds safetensors that `weight_files` would list."""
+    return any((folder / name).exists() for name in (WEIGHTS, INDEX, ADAPTER_WEIGHTS))
+
+
 def weights_digest(folder: Path, base: str = "") -> str:
     """The sha256 that names a model: over the names and contents of its weight files, our head's included.
 

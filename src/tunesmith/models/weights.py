@@ -19,7 +19,8 @@ from tunesmith.models.references import weight_files
 _HEADS = (
     "lm_head.", "cls.", "classifier.", "score.", "qa_outputs.", "classification_head.", "pre_classifier.",
     "predictions.", "pooler.", "vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "generator_",
-    "discriminator_", "head.", "embed_out.", "decoder.weight", "decoder.bias", "final_logits_bias", "lm_loss.", "qa_classifier.",
+    "discriminator_", "head.", "embed_out.", "decoder.weight", "decoder.bias",
+    "final_logits_bias", "lm_loss.", "qa_classifier.",
 )  # fmt: skip
 """What transformers calls the layers on top of a trunk. Those of another job may be there or be missing."""
 

@@ -1,0 +1,124 @@
+"""What can be told of a base model from its config and files, without loading weights."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import ModelError
+from tunesmith.models.families import Family, context_of, family_of, read_config, vocabulary_of
+from tunesmith.models.references import Place, has_weights, locate, read_json_file, weight_files, weights_digest
+from tunesmith.models.save import read_card
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What a plan, a ledger and a card need to know of a base."""
+
+    reference: str
+    """How a spec names it."""
+    revision: str | None
+    """The hub commit; None for what is on this machine."""
+    family: Family
+    architecture: str
+    """The config's model_type, such as `llama`."""
+    num_parameters: int
+    """Of the whole model; weights that are shared count once."""
+    context: int
+    """The longest sequence, in tokens."""
+    vocabulary: int
+    licence: str | None
+    """What the model card says; None when it says nothing."""
+    digest: str
+    """sha256 that names the weights; of the config alone where there are none."""
+    config: Any = field(repr=False, compare=False)
+    """The transformers config."""
+
+
+def base_facts(
+    reference: str, *, workspace: Path, revision: str | None = None, initialize: str | None = None
+) -> BaseFacts:
+    """Reads the facts of a base; for an adapter those of the model it stands on, with its own digest.
+
+    Args:
+        reference: `bundled`, a folder, a hub id or `run:NAME/N`.
+        workspace: the folder that holds `runs/`.
+        revision: a hub branch, tag or commit.
+        initialize: `pretrained` refuses a folder without weights; None and `random` take it.
+
+    Raises:
+        ModelError: the model does not exist or cannot be used.
+    """
+    place = locate(reference, workspace=workspace, revision=revision, weights=initialize != "random")
+    whole = _base_of(place, workspace) if place.is_adapter else place
+    config = read_config(whole.folder)
+    family = family_of(config)
+    if initialize == "pretrained":
+        weight_files(whole.folder)
+    return BaseFacts(
+        reference=place.reference,
+        revision=place.revision,
+        family=family,
+        architecture=config.model_type,
+        num_parameters=count_parameters(config, family),
+        context=context_of(config, _tokenizer_limit(whole.folder)),
+        vocabulary=vocabulary_of(config),
+        licence=_licence(whole.folder),
+        digest=_digest(place, whole),
+        config=config,
+    )
+
+
+def count_parameters(config: Any, family: Family) -> int:
+    """Parameters of the architecture, counted on torch's meta device, where nothing is allocated."""
+    return sum(parameter.numel() for parameter in meta_module(config, family).parameters())
+
+
+def meta_module(config: Any, family: Family) -> Any:
+    """The transformers module of a config without storage: shapes only."""
+    import torch
+
+    from tunesmith.models.weights import fresh_module
+
+    with torch.device("meta"):
+        return fresh_module(config, family, seed=0)
+
+
+def _base_of(place: Place, workspace: Path) -> Place:
+    base = read_card(place.folder).get("base") or {}
+    reference = base.get("reference") or read_json_file(place.folder / "adapter_config.json", "a PEFT adapter").get(
+        "base_model_name_or_path"
+    )
+    if not reference:
+        raise ModelError(
+            "the adapter does not say which base it belongs to",
+            where=str(place.folder),
+            fix="write base_model_name_or_path into its adapter_config.json",
+        )
+    return locate(reference, workspace=workspace, revision=base.get("revision"))
+
+
+def _digest(place: Place, whole: Place) -> str:
+    if not has_weights(whole.folder):
+        return hashlib.sha256((whole.folder / "config.json").read_bytes()).hexdigest()
+    digest = weights_digest(whole.folder)
+    return weights_digest(place.folder, digest) if place.is_adapter else digest
+
+
+def _tokenizer_limit(folder: Path) -> int:
+    path = folder / "tokenizer_config.json"
+    limit = read_json_file(path, "a tokenizer").get("model_max_length") if path.exists() else None
+    return int(limit) if isinstance(limit, (int, float)) else 0
+
+
+def _licence(folder: Path) -> str | None:
+    """The `license:` line of the model card's front matter."""
+    card = folder / "README.md"
+    if not card.exists():
+        return None
+    front = re.match(r"---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)
+    found = re.search(r"^license:\s*[\"']?([\w.+-]+)", front.group(1), re.MULTILINE) if front else None
+    return found.group(1) if found else None
