@@ -20,7 +20,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.metrics._intervals import accelerated, agreed_difference, untouched, wilson
+from tunesmith.metrics._intervals import accelerated, agreed_difference, rows_to_part, untouched, wilson
 from tunesmith.part import Part
 from tunesmith.records import Prediction
 
@@ -38,6 +38,7 @@ class Score:
     per_row: Floats
     """[N] the score of each row by itself; nan where a row has none."""
     num_rows: int
+    """Rows that have a score."""
 
 
 class Metric(Part):
@@ -122,10 +123,27 @@ class Metric(Part):
             return limits and (limits[0] * (self.highest - self.lowest), limits[1] * (self.highest - self.lowest))
         return accelerated(value, drawn, self.left_out(after) - self.left_out(before), confidence)
 
+    def rows_to_settle(self, statistics: Floats, limit: float, bound: float, confidence: float) -> float:
+        """About how many rows would part the value from a bound, were it to stay what it is.
+
+        Args:
+            statistics: [N, K] of the rows there are.
+            limit: the one-sided confidence limit towards the bound; it closes in with the root of the rows.
+            bound: what the value is held against.
+            confidence: of the limit, one-sided.
+
+        Returns:
+            Rows in all, infinite where the value sits on the bound.
+        """
+        value = self.whole(statistics)
+        rows = int(np.isfinite(self.per_row(statistics)).sum())
+        return math.inf if value == bound else rows * ((value - limit) / (value - bound)) ** 2
+
     def score(self, predictions: Sequence[Prediction]) -> Score:
         """Value and per-row scores of some predictions."""
         statistics = self.statistics(predictions)
-        return Score(self.whole(statistics), self.per_row(statistics), len(predictions))
+        per_row = self.per_row(statistics)
+        return Score(self.whole(statistics), per_row, int(np.isfinite(per_row).sum()))
 
 
 class Mean(Metric):
@@ -155,6 +173,9 @@ class Proportion(Mean):
         won = int((after[:, 0] > before[:, 0]).sum())
         lost = int((after[:, 0] < before[:, 0]).sum())
         return agreed_difference(won, lost, len(after), confidence)
+
+    def rows_to_settle(self, statistics: Floats, limit: float, bound: float, confidence: float) -> float:
+        return rows_to_part(self.whole(statistics), bound, confidence)
 
 
 def ratio(above: Floats, below: Floats, empty: float = np.nan) -> Floats:

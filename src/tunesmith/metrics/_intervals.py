@@ -24,6 +24,12 @@ def wilson(successes: float, trials: int, confidence: float) -> tuple[float, flo
     return (0.0 if successes == 0 else middle - half, 1.0 if successes == trials else middle + half)
 
 
+def rows_to_part(share: float, bound: float, confidence: float) -> float:
+    """How many rows Wilson's one-sided limit of `share` needs to reach `bound`."""
+    z = _NORMAL.inv_cdf(confidence)
+    return math.inf if share == bound else math.ceil(z * z * bound * (1 - bound) / (share - bound) ** 2)
+
+
 def agreed_difference(won: int, lost: int, rows: int, confidence: float) -> tuple[float, float] | None:
     """The interval of a difference of two proportions of the same rows (Bonett and Price 2012).
 

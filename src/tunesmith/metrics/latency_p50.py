@@ -7,13 +7,14 @@ lies between two order statistics and holds for any distribution of times; few r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from tunesmith.metrics import Floats, Metric, Need
-from tunesmith.metrics._intervals import percentiles, quantile_ranks
+from tunesmith.metrics._intervals import percentiles, quantile_ranks, rows_to_part
 from tunesmith.records import Prediction
 
 
@@ -52,3 +53,11 @@ class LatencyP50(Metric):
 
     def difference(self, after: Floats, before: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
         return percentiles(drawn, confidence)
+
+    def rows_to_settle(self, statistics: Floats, limit: float, bound: float, confidence: float) -> float:
+        times = statistics[np.isfinite(statistics[:, 0]), 0]
+        within = float((times <= bound).mean())
+        if within == 1:
+            # Until so many rows in a row keep to it, even the slowest is no upper limit.
+            return math.ceil(math.log(1 - confidence) / math.log(self.share))
+        return rows_to_part(within, self.share, confidence)

@@ -1,0 +1,1 @@
+"""Measures what was trained: predictions, their comparison with the base, and the verdict."""

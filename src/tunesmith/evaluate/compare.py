@@ -1,0 +1,155 @@
+"""Compares arms on the same rows: every value with its interval, every difference paired, by slice too."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tunesmith.errors import GateFailed
+from tunesmith.evaluate.cases import answer_lengths, notable
+from tunesmith.evaluate.comparison import Comparison, Difference, Estimate, Measure, SliceMeasure, closed, finite
+from tunesmith.evaluate.confusion import label_table
+from tunesmith.evaluate.resample import draw, two_sided
+from tunesmith.records import Prediction
+
+if TYPE_CHECKING:
+    from tunesmith.metrics import Floats, Metric
+
+SMALL = 30
+"""Slices of fewer rows are flagged."""
+MOST_SLICES = 30
+"""Values of one column that are broken down, the most frequent first; the rest are taken together."""
+REST = "(other)"
+NONE = "(none)"
+
+Statistics = dict[str, "Floats"]
+"""Arm -> [N, K]."""
+
+
+def compare(
+    arms: Mapping[str, Sequence[Prediction]],
+    metrics: Sequence[Metric],
+    *,
+    slices: Sequence[str] = (),
+    task: str | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Measures every arm, and the last against the first.
+
+    Args:
+        arms: arm -> its predictions; all of the same records, in any order.
+        metrics: what to measure; the first one ranks single rows.
+        slices: names in `Record.slices` to break figures down by.
+        task: the goal's task, for metrics that go by it.
+        confidence: of the intervals, 0 to 1.
+        resamples: bootstrap samples behind each interval.
+        seed: draws them.
+
+    Raises:
+        GateFailed: the arms were not measured on the same rows.
+    """
+    aligned = _align(arms)
+    rows = next(iter(aligned.values()))
+    settled = [metric.for_task(task) for metric in metrics]
+    measured = [{arm: metric.statistics(made) for arm, made in aligned.items()} for metric in settled]
+
+    def view(chosen: Sequence[int] | None) -> list[tuple[dict[str, Estimate], Difference | None]]:
+        taken = [
+            {arm: values if chosen is None else values[chosen] for arm, values in statistics.items()}
+            for statistics in measured
+        ]
+        return _estimate(settled, taken, confidence, resamples, seed)
+
+    broken_down: list[list[SliceMeasure]] = [[] for _ in settled]
+    for column in slices:
+        for value, chosen in _values(rows, column).items():
+            for found, (values, difference) in zip(broken_down, view(chosen), strict=True):
+                found.append(SliceMeasure(column, value, len(chosen), len(chosen) < SMALL, values, difference))
+    measures = [
+        Measure(metric.name, metric.unit, metric.better, metric.lowest, finite(metric.highest), values, difference, by)
+        for metric, (values, difference), by in zip(settled, view(None), broken_down, strict=True)
+    ]
+    labels = label_table(aligned, settled)
+    return Comparison(
+        arms=list(aligned),
+        num_rows=len(rows),
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        measures=measures,
+        labels=labels,
+        cases=notable(aligned, settled, measured),
+        lengths={} if labels else answer_lengths(aligned),
+    )
+
+
+def _align(arms: Mapping[str, Sequence[Prediction]]) -> dict[str, list[Prediction]]:
+    """The arms with their rows in the order of the first."""
+    order = [row.record.id for row in next(iter(arms.values()))]
+    aligned = {}
+    for arm, predictions in arms.items():
+        by_id = {row.record.id: row for row in predictions}
+        if len(predictions) != len(order) or by_id.keys() != set(order) or len(by_id) != len(order):
+            raise GateFailed(
+                f"the arms {next(iter(arms))!r} and {arm!r} were not measured on the same rows",
+                fix="evaluate every arm again on the same test rows",
+            )
+        aligned[arm] = [by_id[name] for name in order]
+    return aligned
+
+
+def _estimate(
+    metrics: Sequence[Metric], measured: Sequence[Statistics], confidence: float, resamples: int, seed: int
+) -> list[tuple[dict[str, Estimate], Difference | None]]:
+    pairs = [
+        (metric, values) for metric, statistics in zip(metrics, measured, strict=True) for values in statistics.values()
+    ]
+    drawn = iter(draw(pairs, resamples, seed))
+    found = []
+    for metric, statistics in zip(metrics, measured, strict=True):
+        draws = {arm: next(drawn) for arm in statistics}
+        values = {
+            arm: Estimate(
+                finite(metric.whole(statistics[arm])),
+                closed(metric.interval(statistics[arm], draws[arm], confidence)),
+                _num_scored(metric, statistics[arm]),
+            )
+            for arm in statistics
+        }
+        found.append((values, _difference(metric, statistics, draws, confidence)))
+    return found
+
+
+def _difference(
+    metric: Metric, statistics: Statistics, draws: Mapping[str, Floats], confidence: float
+) -> Difference | None:
+    first, last = next(iter(statistics)), list(statistics)[-1]
+    if first == last:
+        return None
+    apart = draws[last] - draws[first]
+    before, after = statistics[first], statistics[last]
+    return Difference(
+        finite(metric.whole(after) - metric.whole(before)),
+        closed(metric.difference(after, before, apart, confidence)),
+        two_sided(apart),
+        min(_num_scored(metric, after), _num_scored(metric, before)),
+    )
+
+
+def _num_scored(metric: Metric, statistics: Floats) -> int:
+    return int(np.isfinite(metric.per_row(statistics)).sum())
+
+
+def _values(rows: Sequence[Prediction], column: str) -> dict[str, list[int]]:
+    """Value -> its rows, the most frequent first."""
+    values = [str(row.record.slices.get(column, NONE)) for row in rows]
+    frequent = [value for value, _ in Counter(values).most_common(MOST_SLICES)]
+    names = [value if value in frequent else REST for value in values]
+    return {
+        name: [row for row, value in enumerate(names) if value == name] for name in (*frequent, REST) if name in names
+    }

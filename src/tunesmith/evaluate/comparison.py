@@ -1,0 +1,160 @@
+"""What a comparison says, as `evaluation/comparison.json` holds it.
+
+None stands for a value where there was nothing to measure, for an interval that the rows are too few
+for, and for an end of an interval that is open.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+Interval = tuple[float | None, float | None]
+
+
+def finite(value: float | None) -> float | None:
+    """`value`, or None where JSON has no word for it."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def closed(interval: tuple[float, float] | None) -> Interval | None:
+    """An interval with None at open ends."""
+    return None if interval is None else (finite(interval[0]), finite(interval[1]))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric's value on some rows."""
+
+    value: float | None
+    interval: Interval | None
+    num_rows: int
+    """Rows that had something to measure."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The last arm's value minus the first's, on the same rows."""
+
+    value: float | None
+    interval: Interval | None
+    p_value: float | None
+    """Two-sided, of no difference."""
+    num_rows: int
+
+
+@dataclass(frozen=True)
+class SliceMeasure:
+    """A metric on the rows that share a value."""
+
+    column: str
+    value: str
+    num_rows: int
+    small: bool
+    """Too few rows to lean on."""
+    arms: dict[str, Estimate]
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric over all rows and by slice."""
+
+    name: str
+    unit: str
+    better: Literal["higher", "lower"]
+    lowest: float
+    highest: float | None
+    arms: dict[str, Estimate]
+    difference: Difference | None
+    slices: list[SliceMeasure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """How one label fares."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    """How often it is right."""
+    predicted: int
+    """How often it was given."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels against labels."""
+
+    names: list[str]
+    confusion: dict[str, list[list[int]]]
+    """By arm; rows are right labels, columns given ones. Empty where a row may have several."""
+    classes: dict[str, list[ClassRow]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row as people read it."""
+
+    id: str
+    source: str
+    prompt: str
+    expected: str
+    outputs: dict[str, str]
+    scores: dict[str, float | None]
+    slices: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Rows worth reading, by the first metric that scores rows: of the last arm, and where arms differ."""
+
+    metric: str
+    best: list[Case]
+    worst: list[Case]
+    improved: list[Case]
+    regressed: list[Case]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long answers are, in characters."""
+
+    mean: float
+    p5: float
+    p50: float
+    p95: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms side by side on the same rows."""
+
+    arms: list[str]
+    num_rows: int
+    confidence: float
+    resamples: int
+    seed: int
+    measures: list[Measure]
+    labels: Labels | None
+    cases: Cases | None
+    lengths: dict[str, Lengths]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without nan."""
+        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        return plain
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Comparison:
+        """The inverse of `to_json`."""
+        return _ADAPTER.validate_python(value)
+
+
+_ADAPTER = TypeAdapter(Comparison)

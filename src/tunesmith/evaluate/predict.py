@@ -1,0 +1,292 @@
+"""Asks a model about records and writes down what it said.
+
+How a record is asked is its `Manner`, which follows from the model's head and the task:
+
+    choose     an lm head that classifies: the likeliest label, every one of them scored as an answer
+    generate   an lm head that answers: greedy text, and the nll of the right answer
+    classify   a classification head: probabilities of the labels
+    tag        a token classification head: spans
+    prose      an lm head over plain text: the nll of the text
+
+N records, C labels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from tunesmith.errors import DataError
+from tunesmith.evaluate.surprise import answer_ids, surprises
+from tunesmith.metrics._labels import JOINER
+from tunesmith.records import Message, Prediction, Record, Span
+
+if TYPE_CHECKING:
+    from tunesmith.data.tokenize import Codec, Example
+    from tunesmith.metrics import Floats, Need
+    from tunesmith.models.load import Model
+
+Manner = Literal["choose", "generate", "classify", "tag", "prose"]
+After = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
+
+THRESHOLD = 0.5
+"""From this probability on a label is given, where a row may have several."""
+
+
+def manner(head: str, *, task: str | None, objective: str, multi_label: bool) -> Manner:
+    """How a model with this head is asked for this task."""
+    if head == "classify":
+        return "classify"
+    if head == "tag":
+        return "tag"
+    if objective == "pretrain":
+        return "prose"
+    return "choose" if task == "classify" and not multi_label else "generate"
+
+
+def provides(asked: Manner, task: str | None = None) -> frozenset[Need]:
+    """What predictions made so carry, in the words of `Metric.needs`; written labels only if they are the task."""
+    carried: dict[Manner, frozenset[Need]] = {
+        "choose": frozenset({"label", "nll", "seconds"}),
+        "generate": frozenset({"text", "nll", "seconds"} | ({"label"} if task == "classify" else set())),
+        "classify": frozenset({"label", "seconds"}),
+        "tag": frozenset({"spans", "seconds"}),
+        "prose": frozenset({"nll"}),
+    }
+    return carried[asked]
+
+
+def silent(done: int, total: int) -> None:
+    """Does not care how far things are."""
+
+
+def predict(
+    model: Model,
+    codec: Codec,
+    records: Sequence[Record],
+    *,
+    manner: Manner,
+    labels: Sequence[str] = (),
+    max_new_tokens: int = 0,
+    batch: int = 32,
+    nll: bool = True,
+    text: bool = True,
+    alone: int = 0,
+    after: After = silent,
+) -> list[Prediction]:
+    """One prediction a record, in their order.
+
+    A record that the codec leaves out (longer than `max_length`, and such rows are dropped) stays
+    unanswered, which metrics count as wrong: its user would have got no answer either.
+
+    Args:
+        model: in evaluation mode.
+        codec: of the kind of records the model reads.
+        records: rendered as the codec needs them.
+        manner: how they are asked.
+        labels: what to choose among, for `choose`.
+        max_new_tokens: the longest answer, for `generate`.
+        batch: rows computed at once.
+        nll: whether `generate` measures the right answer's nll.
+        text: whether `generate` generates; without, outputs stay empty.
+        alone: how many rows, evenly spaced, are asked again one at a time; only these carry `seconds`.
+        after: told (done, total) as answers come.
+    """
+    asker = _Asker(model, codec, tuple(labels), max_new_tokens, batch, text)
+    ask = {
+        "choose": asker.choose,
+        "generate": asker.generate,
+        "classify": asker.classify,
+        "tag": asker.tag,
+        "prose": asker.prose,
+    }[manner]
+    surprised = manner == "prose" or (manner == "generate" and nll)
+    timed = _spaced(len(records), alone)
+    total = len(records) * (1 + surprised) + len(timed)
+    made = ask(records, lambda done: after(done, total))
+    if surprised:
+        found = surprises(model, codec, records, batch=batch, after=lambda done: after(len(records) + done, total))
+        made = [
+            replace(row, nll=nats, num_tokens=num_tokens, num_chars=num_chars)
+            for row, (nats, num_tokens, num_chars) in zip(made, found, strict=True)
+        ]
+    for count, (place, seconds) in enumerate(_times(ask, [records[place] for place in timed]), 1):
+        made[timed[place]] = replace(made[timed[place]], seconds=seconds)
+        after(total - len(timed) + count, total)
+    return made
+
+
+def majority(train: Sequence[Record], records: Sequence[Record]) -> list[Prediction]:
+    """The answer that takes no model: the commonest label (or set of labels) of the training rows.
+
+    Raises:
+        DataError: the training rows have no labels.
+    """
+    counts = Counter(_right_label(record) for record in train)
+    if not counts or not counts.keys() - {""}:
+        raise DataError(
+            "the training rows have no labels to take the commonest of",
+            where="evaluate.arms",
+            fix="leave the arm `majority` out",
+        )
+    commonest = min(counts, key=lambda label: (-counts[label], label))
+    return [Prediction(record, output=commonest, expected=_right_label(record)) for record in records]
+
+
+@dataclass(frozen=True)
+class _Asker:
+    """One model, asked in any manner."""
+
+    model: Model
+    codec: Codec
+    labels: tuple[str, ...]
+    max_new_tokens: int
+    batch: int
+    text: bool
+
+    def choose(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+        """The likeliest label. Its probability is the model's own of answering with it and then stopping,
+        shared out over the labels, so that neither short labels nor prefixes of others are favoured."""
+        from tunesmith.models.generate import score_choices
+
+        choices = [self._spelled(label) for label in self.labels]
+        prompts = [self.codec.prompt_ids(record) for record in records]
+        likely_NC = np.asarray(score_choices(self.model, prompts, choices, batch=self.batch, after=after), np.float64)
+        sure_NC = _shares(likely_NC)
+        place = {label: column for column, label in enumerate(self.labels)}
+        made = []
+        for record, likely_C, sure_C in zip(records, likely_NC, sure_NC, strict=True):
+            right = _right_label(record)
+            known = place.get(right)
+            made.append(
+                Prediction(
+                    record,
+                    output=self.labels[int(sure_C.argmax())],
+                    expected=right,
+                    scores=dict(zip(self.labels, sure_C.tolist(), strict=True)),
+                    nll=None if known is None else -float(likely_C[known]),
+                    num_tokens=0 if known is None else len(choices[known]),
+                    num_chars=0 if known is None else len(right),
+                )
+            )
+        return made
+
+    def generate(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+        """What the model says until it stops."""
+        from tunesmith.models.generate import generate
+
+        expected = [_right_label(record) if record.labels else record.answer for record in records]
+        if not self.text:
+            return [Prediction(record, "", right) for record, right in zip(records, expected, strict=True)]
+        answers = generate(
+            self.model,
+            [self.codec.prompt_ids(record) for record in records],
+            stop_ids=self.codec.stop_ids,
+            max_new_tokens=self.max_new_tokens,
+            batch=self.batch,
+            after=after,
+        )
+        return [
+            Prediction(record, answer.text, right)
+            for record, right, answer in zip(records, expected, answers, strict=True)
+        ]
+
+    def classify(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+        """The head's labels: the likeliest, or all that are likely where rows may have several."""
+        from tunesmith.models.generate import classify
+
+        places, examples = self._encoded(records)
+        made = [Prediction(record, "", _right_label(record)) for record in records]
+        sure_NC, _ = classify(self.model, examples, batch=self.batch, after=after)
+        names = self.model.labels
+        for place, sure_C in zip(places, np.asarray(sure_NC, np.float64), strict=True):
+            record = records[place]
+            given = np.flatnonzero(sure_C >= THRESHOLD) if self.model.multi_label else [int(sure_C.argmax())]
+            made[place] = replace(
+                made[place],
+                output=JOINER.join(names[column] for column in given),
+                scores=dict(zip(names, sure_C.tolist(), strict=True)),
+                nll=_label_nll(record, names, sure_C, self.model.multi_label),
+                num_tokens=1,
+                num_chars=len(made[place].expected),
+            )
+        return made
+
+    def tag(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+        """The spans that the tokens' tags spell."""
+        from tunesmith.models.generate import tag
+
+        places, examples = self._encoded(records)
+        made = [Prediction(record, "", _spelled_spans(record, record.spans or ()), spans=()) for record in records]
+        for place, tags in zip(places, tag(self.model, examples, batch=self.batch, after=after), strict=True):
+            spans = self.codec.spans_of(records[place], tags)
+            made[place] = replace(made[place], output=_spelled_spans(records[place], spans), spans=spans)
+        return made
+
+    def prose(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+        """Nothing is asked of plain text; only its nll counts."""
+        after(len(records))
+        return [Prediction(record, output="", expected="") for record in records]
+
+    def _encoded(self, records: Sequence[Record]) -> tuple[list[int], list[Example]]:
+        """(place, example) of the records the codec takes; a record is one example here."""
+        found = [(place, self.codec.encode(record)) for place, record in enumerate(records)]
+        taken = [(place, examples[0]) for place, examples in found if examples]
+        return [place for place, _ in taken], [example for _, example in taken]
+
+    def _spelled(self, label: str) -> list[int]:
+        """The tokens a model answers a label with, its stop token included."""
+        turns = (Message("user", "?"), Message("assistant", label, trained=True))
+        return answer_ids(self.codec, Record(id=label, source="", messages=turns))
+
+
+def _spaced(total: int, count: int) -> list[int]:
+    """`count` places spread evenly over `total`; all when they are fewer."""
+    return sorted({int(place) for place in np.linspace(0, total - 1, min(count, total)).round()}) if total else []
+
+
+def _times(
+    ask: Callable[[Sequence[Record], Callable[[int], None]], list[Prediction]], records: Sequence[Record]
+) -> Iterator[tuple[int, float]]:
+    """Yields (place, seconds) of records asked one at a time; the first is asked once before, to warm up."""
+    if records:
+        ask(records[:1], lambda done: None)
+    for place, record in enumerate(records):
+        started = time.perf_counter()
+        ask([record], lambda done: None)
+        yield place, time.perf_counter() - started
+
+
+def _right_label(record: Record) -> str:
+    return JOINER.join(record.labels) if record.labels else record.answer.strip()
+
+
+def _shares(likely_NC: Floats) -> Floats:
+    """Log-likelihoods as shares that sum to 1 for each record."""
+    apart_NC = np.exp(likely_NC - likely_NC.max(axis=1, keepdims=True))
+    shares: Floats = apart_NC / apart_NC.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _label_nll(record: Record, names: Sequence[str], sure_C: Floats, multi_label: bool) -> float | None:
+    """The cross-entropy the head was trained on; None where a right label is none of its own."""
+    tiny = 1e-30
+    right = [names.index(label) for label in record.labels if label in names]
+    if len(right) != len(record.labels) or not (right or multi_label):
+        return None
+    if not multi_label:
+        return -math.log(max(float(sure_C[right[0]]), tiny))
+    has = np.isin(np.arange(len(names)), right)
+    return -float(np.log(np.maximum(np.where(has, sure_C, 1 - sure_C), tiny)).sum())
+
+
+def _spelled_spans(record: Record, spans: Sequence[Span]) -> str:
+    text = record.text or ""
+    return "; ".join(f"{span.label}: {text[span.start : span.end]}" for span in spans)

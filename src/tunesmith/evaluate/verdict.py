@@ -1,0 +1,241 @@
+"""The verdict: is the tuned model what the goal asked for, as far as the test rows can tell?
+
+A target is
+
+    met         when its value keeps the bound and so does the one-sided confidence limit towards it:
+                were the truth beyond the bound, such figures would come by chance in at most 5 of 100
+                tests (at a confidence of 0.95);
+    missed      when its value breaks the bound and so does the limit: the same certainty that it is not met;
+    undecided   otherwise. The rows are too few, and it says about how many more would settle it should the
+                value stay what it is.
+
+SHIP when every target is met, DON'T SHIP when one is missed or undecided: what was not shown is not
+promised. As all must be met, testing several needs no correction (an intersection-union test). Without
+targets there is nothing to decide, and the verdict says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from tunesmith.evaluate.comparison import finite
+from tunesmith.evaluate.resample import draw
+from tunesmith.metrics import Metric
+from tunesmith.records import Prediction
+
+if TYPE_CHECKING:
+    from tunesmith.spec.quantity import Bound
+    from tunesmith.spec.sections import Target
+
+Decision = Literal["SHIP", "DON'T SHIP", "NO TARGETS"]
+Outcome = Literal["met", "missed", "undecided"]
+Sense = Literal["at_least", "at_most"]
+
+_ORDER: dict[Outcome, int] = {"missed": 0, "undecided": 1, "met": 2}
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """How one target came out."""
+
+    metric: str
+    slice: dict[str, str]
+    sense: Sense
+    bound: float
+    unit: str
+    value: float | None
+    """None where there was nothing to measure."""
+    limit: float | None
+    """The one-sided confidence limit of the value towards the bound; None where the rows allow none."""
+    num_rows: int
+    """Rows that had something to measure."""
+    outcome: Outcome
+    more_rows: int | None
+    """About how many further test rows would settle it; None where it is settled or no number would."""
+    why: str
+
+    @property
+    def title(self) -> str:
+        """The target in words: `f1_macro on channel=email at least 0.85`."""
+        where = f" on {_named(self.slice)}" if self.slice else ""
+        return f"{self.metric}{where} {self.sense.replace('_', ' ')} {_figure(self.bound, self.unit)}"
+
+    @property
+    def strength(self) -> float:
+        """How far the value is on the right side of the bound, in widths of its uncertainty."""
+        if self.value is None or self.limit is None:
+            return -math.inf
+        ahead = (self.value - self.bound) * (1 if self.sense == "at_least" else -1)
+        width = abs(self.value - self.limit)
+        return ahead / width if width else math.copysign(math.inf, ahead)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the goal's targets come to."""
+
+    decision: Decision
+    reason: str
+    """One sentence that names the target that decided, and its number."""
+    confidence: float
+    deciding: int | None
+    """Which of `targets` decided."""
+    targets: list[TargetResult]
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that ends in this verdict returns."""
+        return 3 if self.decision == "DON'T SHIP" else 0
+
+    def lines(self) -> list[str]:
+        """For a terminal: the decision and why, then one line a target."""
+        width = max((len(target.title) for target in self.targets), default=0)
+        return [
+            f"{self.decision}: {self.reason}",
+            *(f"  {target.outcome:<9}  {target.title:<{width}}  {target.why}" for target in self.targets),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        return plain
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Verdict:
+        """The inverse of `to_json`."""
+        return _ADAPTER.validate_python(value)
+
+
+_ADAPTER = TypeAdapter(Verdict)
+
+
+def judge(
+    targets: Sequence[Target],
+    predictions: Sequence[Prediction],
+    *,
+    task: str | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Verdict:
+    """Holds predictions against targets.
+
+    Args:
+        targets: of the goal, checked by `check_targets`.
+        predictions: of the tuned model on the test rows.
+        task: of the goal, for metrics that go by it.
+        confidence: of the one-sided limits, above 0.5.
+        resamples: bootstrap samples behind each limit.
+        seed: draws them.
+    """
+    found = [_judge_one(target, predictions, task, confidence, resamples, seed) for target in targets]
+    if not found:
+        return Verdict("NO TARGETS", "the goal names no targets, so there is nothing to decide", confidence, None, [])
+    deciding = min(range(len(found)), key=lambda number: (_ORDER[found[number].outcome], found[number].strength))
+    target = found[deciding]
+    if target.outcome == "met":
+        all_met = "" if len(found) == 1 else f"all {len(found)} targets are met; the closest is "
+        return Verdict("SHIP", f"{all_met}{target.title}: {target.why}", confidence, deciding, found)
+    return Verdict("DON'T SHIP", f"{target.title} is {target.outcome}: {target.why}", confidence, deciding, found)
+
+
+def _judge_one(
+    target: Target,
+    predictions: Sequence[Prediction],
+    task: str | None,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> TargetResult:
+    metric = cast(Metric, target.metric).for_task(task)
+    rows = [row for row in predictions if all(row.record.slices.get(key) == says for key, says in target.slice.items())]
+    if not rows:
+        return _result(
+            target, metric, "undecided", f"no test row has {_named(target.slice)}" if target.slice else _NONE
+        )
+    statistics = metric.statistics(rows)
+    value = metric.whole(statistics)
+    if not math.isfinite(value):
+        return _result(target, metric, "undecided", f"{_rows(len(rows))} give {metric.kind} nothing to measure")
+    num_rows = int(np.isfinite(metric.per_row(statistics)).sum())
+    drawn = draw([(metric, statistics)], resamples, seed)[0]
+    interval = metric.interval(statistics, drawn, 2 * confidence - 1)
+    bound, sense = _bound(target), _sense(target)
+
+    def keeps(figure: float) -> bool:
+        return figure >= bound.value if sense == "at_least" else figure <= bound.value
+
+    # What faces the bound: the lower limit of a value above it, the upper limit of one below.
+    above = keeps(value) == (sense == "at_least")
+    limit = None if interval is None else finite(interval[0] if above else interval[1])
+    said = _said(value, limit, above, num_rows, bound.unit, confidence)
+    if limit is not None and keeps(limit) == keeps(value):
+        return _result(target, metric, "met" if keeps(value) else "missed", said, value, limit, num_rows)
+    needed = metric.rows_to_settle(statistics, math.nan if limit is None else limit, bound.value, confidence)
+    more = max(1, math.ceil(needed) - num_rows) if math.isfinite(needed) else None
+    hint = "no number of rows is sure to settle it" if more is None else f"about {more:,} more would settle it"
+    return _result(target, metric, "undecided", f"{said}; {hint}", value, limit, num_rows, more)
+
+
+_NONE = "there are no test rows"
+
+
+def _result(
+    target: Target,
+    metric: Metric,
+    outcome: Outcome,
+    why: str,
+    value: float | None = None,
+    limit: float | None = None,
+    num_rows: int = 0,
+    more_rows: int | None = None,
+) -> TargetResult:
+    bound = _bound(target)
+    return TargetResult(
+        metric=metric.name,
+        slice=dict(target.slice),
+        sense=_sense(target),
+        bound=bound.value,
+        unit=bound.unit,
+        value=value,
+        limit=limit,
+        num_rows=num_rows,
+        outcome=outcome,
+        more_rows=more_rows,
+        why=why,
+    )
+
+
+def _bound(target: Target) -> Bound:
+    bound = target.at_least if target.at_least is not None else target.at_most
+    assert bound is not None, "a target has one bound"
+    return bound
+
+
+def _sense(target: Target) -> Sense:
+    return "at_least" if target.at_least is not None else "at_most"
+
+
+def _said(value: float, limit: float | None, above: bool, num_rows: int, unit: str, confidence: float) -> str:
+    on = f"{_figure(value, unit)} on {_rows(num_rows)}"
+    if limit is None:
+        return f"{on}, too few for a limit {'below' if above else 'above'} it with {confidence:.0%} confidence"
+    return f"{on}, at {'least' if above else 'most'} {_figure(limit, unit)} with {confidence:.0%} confidence"
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{value:.4g} {unit}".strip()
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _named(slice_: Mapping[str, str]) -> str:
+    return " and ".join(f"{column}={value}" for column, value in slice_.items())
