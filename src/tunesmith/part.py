@@ -190,7 +190,7 @@ def _plain(value: Any) -> Any:
     return value.settings() if isinstance(value, Part) else str(value)
 
 
-def _only_part(module: Any, contract: type, noun: str) -> type[Part]:
+def _only_part(module: Any, contract: type[Part], noun: str) -> type[Part]:
     found = [
         value
         for value in vars(module).values()

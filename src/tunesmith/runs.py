@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +63,24 @@ def read_json(path: Path) -> Any:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Fills a folder under a temporary name and puts it in place when the block ends well.
 
-    An older folder of that name is replaced. After an error or a crash the old one stands.
+    An older folder of that name is replaced. After an error the old one stands. A crash in the
+    instant of the exchange can leave it under another name, from which the next call brings it back.
     """
     temporary = path.with_name(path.name + UNFINISHED)
+    replaced = path.with_name(f"{path.name}.replaced{UNFINISHED}")
+    if replaced.exists() and not path.exists():
+        replaced.rename(path)
     shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
     temporary.mkdir(parents=True)
     yield temporary
-    for file in sorted(temporary.rglob("*")):
-        if file.is_file():
-            _sync_file(file)
+    for entry in [*temporary.rglob("*"), temporary]:
+        _sync_folder(entry) if entry.is_dir() else _sync_file(entry)
     if path.exists():
-        shutil.rmtree(path)
-    temporary.replace(path)
+        path.rename(replaced)
+    temporary.rename(path)
     _sync_folder(path.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _sync_file(path: Path) -> None:
@@ -133,13 +138,18 @@ class Run:
 
     def stage_done(self, stage: str, print_of_inputs: str) -> bool:
         """Whether `stage` was finished here from exactly these inputs, and its files are still whole."""
-        marker = self / "stages" / f"{stage}.json"
-        if not marker.exists():
-            return False
-        said = read_json(marker)
-        return said["fingerprint"] == print_of_inputs and all(
+        said = self._marker(stage)
+        return said.get("fingerprint") == print_of_inputs and all(
             (self / name).exists() and (self / name).stat().st_size == size for name, size in said["files"].items()
         )
+
+    def _marker(self, stage: str) -> dict[str, Any]:
+        """What a stage's marker says; empty where there is none that can be read."""
+        try:
+            said = read_json(self / "stages" / f"{stage}.json")
+        except (OSError, ValueError):
+            return {}
+        return said if isinstance(said, dict) else {}
 
     def stage_result(self, stage: str) -> dict[str, Any]:
         """What a finished stage said of itself."""
@@ -217,7 +227,7 @@ def list_runs(root: Path, name: str | None = None) -> list[Run]:
         Run(folder)
         for named in folders
         if named.is_dir()
-        for folder in sorted((f for f in named.iterdir() if f.name.isdigit()), key=lambda f: int(f.name))
+        for folder in sorted((f for f in named.iterdir() if f.name.isdecimal()), key=lambda f: int(f.name))
     ]
 
 
@@ -247,8 +257,15 @@ def new_run(root: Path, name: str, fill: Callable[[Path], None]) -> Run:
                 return Run(root / name / str(number))
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-        if not any((root / name).iterdir()):
+        with suppress(OSError):  # it holds runs, or another process begins one
             (root / name).rmdir()
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return (path / "spec.json").exists()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 def find_run(root: Path, reference: str) -> Run:
@@ -257,16 +274,12 @@ def find_run(root: Path, reference: str) -> Run:
     Raises:
         NotFound: no such run; the message lists what exists.
     """
-    wanted = reference.removeprefix("run:").strip("/")
+    wanted = reference.removeprefix("run:").rstrip("/")
     path = Path(wanted)
-    if (path / "spec.json").exists() and path.name.isdigit():
+    if path.name.isdecimal() and _is_run(path):
         return Run(path.resolve())
     name, _, number = wanted.partition("/")
-    runs = list_runs(root, name) if name and name not in (".", "..") else []
-    if number.isdigit():
-        runs = [run for run in runs if run.number == int(number)]
-    elif number:
-        runs = []
+    runs = [run for run in list_runs(root) if run.name == name and number in ("", str(run.number))]
     if not runs:
         known = [str(run) for run in list_runs(root)]
         raise NotFound(

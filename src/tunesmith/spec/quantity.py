@@ -59,6 +59,8 @@ class Quantity:
             return written
         if isinstance(written, bool) or not isinstance(written, (str, int, float)):
             raise ValueError(f"write {cls.examples}")
+        if isinstance(written, int) and abs(written) >= 10**30:
+            raise ValueError(f"a number this large has no use here; write {cls.examples}")
         match = _FORM.fullmatch(str(written)) if len(str(written)) < 100 else None
         if not match:
             raise ValueError(f"{_short(written)} is not a quantity; write {cls.examples}")
@@ -82,7 +84,8 @@ class Quantity:
     def __str__(self) -> str:
         if self.unit == "%":
             return f"{_digits(self.value)}%"
-        name = self.unit[:-1] if self.value == 1 and self.unit.endswith("s") and len(self.unit) > 2 else self.unit
+        singular = self.unit[:-1]
+        name = singular if self.value == 1 and singular in self.units else self.unit
         return f"{_digits(self.value)} {name}".strip()
 
     def __repr__(self) -> str:
