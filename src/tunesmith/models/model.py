@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_INSISTS_ON_MASK = ("gpt2", "openai-gpt")
+"""Architectures that complain about padded rows without a mask, though it changes nothing."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """The whole weights that a model, or the adapter on it, stands on."""
@@ -135,8 +139,8 @@ class Model:
             scores: Tensor = self.head(self.hidden(ids_BT, mask_BT), mask_BT)
             return scores
         if self.family == "causal":
-            logits: Tensor = self.module(input_ids=ids_BT, use_cache=False).logits
-            return logits
+            logits_BTV: Tensor = self.module(input_ids=ids_BT, **self._masking(mask_BT)).logits
+            return logits_BTV
         assert answer_ids_BS is not None, "an encoder-decoder's lm head needs answer_ids"
         output = self.module(
             input_ids=ids_BT,
@@ -153,9 +157,12 @@ class Model:
         return torch.cat([start_B1, answer_ids_BS[:, :-1]], dim=1)
 
     def _masking(self, mask_BT: Tensor) -> dict[str, Any]:
+        if self.family != "causal":
+            return {"attention_mask": mask_BT}
         # Right-padded tokens come after every real one, so a causal model cannot see them, and without
         # a mask attention takes its fast causal kernel.
-        return {"use_cache": False} if self.family == "causal" else {"attention_mask": mask_BT}
+        masked = self.inner.config.model_type in _INSISTS_ON_MASK
+        return {"use_cache": False} | ({"attention_mask": mask_BT} if masked else {})
 
     def save(self, folder: Path, **facts: Any) -> None:
         """Writes the model whole or not at all; see `tunesmith.models.save`."""
