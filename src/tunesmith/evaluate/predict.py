@@ -53,9 +53,10 @@ def manner(head: str, *, task: str | None, objective: str, multi_label: bool) ->
 
 def provides(asked: Manner, task: str | None = None) -> frozenset[Need]:
     """What predictions made so carry, in the words of `Metric.needs`; written labels only if they are the task."""
+    written: frozenset[Need] = frozenset({"label"} if task == "classify" else ())
     carried: dict[Manner, frozenset[Need]] = {
         "choose": frozenset({"label", "nll", "seconds"}),
-        "generate": frozenset({"text", "nll", "seconds"} | ({"label"} if task == "classify" else set())),
+        "generate": written | {"text", "nll", "seconds"},
         "classify": frozenset({"label", "seconds"}),
         "tag": frozenset({"spans", "seconds"}),
         "prose": frozenset({"nll"}),
@@ -154,7 +155,7 @@ class _Asker:
     def choose(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
         """The likeliest label. Its probability is the model's own of answering with it and then stopping,
         shared out over the labels, so that neither short labels nor prefixes of others are favoured."""
-        from tunesmith.models.generate import score_choices
+        from tunesmith.models.score import score_choices
 
         choices = [self._spelled(label) for label in self.labels]
         prompts = [self.codec.prompt_ids(record) for record in records]
@@ -200,7 +201,7 @@ class _Asker:
 
     def classify(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
         """The head's labels: the likeliest, or all that are likely where rows may have several."""
-        from tunesmith.models.generate import classify
+        from tunesmith.models.score import classify
 
         places, examples = self._encoded(records)
         made = [Prediction(record, "", _right_label(record)) for record in records]
@@ -221,12 +222,13 @@ class _Asker:
 
     def tag(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
         """The spans that the tokens' tags spell."""
-        from tunesmith.models.generate import tag
+        from tunesmith.models.score import tag
 
         places, examples = self._encoded(records)
         made = [Prediction(record, "", _spelled_spans(record, record.spans or ()), spans=()) for record in records]
-        for place, tags in zip(places, tag(self.model, examples, batch=self.batch, after=after), strict=True):
-            spans = self.codec.spans_of(records[place], tags)
+        tags_N, _ = tag(self.model, examples, batch=self.batch, after=after)
+        for place, tags in zip(places, tags_N, strict=True):
+            spans = self.codec.spans_of(records[place], tags.tolist())
             made[place] = replace(made[place], output=_spelled_spans(records[place], spans), spans=spans)
         return made
 

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 Asked = tuple[list[int], list[int]]
 """What is read before, and the tokens then expected."""
 
-_BATCHES_AT_ONCE = 8
-"""Between two words on how far things are; enough rows to sort by length."""
-
 
 def surprises(
     model: Model, codec: Codec, records: Sequence[Record], *, batch: int, after: Callable[[int], None]
@@ -27,21 +24,26 @@ def surprises(
 
     The nll is None where nothing is trained.
     """
-    from tunesmith.models.generate import score
+    from tunesmith.models.score import score
 
-    found: list[tuple[float | None, int, int]] = []
-    for start in range(0, len(records), batch * _BATCHES_AT_ONCE):
-        some = records[start : start + batch * _BATCHES_AT_ONCE]
-        asked = [[part for example in codec.encode(record) for part in parts(example)] for record in some]
-        every = [part for of_record in asked for part in of_record]
-        nats = iter(score(model, [before for before, _ in every], [then for _, then in every], batch=batch))
-        for of_record in asked:
-            total = sum(next(nats) for _ in of_record)
-            num_tokens = sum(len(then) for _, then in of_record)
-            num_chars = sum(len(model.tokenizer.decode(then, skip_special_tokens=True)) for _, then in of_record)
-            found.append((total if of_record else None, num_tokens, num_chars))
-        after(start + len(some))
-    return found
+    asked = [[part for example in codec.encode(record) for part in parts(example)] for record in records]
+    every = [part for of_record in asked for part in of_record]
+    nats = score(
+        model,
+        [before for before, _ in every],
+        [then for _, then in every],
+        batch=batch,
+        after=lambda done: after(done * len(records) // len(every)),
+    )
+    rest = iter(nats)
+    return [
+        (
+            sum(next(rest) for _ in of_record) if of_record else None,
+            sum(len(then) for _, then in of_record),
+            sum(len(model.tokenizer.decode(then, skip_special_tokens=True)) for _, then in of_record),
+        )
+        for of_record in asked
+    ]
 
 
 def parts(example: Example) -> list[Asked]:

@@ -38,7 +38,7 @@ class Chrf(Metric):
         return sacrebleu_statistics(counter, predictions).reshape(-1, 3 * (_CHAR_ORDERS + self.word_order))
 
     def value(self, totals: Floats) -> Floats:
-        orders = totals.reshape(*totals.shape[:-1], -1, 3)
+        orders = totals.reshape(*totals.shape[:-1], totals.shape[-1] // 3, 3)
         given, wanted, shared = orders[..., 0], orders[..., 1], orders[..., 2]
         counted = (given > 0) & (wanted > 0)
         number = counted.sum(-1).astype(float)
