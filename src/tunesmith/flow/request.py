@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.read import files_of
+from tunesmith.data.read import File, find
 from tunesmith.flow.environment import threads, versions
 from tunesmith.models.facts import BaseFacts, base_facts
 from tunesmith.runs import Run, file_digest, fingerprint, list_runs, read_json
@@ -71,13 +71,20 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         ModelError: the base does not exist or cannot be used.
     """
     spec, written = load(path, changes)
-    data = [
-        {"path": os.path.relpath(file, path.parent), "sha256": file_digest(file), "bytes": file.stat().st_size}
-        for source in spec.data.sources
-        for file in files_of(source, path.parent)
-    ]
+    data = [_digest(file, path.parent) for source in spec.data.sources for file in find(source, path.parent)]
     base = base_facts(resolve_reference(spec.base.model, path.parent), workspace=workspace, revision=spec.base.revision)
     return Request(spec, written, workspace, base, data)
+
+
+def _digest(file: File, folder: Path) -> dict[str, Any]:
+    """A data set of the hub is named by its id: what it holds is known only once it is fetched."""
+    if file.reader.kind == "hub":
+        return {"path": file.shown, "sha256": fingerprint(file.shown), "bytes": 0}
+    return {
+        "path": os.path.relpath(file.path, folder),
+        "sha256": file_digest(file.path),
+        "bytes": file.path.stat().st_size,
+    }
 
 
 def resolve_reference(model: str, folder: Path) -> str:
