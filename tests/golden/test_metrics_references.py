@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import math
 import re
 import string
 from collections.abc import Sequence
@@ -169,7 +168,6 @@ def streams(rows: Sequence[Prediction]) -> list[list[str | None]]:
 def test_translations_equal_sacrebleu(settings: dict[str, object], tool: BLEU | CHRF) -> None:
     random = np.random.default_rng(4)
     part = metric(settings)
-    undefined = 0
     for _ in range(CASES if len(settings) == 1 else 60):
         rows = answered(random)
         statistics = part.statistics(rows)
@@ -178,13 +176,8 @@ def test_translations_equal_sacrebleu(settings: dict[str, object], tool: BLEU | 
             (part.whole(statistics), rows),
             (part.resampled(statistics, weights)[0], [rows[row] for row in chosen]),
         ):
-            if math.isnan(value):  # nothing but empty texts on both sides, where sacrebleu says 0
-                assert not any(row.output.strip() or any(row.references) for row in pick)
-                undefined += 1
-                continue
             wanted = tool.corpus_score([row.output for row in pick], streams(pick)).score
             assert value == pytest.approx(wanted, abs=CLOSE)
-    assert undefined < 20
 
 
 def test_rows_of_bleu_equal_sentence_bleu() -> None:

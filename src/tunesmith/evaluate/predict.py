@@ -28,7 +28,8 @@ from tunesmith.metrics._labels import JOINER
 from tunesmith.records import Message, Prediction, Record, Span
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Codec, Example
+    from tunesmith.data.example import Example
+    from tunesmith.data.tokenize import Codec
     from tunesmith.metrics import Floats, Need
     from tunesmith.models.load import Model
 
@@ -155,7 +156,7 @@ class _Asker:
     def choose(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
         """The likeliest label. Its probability is the model's own of answering with it and then stopping,
         shared out over the labels, so that neither short labels nor prefixes of others are favoured."""
-        from tunesmith.models.score import score_choices
+        from tunesmith.models.choices import score_choices
 
         choices = [self._spelled(label) for label in self.labels]
         prompts = [self.codec.prompt_ids(record) for record in records]

@@ -10,7 +10,8 @@ import numpy as np
 from tunesmith.records import Record
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Codec, Example
+    from tunesmith.data.example import Example
+    from tunesmith.data.tokenize import Codec
     from tunesmith.models.load import Model
 
 Asked = tuple[list[int], list[int]]

@@ -82,7 +82,7 @@ class Metric(Part):
 
     def resampled(self, statistics: Floats, weights: Floats) -> Floats:
         """[R]: the value when row n counts `weights[r, n]` times."""
-        return self.value(weights @ statistics)
+        return self.value(weights @ statistics) if len(statistics) else np.full(len(weights), np.nan)
 
     def left_out(self, statistics: Floats) -> Floats:
         """[N]: the value without each row in turn."""

@@ -60,5 +60,4 @@ def _bleu(totals: Floats, orders_counted: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         mean = np.exp(np.log(precision).sum(-1) / orders_counted)
         penalty = np.exp(np.minimum(0.0, 1 - ratio(wanted, length, empty=np.inf)))
-    value = np.where(matches.any(-1), 100 * penalty * mean, 0.0)
-    return np.where(totals.any(-1), value, np.nan)
+    return np.where(matches.any(-1), 100 * penalty * mean, 0.0)
