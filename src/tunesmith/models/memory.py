@@ -1,0 +1,195 @@
+"""What a training stage takes: parameters, memory and arithmetic, from shapes alone.
+
+The forward and backward pass of one micro-batch is run on fake tensors, which have shapes and no
+storage, so every architecture and adapter is measured as it is, and nothing is allocated.
+
+Tensors: B rows, T tokens, D hidden width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from tunesmith.models.adapters import Adapter
+from tunesmith.models.facts import BaseFacts, meta_module
+from tunesmith.spec.sections import Train
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from tunesmith.models.model import Model
+
+_PROCESS_BYTES = 520_000_000
+"""What Python, torch, transformers and PEFT take before any model is opened; measured on Linux."""
+_ADAM_BYTES = 8
+"""Two fp32 averages a trained weight."""
+_CHUNK_BYTES = 3 * 2**21 * 4
+"""Logits, their exponentials and their gradient, of the piece of the loss computed at once."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one training stage takes."""
+
+    num_parameters: int
+    """Of the whole model, adapter and head of ours aside."""
+    num_trained: int
+    """Parameters that move, a head of ours aside."""
+    weight_bytes: int
+    """The model, and the fp32 masters of what trains where it computes in bf16."""
+    gradient_bytes: int
+    optimizer_bytes: int
+    activation_bytes: int
+    """What the backward pass of one micro-batch needs."""
+    process_bytes: int
+    """The program itself."""
+    flops_per_token: float
+    """Floating-point operations, forward and backward, of each token read."""
+    flops_per_trained_token: float
+    """Those of a causal model's language head beside them, for each token the loss counts."""
+
+    @property
+    def total_bytes(self) -> int:
+        """The most memory the stage is expected to hold."""
+        return (
+            self.weight_bytes + self.gradient_bytes + self.optimizer_bytes + self.activation_bytes + self.process_bytes
+        )
+
+
+def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
+    """Measures a stage on fake tensors.
+
+    Args:
+        facts: of the base.
+        train: a resolved stage.
+        row_tokens: the length of its longer rows, which decides the memory; the answers that an
+            encoder-decoder learns are taken to be as long.
+
+    Raises:
+        ModelError: the adapter does not fit the base.
+    """
+    lm = getattr(train.objective, "head", "lm") == "lm"
+    model = _shapes(facts, train, lm)
+    width = 2 if train.precision == "bf16" else 4
+    parameters = dict(model.module.named_parameters())
+    trained = sum(parameter.numel() for parameter in parameters.values() if parameter.requires_grad)
+    held = sum(parameter.numel() for parameter in parameters.values())
+    rows = _rows(train, row_tokens)
+    tokens = min(row_tokens, facts.context)
+    activations, flops = _traced(model, rows, tokens, width)
+    head_flops, head_bytes = _language_head(model) if lm and facts.family == "causal" else (0.0, 0)
+    return Estimate(
+        num_parameters=facts.num_parameters,
+        num_trained=trained,
+        weight_bytes=held * width + (trained * 4 if width == 2 else 0),
+        gradient_bytes=trained * (4 if width == 4 else 6),
+        optimizer_bytes=trained * _ADAM_BYTES,
+        activation_bytes=activations + head_bytes,
+        process_bytes=_PROCESS_BYTES,
+        flops_per_token=flops / (rows * tokens),
+        flops_per_trained_token=head_flops,
+    )
+
+
+def _rows(train: Train, row_tokens: int) -> int:
+    """Rows computed at once."""
+    at_once = train.micro_batch or train.batch
+    if at_once is None:
+        return 1
+    return max(1, int(at_once.value) if at_once.unit == "rows" else int(at_once.value) // row_tokens)
+
+
+def _shapes(facts: BaseFacts, train: Train, lm: bool) -> Model:
+    """The model with its adapter on the meta device."""
+    import torch
+
+    from tunesmith.models.heads import Head
+    from tunesmith.models.model import Model, Origin
+
+    with torch.device("meta"):
+        head = None if lm else Head("tag", 1, 1, pooling="mean", dropout=0.0, seed=0)
+        model = Model(
+            module=meta_module(facts.config, facts.family),
+            head=head,
+            tokenizer=cast(Any, None),
+            family=facts.family,
+            head_kind="lm" if lm else "tag",
+            labels=(),
+            multi_label=False,
+            context=facts.context,
+            pad_id=0,
+            reference=facts.reference,
+            digest=facts.digest,
+            origin=Origin(facts.reference, facts.revision, "pretrained", 0, facts.digest),
+        )
+        if train.adapter is not None:
+            cast(Adapter, train.adapter).attach(model, seed=0)
+    return model
+
+
+def _traced(model: Model, rows: int, tokens: int, width: int) -> tuple[int, float]:
+    """Bytes kept for the backward pass of a micro-batch, and operations of both passes, head aside."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.utils.flop_counter import FlopCounterMode
+
+    kept: dict[int, int] = {}
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        _give_devices(model.module, torch.bfloat16 if width == 2 else torch.float32)
+        weights = {parameter.untyped_storage()._cdata for parameter in model.module.parameters()}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in weights:
+                kept[storage._cdata] = storage.nbytes()
+            return tensor
+
+        model.module.train()
+        ids_BT = torch.zeros(rows, tokens, dtype=torch.long)
+        with (
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+            FlopCounterMode(display=False) as ops,
+        ):
+            if model.family == "encoder_decoder" and model.head is None:
+                model.module(input_ids=ids_BT, decoder_input_ids=ids_BT, use_cache=False).logits.sum().backward()
+            else:
+                model.trunk(input_ids=ids_BT).last_hidden_state.sum().backward()
+    largest = max(kept.values(), default=0)
+    # The backward pass holds the gradients of a few activations beside what was kept.
+    return sum(kept.values()) + 2 * largest, ops.get_total_flops() + _attention_flops(model, rows, tokens)
+
+
+def _give_devices(module: nn.Module, dtype: torch.dtype) -> None:
+    """Turns meta tensors into fake ones of the CPU, whose kernels the trace then takes; `dtype` as training casts."""
+    import torch
+
+    made: dict[int, Any] = {}
+
+    def like(tensor: Tensor) -> Tensor:
+        floating = isinstance(tensor, torch.nn.Parameter) and tensor.is_floating_point()
+        return torch.empty(tensor.shape, dtype=dtype if floating else tensor.dtype)
+
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            # Tied weights stay tied.
+            if id(parameter) not in made:
+                made[id(parameter)] = torch.nn.Parameter(like(parameter), requires_grad=parameter.requires_grad)
+            setattr(part, name, made[id(parameter)])
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, like(buffer))
+
+
+def _attention_flops(model: Model, rows: int, tokens: int) -> float:
+    """What the fused attention kernels do, which torch does not count: two products forward, five backward."""
+    config = model.inner.config.get_text_config()
+    seen = 0.5 if model.family == "causal" else 1.0
+    return seen * 14.0 * int(config.hidden_size * config.num_hidden_layers * rows * tokens * tokens)
+
+
+def _language_head(model: Model) -> tuple[float, int]:
+    """Operations for each trained token, and bytes, of the head and its loss."""
+    table_VD = model.inner.get_output_embeddings().weight
+    trains = table_VD.requires_grad
+    return table_VD.numel() * (6.0 if trains else 4.0), _CHUNK_BYTES + (table_VD.numel() * 4 if trains else 0)
