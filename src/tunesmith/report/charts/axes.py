@@ -1,0 +1,93 @@
+"""From numbers to places on a drawing, and the ticks between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from tunesmith.report.format import MINUS, short
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps `low..high` of the data to `start..end` of the drawing, evenly or by logarithm."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, value = (math.log10(v) for v in (self.low, self.high, value)) if self.log else (
+            self.low,
+            self.high,
+            value,
+        )
+        share = (value - low) / (high - low) if high > low else 0.5
+        return round(self.start + min(max(share, 0.0), 1.0) * (self.end - self.start), 2)
+
+    def ticks(self, most: int = 5) -> list[float]:
+        """Round numbers inside the scale, at most about `most` of them."""
+        if self.log:
+            return _decades(self.low, self.high, most)
+        return round_numbers(self.low, self.high, most)
+
+
+def round_numbers(low: float, high: float, most: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten between `low` and `high`."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / max(most, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
+
+
+def _decades(low: float, high: float, most: int) -> list[float]:
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    if last - first < 1:
+        return [tick for tick in round_numbers(low, high, most) if tick > 0]
+    stride = max(1, math.ceil((last - first + 1) / most))
+    return [10.0**power for power in range(first, last + 1, stride)]
+
+
+def padded(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:
+    """The range of the finite values with a margin; never empty."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return 0.0, 1.0
+    low, high = min(finite), max(finite)
+    margin = (high - low) * share or abs(high) * 0.1 or 0.5
+    return low - margin, high + margin
+
+
+def labels(ticks: Sequence[float]) -> list[str]:
+    """The texts of a row of ticks: all with the same number of decimals, or all as powers of ten."""
+    largest = max((abs(tick) for tick in ticks), default=0.0)
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else largest
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
+    return [_label(tick, decimals, tiny=0 < largest < 0.01) for tick in ticks]
+
+
+def _label(value: float, decimals: int, *, tiny: bool) -> str:
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if tiny:
+        mantissa, _, power = f"{size:.1e}".partition("e")
+        text = f"{mantissa.removesuffix('.0')}e{MINUS}{abs(int(power))}"
+    else:
+        text = short(size) if size >= 10_000 else f"{size:,.{decimals}f}"
+    return (MINUS if value < 0 else "") + text
+
+
+def svg(width: float, height: float, body: Markup, *, title: str, kind: str = "chart") -> Markup:
+    """A drawing with its text for those who do not see it."""
+    return Markup(
+        '<svg class="{}" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}" focusable="false">{}</svg>'
+    ).format(kind, width, height, title, body)

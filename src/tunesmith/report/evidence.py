@@ -1,0 +1,132 @@
+"""What a run left behind, read once and only when asked for.
+
+A file that is missing is None; one that cannot be read is None too, and `Evidence.problems` says why.
+Specs are read as plain values: opening an objective would import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tunesmith.evaluate.comparison import Comparison
+from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.verdict import Verdict
+from tunesmith.events import read_events
+from tunesmith.records import Prediction
+from tunesmith.runs import Run, read_json
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One chapter of the page.
+
+    Args:
+        id: its anchor, and the name of its template.
+        title: its heading.
+        short: its name in the list of contents.
+        content: what its template shows; None when there is nothing to show.
+        missing: why not, in one sentence.
+    """
+
+    id: str
+    title: str
+    short: str
+    content: dict[str, Any] | None = None
+    missing: str = ""
+
+
+class Evidence:
+    """The files of a run as values.
+
+    Args:
+        run: the run folder; it need not be complete.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.problems: list[str] = []
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The resolved spec, plain values; empty when the run has none."""
+        return self._mapping("spec.json").get("spec") or {}
+
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """Dotted path of each value -> where it came from."""
+        return self._mapping("spec.json").get("origins") or {}
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        return self._mapping("environment.json")
+
+    @cached_property
+    def lineage(self) -> dict[str, Any]:
+        return self._mapping("lineage.json")
+
+    @cached_property
+    def ledger(self) -> dict[str, Any]:
+        """`data/ledger.json`; empty when the run has none."""
+        return self._mapping("data/ledger.json")
+
+    @cached_property
+    def sample(self) -> list[dict[str, Any]]:
+        """Rendered rows: `[{"id", "tokens": [{"text", "role", "trained"}]}]`."""
+        return self._read("data/sample.json", list) or []
+
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """The arms side by side; None before the evaluation, or where there was no row to compare."""
+        found = self._read("evaluation/comparison.json", Comparison.from_json)
+        return found if found is not None and found.arms else None
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        return self._read("evaluation/verdict.json", Verdict.from_json)
+
+    @cached_property
+    def tuned(self) -> dict[str, Prediction]:
+        """The tuned model's predictions by record id; empty when there are none."""
+        found = self._open("evaluation/predictions-tuned.parquet", read_predictions) or []
+        return {prediction.record.id: prediction for prediction in found}
+
+    def why_no_evaluation(self) -> str:
+        """The sentence that stands in place of figures."""
+        if any(problem.startswith("evaluation/") for problem in self.problems):
+            return "The files of the evaluation cannot be read, so there is nothing to show."
+        return "This run was not evaluated: it ended before, or was asked to stop after the training."
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        return read_events(self.run / "events.jsonl")
+
+    def events_of(self, *kinds: str) -> list[dict[str, Any]]:
+        """The events of these kinds, in order."""
+        return [event for event in self.events if event["kind"] in kinds]
+
+    def _mapping(self, name: str) -> dict[str, Any]:
+        return self._read(name, dict) or {}
+
+    def _read(self, name: str, make: Callable[[Any], T]) -> T | None:
+        return self._open(name, lambda path: make(read_json(path)))
+
+    def _open(self, name: str, read: Callable[[Path], T]) -> T | None:
+        path = self.run / name
+        if not path.exists():
+            return None
+        try:
+            return read(path)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.problems.append(f"{name} cannot be read ({type(error).__name__}: {error})")
+            return None
+
+
+def number(value: Any) -> float:
+    """A number of an event; those that are not finite are written there as text."""
+    return float(value) if value is not None else float("nan")

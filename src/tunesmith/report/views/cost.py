@@ -1,0 +1,101 @@
+"""What the run took: time by stage, speed, memory, arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.report.charts import bars
+from tunesmith.report.evidence import Evidence, Section, number
+from tunesmith.report.format import count, duration, memory, percent, short
+
+
+def view(evidence: Evidence) -> Section:
+    """The chapter on cost."""
+    stages = stage_times(evidence)
+    facts = _facts(evidence)
+    if not stages and not facts:
+        return Section("cost", "Cost", "Cost", missing="No stage was timed in this run.")
+    total = sum(stage["seconds"] or 0.0 for stage in stages)
+    longest = max(stages, key=lambda stage: stage["seconds"] or 0.0, default=None)
+    for stage in stages:
+        share = (stage["seconds"] or 0.0) / total if total else 0.0
+        stage["share"] = percent(share, 0)
+        stage["chart"] = bars.bar(
+            [bars.Part(stage["name"], stage["seconds"] or 0.0, "a")], whole=total, title=f"{percent(share)} of the time"
+        )
+    says = ""
+    if longest and total:
+        says = f"{duration(total)} in all; {percent((longest['seconds'] or 0.0) / total, 0)} of it {longest['name']}."
+    return Section("cost", "Cost", "Cost", {"says": says, "stages": stages, "facts": facts, "total": total})
+
+
+def stage_times(evidence: Evidence) -> list[dict[str, Any]]:
+    """Each stage in order with its last word: seconds when it was done here, else how it was had.
+
+    A resumed stage ends more than once or starts without an end; the times of its ends add up.
+    """
+    stages: dict[str, dict[str, Any]] = {}
+    for event in evidence.events_of("stage"):
+        if event["stage"] == "report":
+            continue  # it is being written
+        stage = stages.setdefault(event["stage"], {"name": event["stage"], "status": "", "seconds": None})
+        stage["status"] = event.get("status", "")
+        if event.get("seconds") is not None:
+            stage["seconds"] = (stage["seconds"] or 0.0) + number(event["seconds"])
+    return list(stages.values())
+
+
+def peak_memory_mb(evidence: Evidence) -> float | None:
+    """The most memory the process held, as far as it was looked at."""
+    return max((number(event["peak_rss_mb"]) for event in evidence.events_of("resource") if "peak_rss_mb" in event), default=None)
+
+
+def training_totals(evidence: Evidence) -> tuple[int, float, int]:
+    """(tokens read, seconds, steps) of all training stages; each step's event counts from its stage's start."""
+    last = {event.get("stage", "train"): event for event in evidence.events_of("step")}
+    return (
+        sum(int(event.get("tokens_seen") or 0) for event in last.values()),
+        sum(number(event.get("seconds") or 0.0) for event in last.values()),
+        sum(int(event["step"]) for event in last.values()),
+    )
+
+
+def trained_parameters(evidence: Evidence) -> int | None:
+    """How many weights the last training stage moved."""
+    said = [result for result in (evidence.lineage.get("stages") or {}).values() if isinstance(result, dict)]
+    counts = [int(result["trained_parameters"]) for result in said if result.get("trained_parameters")]
+    return counts[-1] if counts else None
+
+
+def flops(evidence: Evidence) -> float | None:
+    """About how many floating-point operations the training took.
+
+    For each token 2 a weight forward, 2 a weight to carry the gradient back, and 2 for each weight that is
+    trained (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+    """
+    total = (evidence.lineage.get("base") or {}).get("num_parameters")
+    trained = trained_parameters(evidence)
+    tokens = training_totals(evidence)[0]
+    return tokens * (4.0 * total + 2.0 * trained) if total and trained and tokens else None
+
+
+def _facts(evidence: Evidence) -> list[tuple[str, str]]:
+    tokens, seconds, steps = training_totals(evidence)
+    facts = []
+    if tokens:
+        facts.append(("Tokens read in training", count(tokens)))
+    if tokens and seconds:
+        facts.append(("Speed", f"{short(tokens / seconds)} tokens/s"))
+    if steps and seconds:
+        facts.append(("Time a step", duration(seconds / steps)))
+    if (peak := peak_memory_mb(evidence)) is not None:
+        facts.append(("Peak memory", memory(peak)))
+    if (operations := flops(evidence)) is not None:
+        facts.append(("Arithmetic", f"about {short(operations)} FLOPs in training"))
+    if evidence.environment.get("cpu"):
+        threads = evidence.environment.get("threads")
+        facts.append(("Processor", f"{evidence.environment['cpu']}{f', {threads} threads' if threads else ''}"))
+    device = evidence.environment.get("device")
+    if device and device != "cpu":
+        facts.append(("Device", str(device)))
+    return facts

@@ -1,0 +1,186 @@
+"""The ledger: every row and every token accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tunesmith.report.charts import bars
+from tunesmith.report.evidence import Evidence, Section
+from tunesmith.report.format import count, counted, excerpt, percent
+
+SPLITS = ("train", "validation", "test")
+LABELS = 30
+"""The most labels drawn one by one."""
+SAMPLES = 4
+TOKENS = 700
+"""The most tokens of one rendered row."""
+
+
+def view(evidence: Evidence) -> Section:
+    """The chapter on the data."""
+    ledger = evidence.ledger
+    if not ledger:
+        return Section("data", "Data", "Data", missing="This run has no ledger: its data was not prepared.")
+    splits = [(name, ledger["splits"][name]) for name in SPLITS if name in ledger["splits"]]
+    return Section(
+        "data",
+        "Data, row by row and token by token",
+        "Data",
+        {
+            "says": _says(ledger, splits),
+            "checks": _checks(ledger, splits),
+            "funnel": _funnel(ledger),
+            "sources": [_source(source) for source in ledger["sources"]],
+            "splits": [_split(name, said) for name, said in splits],
+            "roles": _roles(dict(splits).get("train", {})),
+            "labels": _labels(dict(splits).get("train", {})),
+            "sample": [_sampled(row) for row in evidence.sample[:SAMPLES]],
+            "notes": ledger.get("notes") or [],
+        },
+    )
+
+
+def tokens_of(split: dict[str, Any]) -> tuple[int, int]:
+    """(tokens, trained tokens) of a split; zeros before it was encoded."""
+    roles = (split.get("tokens") or {}).values()
+    return sum(role["total"] for role in roles), sum(role["trained"] for role in roles)
+
+
+def _says(ledger: dict[str, Any], splits: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    rows = ledger["rows"]
+    said = f"{counted(rows['read'], 'row')} read, {count(rows['dropped'])} dropped, {count(rows['kept'])} kept"
+    said += ": " + ", ".join(f"{count(split['rows'])} for {name}" for name, split in splits) + "."
+    total, trained = tokens_of(dict(splits).get("train", {}))
+    if trained:
+        said += f" The loss counts {count(trained)} of the {counted(total, 'training token')} ({percent(trained / total)})."
+    return said
+
+
+def _checks(ledger: dict[str, Any], splits: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
+    """(met | missed | undecided, sentence) for each promise the data keeps or does not."""
+    rows = ledger["rows"]
+    whole = rows["read"] == rows["kept"] + rows["dropped"]
+    checks = [
+        (
+            "met" if whole else "missed",
+            f"Every row is accounted for: {count(rows['read'])} read = {count(rows['kept'])} kept + {count(rows['dropped'])} dropped.",
+        )
+    ]
+    train = dict(splits).get("train", {})
+    if stop := train.get("stop"):
+        if stop["answers"]:
+            held = stop["trained"] == stop["answers"]
+            checks.append(
+                (
+                    "met" if held else "undecided" if stop["trained"] else "missed",
+                    f"The stop token is trained in {count(stop['trained'])} of {counted(stop['answers'], 'answer')}.",
+                )
+            )
+    if bos := train.get("bos"):
+        doubled = sum(rows for number, rows in bos.items() if int(number) > 1)
+        checks.append(
+            (
+                "missed" if doubled else "met",
+                f"{counted(doubled, 'row')} begin with a doubled BOS token." if doubled else "No row begins with a doubled BOS token.",
+            )
+        )
+    if cut := train.get("truncated"):
+        lost = f"{counted(cut['rows'], 'training row')} lost {counted(cut['tokens'], 'token')} to the length limit."
+        checks.append(("undecided", lost) if cut["rows"] else ("met", "No training row was cut to the length limit."))
+    if same := ledger.get("duplicates"):
+        said = f"{counted(same['same'], 'exact copy', 'exact copies')} dropped" + (
+            f", {count(same['conflicts'])} of them with another label than the first." if same["conflicts"] else "."
+        )
+        checks.append(("undecided" if same["conflicts"] else "met", said))
+    return checks
+
+
+def _funnel(ledger: dict[str, Any]) -> list[dict[str, Any]]:
+    read = ledger["rows"]["read"]
+
+    def line(kind: str, what: str, number: int, color: str, examples: Sequence[str] = ()) -> dict[str, Any]:
+        drawing = bars.bar([bars.Part(what, number, color)], whole=read, title=f"{what}: {count(number)}")
+        return {"kind": kind, "what": what, "count": number, "examples": list(examples)[:3], "drawing": drawing}
+
+    return [
+        line("read", "", read, "b"),
+        *(line("dropped", f"{d['step']}: {d['reason']}", d["count"], "lost", d["rows"]) for d in ledger["dropped"]),
+        line("kept", "", ledger["rows"]["kept"], "a"),
+        *(line("changed", f"{c['step']}: {c['reason']}", c["count"], "pale", c["rows"]) for c in ledger["changed"]),
+    ]
+
+
+def _source(source: dict[str, Any]) -> dict[str, Any]:
+    mapped = ", ".join(f"{column} as {role}" for role, column in (source.get("columns") or {}).items())
+    return {**source, "mapped": mapped}
+
+
+def _split(name: str, said: dict[str, Any]) -> dict[str, Any]:
+    total, trained = tokens_of(said)
+    encoded = bool(said.get("tokens"))
+    lengths, cut = said.get("lengths") or {}, said.get("truncated") or {}
+    return {
+        "name": name,
+        "rows": said["rows"],
+        "tokens": total if encoded else None,
+        "trained": percent(trained / total) if trained and total else "",
+        "p50": lengths.get("p50"),
+        "p95": lengths.get("p95"),
+        "max": lengths.get("max"),
+        "cut": cut.get("rows"),
+    }
+
+
+def _roles(train: dict[str, Any]) -> list[dict[str, Any]]:
+    roles = {role: said for role, said in (train.get("tokens") or {}).items() if said["total"]}
+    whole = max((said["total"] for said in roles.values()), default=0)
+    return [
+        {
+            "role": role,
+            "total": said["total"],
+            "trained": said["trained"],
+            "drawing": bars.bar(
+                [
+                    bars.Part("trained", said["trained"], "a"),
+                    bars.Part("masked", said["total"] - said["trained"], "pale"),
+                ],
+                whole=whole,
+                title=f"{role}: {count(said['trained'])} of {count(said['total'])} trained",
+            ),
+        }
+        for role, said in roles.items()
+    ]
+
+
+def _labels(train: dict[str, Any]) -> dict[str, Any] | None:
+    ordered = sorted((train.get("labels") or {}).items(), key=lambda pair: (-pair[1], pair[0]))
+    if len(ordered) < 2:
+        return None
+    (most, largest), (least, smallest) = ordered[0], ordered[-1]
+    shown = ordered if len(ordered) <= LABELS else []
+    return {
+        "says": f"{counted(len(ordered), 'label')}: from {count(largest)} rows of {most} to {count(smallest)} of {least}.",
+        "rows": [
+            (label, number, bars.bar([bars.Part(label, number, "a")], whole=largest, title=f"{label}: {count(number)}"))
+            for label, number in shown
+        ],
+    }
+
+
+def _sampled(row: dict[str, Any]) -> dict[str, Any]:
+    tokens = row.get("tokens") or []
+    return {
+        "id": excerpt(str(row.get("id", "")), 120),
+        "tokens": [
+            {
+                "text": str(token.get("text", "")),
+                "css": " ".join(
+                    name for name, on in (("trained", token.get("trained")), ("special", token.get("role") == "special")) if on
+                ),
+                "title": f"{token.get('role', '')}, {'trained' if token.get('trained') else 'masked'}",
+            }
+            for token in tokens[:TOKENS]
+        ],
+        "left_out": max(0, len(tokens) - TOKENS),
+    }

@@ -1,0 +1,89 @@
+"""Single rows worth reading: what tuning broke, what it still gets wrong, what it mended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from tunesmith.evaluate.comparison import Case, Comparison
+from tunesmith.records import Prediction
+from tunesmith.report.evidence import Evidence, Section
+from tunesmith.report.format import excerpt, figure, percent
+
+TEXT = 700
+SAID = 400
+
+
+def view(evidence: Evidence) -> Section:
+    """The chapter on single rows."""
+    title, short = "Rows to read", "Rows"
+    found = evidence.comparison
+    if found is None:
+        return Section("rows", title, short, missing=evidence.why_no_evaluation())
+    if found.cases is None:
+        return Section("rows", title, short, missing="No metric of this run scores rows one by one.")
+    first, last = found.arms[0], found.arms[-1]
+    cases = found.cases
+    groups = [(f"Where {last} does worst", cases.worst)]
+    if first != last:
+        groups = [
+            (f"Worse than {first}: what tuning broke" if last == "tuned" else f"Worse than {first}", cases.regressed),
+            *groups,
+            (f"Better than {first}", cases.improved),
+        ]
+    groups.append((f"Where {last} does best", cases.best))
+    return Section(
+        "rows",
+        title,
+        short,
+        {
+            "metric": cases.metric,
+            "tagged": any(prediction.spans is not None for prediction in evidence.tuned.values()),
+            "groups": [
+                {"title": name, "rows": [_row(evidence, found, case) for case in chosen], "open": place < 2}
+                for place, (name, chosen) in enumerate((name, chosen) for name, chosen in groups if chosen)
+            ],
+        },
+    )
+
+
+def _row(evidence: Evidence, found: Comparison, case: Case) -> dict[str, Any]:
+    tuned = evidence.tuned.get(case.id)
+    tagged = tuned is not None and tuned.spans is not None
+    return {
+        "text": marked(tuned) if tuned is not None and tagged else excerpt(case.prompt, TEXT),
+        "expected": excerpt(case.expected, SAID),
+        "said": [_said(found, case, arm, tuned) for arm in reversed(found.arms)],
+        "source": case.source,
+        "slices": ", ".join(f"{name}: {value}" for name, value in case.slices.items()),
+    }
+
+
+def _said(found: Comparison, case: Case, arm: str, tuned: Prediction | None) -> dict[str, str]:
+    """An arm's output: marked right or wrong where the score says just that, else with the score."""
+    score = case.scores.get(arm)
+    better = {measure.name: measure.better for measure in found.measures}.get(found.cases.metric if found.cases else "")
+    plain = score in (0.0, 1.0) and better == "higher"
+    sure = tuned.scores.get(tuned.output) if tuned is not None and arm == "tuned" else None
+    return {
+        "arm": arm,
+        "output": excerpt(case.outputs.get(arm, ""), SAID) or "(nothing)",
+        "css": "" if not plain else "met" if score == 1.0 else "missed",
+        "sign": "" if not plain else "✓ " if score == 1.0 else "✗ ",
+        "score": f"{percent(sure, 0)} sure" if sure is not None else "" if plain else figure(score),
+    }
+
+
+def marked(prediction: Prediction) -> Markup:
+    """The text with expected stretches underlined and predicted ones shaded; where both, both."""
+    text = (prediction.record.text or "")[:TEXT]
+    stretches = {"expected": prediction.record.spans or (), "said-too": prediction.spans or ()}
+    edges = {0, len(text)}
+    edges |= {min(edge, len(text)) for spans in stretches.values() for span in spans for edge in (span.start, span.end)}
+    parts, places = [], sorted(edges)
+    for start, end in zip(places, places[1:], strict=False):
+        inside = [name for name, spans in stretches.items() if any(s.start <= start < s.end for s in spans)]
+        piece = escape(text[start:end])
+        parts.append(Markup('<mark class="{}">{}</mark>').format(" ".join(inside), piece) if inside else piece)
+    return Markup("").join(parts)

@@ -1,0 +1,125 @@
+"""How the training went: curves, what was kept, what stopped it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from markupsafe import Markup
+
+from tunesmith.report.charts import lines
+from tunesmith.report.evidence import Evidence, Section, number
+from tunesmith.report.format import counted, figure
+
+Points = list[tuple[float, float]]
+
+
+def view(evidence: Evidence) -> Section:
+    """The chapter on training, one group of curves a stage."""
+    steps = evidence.events_of("step")
+    if not steps:
+        return Section("training", "Training", "Training", missing="No training step was recorded in this run.")
+    stages = list(dict.fromkeys(event.get("stage", "train") for event in steps))
+    told = [event["text"] for event in evidence.events_of("note") if event.get("text")]
+    return Section(
+        "training",
+        "Training",
+        "Training",
+        {"stages": [_stage(evidence, stage) for stage in stages], "notes": told},
+    )
+
+
+def _stage(evidence: Evidence, name: str) -> dict[str, Any]:
+    steps = [event for event in evidence.events_of("step") if event.get("stage", "train") == name]
+    checks = [event for event in evidence.events_of("validation") if event.get("stage", "train") == name]
+    best = kept_step(checks)
+    losses = _points(steps, "loss")
+    seen = _validated(checks)
+    return {
+        "name": name,
+        "says": _says(steps, losses, checks, best),
+        "loss": _loss(losses, seen.pop("loss", []), best),
+        "panels": [*_measured(seen, best), *_health(steps)],
+    }
+
+
+def kept_step(checks: list[dict[str, Any]]) -> float | None:
+    """The step whose checkpoint was kept: the last validation that was the best so far."""
+    best = [event["step"] for event in checks if event.get("best")]
+    return best[-1] if best else None
+
+
+def _points(steps: list[dict[str, Any]], key: str) -> Points:
+    return [(float(event["step"]), number(event[key])) for event in steps if event.get(key) is not None]
+
+
+def _validated(checks: list[dict[str, Any]]) -> dict[str, Points]:
+    figures: dict[str, Points] = {}
+    for event in checks:
+        for metric, value in (event.get("figures") or {}).items():
+            figures.setdefault(metric, []).append((float(event["step"]), number(value)))
+    return figures
+
+
+def speed(steps: list[dict[str, Any]]) -> Points:
+    """(step, tokens a second) from one told step to the next; events count tokens and seconds from the start."""
+    told = [(float(e["step"]), number(e.get("tokens_seen")), number(e.get("seconds"))) for e in steps]
+    pairs = zip(told, told[1:], strict=False)
+    return [(step, (b - a) / (t - s)) for (_, a, s), (step, b, t) in pairs if t > s and b > a]
+
+
+def _says(steps: list[dict[str, Any]], losses: Points, checks: list[dict[str, Any]], best: float | None) -> str:
+    last = steps[-1]
+    finite = [loss for _, loss in losses if math.isfinite(loss)]
+    parts = []
+    if finite:
+        parts.append(f"The training loss went from {figure(finite[0])} to {figure(finite[-1])} in")
+    else:
+        parts.append("Trained for")
+    parts.append(counted(int(last["step"]), "step"))
+    if last.get("epoch") is not None:
+        parts.append(f"({number(last['epoch']):.3g} epochs)")
+    said = " ".join(parts) + "."
+    planned = last.get("total_steps")
+    if planned and last["step"] < planned:
+        said += f" {counted(int(planned), 'step')} were planned; it ended earlier."
+    kept = next((event for event in checks if event["step"] == best and "loss" in (event.get("figures") or {})), None)
+    if kept:
+        said += f" The validation loss was lowest at step {best:,.0f} ({figure(number(kept['figures']['loss']))}), and that checkpoint was kept."
+    elif best is not None:
+        said += f" Validation was best at step {best:,.0f}, and that checkpoint was kept."
+    return said
+
+
+def _loss(train: Points, validation: Points, best: float | None) -> Markup:
+    series = [lines.Series("training loss", train, "a")]
+    if validation:
+        series.append(lines.Series("validation loss", validation, "c", dots=True))
+    return lines.panel(series, title="Loss by step", best=best, log=True)
+
+
+def _measured(figures: dict[str, Points], best: float | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "caption": f"{metric} on the validation rows",
+            "chart": lines.panel([lines.Series(metric, points, "c", dots=True)], title=f"{metric} by step", best=best),
+        }
+        for metric, points in figures.items()
+    ]
+
+
+def _health(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    panels = []
+    speeds = speed(steps)
+    if speeds:
+        chart = lines.panel([lines.Series("tokens/s", speeds, "b")], title="Tokens a second by step", zero=True)
+        panels.append({"caption": "Tokens a second", "chart": chart})
+    for key, caption, log in (
+        ("lr", "Learning rate", False),
+        ("grad_norm", "Gradient norm before clipping", True),
+    ):
+        points = _points(steps, key)
+        if points:
+            chart = lines.panel([lines.Series(caption, points, "b")], title=f"{caption} by step", log=log, zero=True)
+            panels.append({"caption": caption, "chart": chart})
+    return panels
