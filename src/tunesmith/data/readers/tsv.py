@@ -1,0 +1,46 @@
+"""Tab-separated values."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from tunesmith.data.decode import encoding_of, lines
+from tunesmith.data.delimited import rows
+from tunesmith.data.readers import MAX_ROW_BYTES, Broken, Reader, Row
+
+
+class Tsv(Reader):
+    """One row a line, values parted by tabs."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".tsv", ".tab")
+
+    quotes: bool | None = None
+    """Whether double quotes enclose values; when left out, they do if one of the first 1,000 lines has such a value.
+    Otherwise quotes are letters like any other, as most corpora in TSV mean them."""
+    columns: list[str] | None = Field(default=None, min_length=1)
+    """Names of the columns when the file has no header line; the first line is the header when left out."""
+
+    def encoding(self, path: Path) -> str:
+        return encoding_of(path)
+
+    def rows(self, path: Path) -> Iterator[Row | Broken]:
+        encoding = self.encoding(path)
+        quotes = _quoted(path, encoding) if self.quotes is None else self.quotes
+        yield from rows(path, encoding, "\t", csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE, self.columns)
+
+
+def _quoted(path: Path, encoding: str) -> bool:
+    """Whether any value of the first lines begins and ends with a double quote and holds only doubled ones between."""
+    for number, line in lines(path, encoding, MAX_ROW_BYTES):
+        for value in (line or "").split("\t"):
+            inner = value[1:-1]
+            if len(value) > 1 and value[0] == value[-1] == '"' and '"' not in inner.replace('""', ""):
+                return True
+        if number >= 1000:
+            break
+    return False
