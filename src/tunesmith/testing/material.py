@@ -1,0 +1,174 @@
+"""What readers, data steps and metrics hold to. N rows, K statistics a row, R resamples."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.data.readers import Broken, Reader, Row
+from tunesmith.data.steps import Step
+from tunesmith.errors import UserError
+from tunesmith.metrics import Metric
+from tunesmith.records import Message, Prediction, Record, Span
+
+
+def chat(number: int, asked: str, answered: str) -> Record:
+    """A conversation of one question and one trained answer."""
+    turns = (Message("user", asked), Message("assistant", answered, trained=True))
+    return Record(f"r{number}", f"rows.jsonl:{number}", messages=turns)
+
+
+RECORDS = [
+    chat(1, "What is two plus two?", "four"),
+    chat(2, "What is two plus two?", "four"),
+    chat(3, "", "nothing was asked"),
+    Record("r4", "rows.jsonl:4", text="The card has not arrived.", labels=("delivery",)),
+    Record("r5", "rows.jsonl:5", text="The card  has not arrived.", labels=("billing",)),
+    Record("r6", "rows.jsonl:6", text="", labels=("billing",)),
+    Record("r7", "rows.jsonl:7", text="Anna lives in Bern.", spans=(Span(0, 4, "PER"), Span(14, 18, "LOC"))),
+    Record("r8", "rows.jsonl:8", text="Prose \x00 with \ufffd odd \u200b characters, schÃ¶n. " * 30),
+    Record("r9", "rows.jsonl:9", text="the end", slices={"channel": "email"}, weight=2.0),
+]
+"""Rows of most shapes, with faults of most kinds."""
+
+
+# Readers
+
+
+def survives_any_bytes(reader: Reader) -> None:
+    """A file that is no such file gives broken rows or one error that says what to do, never a traceback."""
+    for content in (b"", b"\x00\xff\xfe\x80" * 50, b"{[,\"'\n" * 20, "schön\n".encode("utf-16"), b"\n\n\n"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"rows{(reader.suffixes or ('',))[0]}"
+            path.write_bytes(content)
+            try:
+                rows = list(reader.rows(path)) if reader.suffixes else []
+            except UserError as error:
+                assert error.fix
+            else:
+                assert all(isinstance(row, (Row, Broken)) for row in rows)
+                assert all(row.where for row in rows), "a row does not say where it stands"
+
+
+def names_its_endings(reader: Reader) -> None:
+    """File endings begin with a dot and are small."""
+    assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in reader.suffixes)
+
+
+# Steps
+
+
+def loses_no_row(step: Step) -> None:
+    """Every row is kept or dropped, once, in its order; nothing is invented; drops and changes have a reason."""
+    result = step.apply(RECORDS)
+    kept, dropped = [r.id for r in result.kept], [d.record.id for d in result.dropped]
+    given = [record.id for record in RECORDS]
+    assert sorted(kept + dropped) == sorted(given)
+    assert kept == [name for name in given if name in set(kept)], "the order changed"
+    assert all(drop.reason and drop.step == step.kind for drop in result.dropped)
+    assert all(change.reason and change.step == step.kind for change in result.changed)
+
+
+def tells_every_change(step: Step) -> None:
+    """A kept row that differs from the one given is among the changed ones."""
+    result = step.apply(RECORDS)
+    before = {record.id: record for record in RECORDS}
+    told = {change.after.id for change in result.changed}
+    assert {record.id for record in result.kept if record != before[record.id]} <= told
+
+
+def gives_the_same_every_time(step: Step) -> None:
+    """The same rows give the same result, and are not changed themselves."""
+    given = copy.deepcopy(RECORDS)
+    assert step.apply(given) == step.apply(given)
+    assert given == RECORDS
+
+
+def takes_no_rows(step: Step) -> None:
+    """No rows are no error."""
+    result = step.apply([])
+    assert (result.kept, result.dropped, result.changed) == ([], [], [])
+
+
+# Metrics
+
+
+def predictions(count: int = 12) -> list[Prediction]:
+    """Predictions that carry everything a metric can ask for."""
+    labels, made = ("delivery", "billing", "account"), []
+    for number in range(count):
+        right, given = labels[number % 3], labels[number * number % 3]
+        record = Record(f"r{number}", f"rows.jsonl:{number}", text="Anna lives in Bern.", labels=(right,))
+        record = Record(record.id, record.source, text=record.text, labels=(right,), spans=(Span(0, 4, "PER"),))
+        made.append(
+            Prediction(
+                record,
+                output=given,
+                expected=right,
+                scores={label: 0.6 if label == given else 0.2 for label in labels},
+                spans=(Span(0, 4, "PER"),) if number % 2 else (Span(14, 18, "LOC"),),
+                nll=1.0 + number,
+                num_tokens=2 + number % 3,
+                num_chars=10,
+                seconds=0.01 * (1 + number),
+            )
+        )
+    return made
+
+
+def adds_up(metric: Metric) -> None:
+    """Statistics are finite numbers a row, and the value of their sum is the metric's value."""
+    rows = predictions()
+    statistics = metric.statistics(rows)
+    assert statistics.ndim == 2 and len(statistics) == len(rows) and statistics.dtype == np.float64
+    assert np.isfinite(statistics).all()
+    score = metric.score(rows)
+    ones = metric.resampled(statistics, np.ones((1, len(rows))))
+    assert ones.shape == (1,)
+    np.testing.assert_allclose(ones[0], score.value, rtol=1e-12)
+    assert np.shape(score.per_row) == (len(rows),)
+
+
+def stays_in_its_range(metric: Metric) -> None:
+    """The value is a number between the lowest and the highest, or nan where there is nothing to measure."""
+    value = metric.score(predictions()).value
+    assert metric.lowest <= value <= metric.highest, f"{value} is outside of {metric.lowest} to {metric.highest}"
+    assert metric.better in ("higher", "lower")
+
+
+def does_not_mind_the_order(metric: Metric) -> None:
+    """Rows in another order have the same value."""
+    rows = predictions()
+    np.testing.assert_allclose(metric.score(rows).value, metric.score(rows[::-1]).value, rtol=1e-12)
+
+
+def counts_a_row_twice_when_told(metric: Metric) -> None:
+    """A weight of two is the same as the row standing there twice: what the bootstrap rests on."""
+    rows = predictions()
+    weights = np.ones((1, len(rows)))
+    weights[0, 3] = 2.0
+    twice = metric.resampled(metric.statistics(rows), weights)[0]
+    np.testing.assert_allclose(twice, metric.score([*rows, rows[3]]).value, rtol=1e-9)
+
+
+def measures_nothing_as_nan(metric: Metric) -> None:
+    """No rows have no value; nan says so, and 0 would say that they are bad."""
+    assert np.isnan(metric.score([]).value)
+
+
+CHECKS: dict[str, tuple[Callable[[Any], None], ...]] = {
+    "readers": (survives_any_bytes, names_its_endings),
+    "steps": (loses_no_row, tells_every_change, gives_the_same_every_time, takes_no_rows),
+    "metrics": (
+        adds_up,
+        stays_in_its_range,
+        does_not_mind_the_order,
+        counts_a_row_twice_when_told,
+        measures_nothing_as_nan,
+    ),
+}
