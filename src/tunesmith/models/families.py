@@ -67,9 +67,9 @@ def family_of(config: Any) -> Family:
     # BERT and its kin are in both tables; the checkpoint's own class decides.
     said = (getattr(config, "architectures", None) or [""])[0]
     decodes = getattr(config, "is_decoder", False) or said.endswith(("ForCausalLM", "LMHeadModel"))
-    if name in causal and (name not in masked or decodes):
+    if name in causal and not config.is_encoder_decoder and (name not in masked or decodes):
         return "causal"
-    if name in masked:
+    if name in masked and not config.is_encoder_decoder:
         return "encoder"
     raise ModelError(
         f"models of type {name!r} are neither causal, encoder nor encoder-decoder text models",

@@ -101,11 +101,6 @@ def tiny_model(folder: Path, shape: Shape = "llama", *, seed: int = 0, tokenizer
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = model_class(make_config(**({"vocab_size": len(own)} | ids | config)))
-        # Fresh weights are so small that all answers look alike; wider ones make tests sharper.
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.dim() > 1:
-                    parameter.mul_(4)
         model.save_pretrained(folder)
         own.save_pretrained(folder)
     return folder
@@ -114,14 +109,24 @@ def tiny_model(folder: Path, shape: Shape = "llama", *, seed: int = 0, tokenizer
 def _architecture(shape: Shape) -> tuple[Callable[..., Any], Any]:
     import transformers
 
-    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+    # With the usual 0.02 all answers of a fresh model look alike; wider weights make tests sharper.
+    wide = 0.08
+    sizes: dict[str, Any] = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 96,
+        "initializer_range": wide,
+    }
 
     def llama(**given: Any) -> Any:
         defaults = sizes | {"num_key_value_heads": 2, "max_position_embeddings": 128, "tie_word_embeddings": True}
         return transformers.LlamaConfig(**(defaults | given))
 
     def gpt2(**given: Any) -> Any:
-        return transformers.GPT2Config(**({"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128} | given))
+        return transformers.GPT2Config(
+            **({"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128, "initializer_range": wide} | given)
+        )
 
     def bert(**given: Any) -> Any:
         return transformers.BertConfig(**(sizes | {"max_position_embeddings": 128} | given))
@@ -136,7 +141,7 @@ def _architecture(shape: Shape) -> tuple[Callable[..., Any], Any]:
             for half in ("encoder", "decoder")
             for name, size in {"layers": 2, "attention_heads": 4, "ffn_dim": 96}.items()
         }
-        defaults = {"d_model": 64, "max_position_embeddings": 128, "decoder_start_token_id": 2}
+        defaults = {"d_model": 64, "max_position_embeddings": 128, "decoder_start_token_id": 2, "init_std": wide}
         return transformers.BartConfig(**(halves | defaults | given))
 
     return {
