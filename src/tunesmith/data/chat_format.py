@@ -148,7 +148,11 @@ class ChatFormat:
             raise BadRow("no trained answer to a question")
         whole = self._apply(messages[: trained[-1] + 1])
         prompts = [self.prompt(messages[:index]) for index in trained]
-        if len(trained) == 1 or (self._stops_every_turn and all(map(whole.startswith, prompts))):
+        together = self._stops_every_turn and all(
+            whole.startswith(prompt) and whole[len(prompt) :].lstrip().startswith(messages[index].content.strip())
+            for index, prompt in zip(trained, prompts, strict=True)
+        )
+        if len(trained) == 1 or together:
             return [self._rendered(whole, messages[: trained[-1] + 1], prompts)]
         texts = [self._apply(messages[: index + 1]) for index in trained]
         return [

@@ -81,9 +81,17 @@ def sample(examples: Sequence[Example], tokenizer: Any, count: int) -> list[dict
 
 
 def _shown(example: Example, tokenizer: Any) -> list[dict[str, Any]]:
-    tokens = [
-        {"text": tokenizer.decode([int(token)]), "role": ROLES[role], "trained": bool(trained)}
-        for token, role, trained in zip(example.ids, example.roles, example.trained, strict=True)
-    ]
+    prompt = zip(_texts(example.ids.tolist(), tokenizer), example.roles, example.trained, strict=True)
+    tokens = [{"text": text, "role": ROLES[role], "trained": bool(trained)} for text, role, trained in prompt]
     answer = [] if example.answer_ids is None else example.answer_ids.tolist()
-    return tokens + [{"text": tokenizer.decode([token]), "role": "assistant", "trained": True} for token in answer]
+    return tokens + [{"text": text, "role": "assistant", "trained": True} for text in _texts(answer, tokenizer)]
+
+
+def _texts(ids: list[int], tokenizer: Any) -> list[str]:
+    """What each token adds to the text; some tokenizers drop the blank before a token that stands alone."""
+    texts = []
+    for before, token in zip([[], *([each] for each in ids)], ids, strict=False):
+        alone, together = tokenizer.decode([token]), tokenizer.decode([*before, token])
+        earlier = tokenizer.decode(before) if before else ""
+        texts.append(together[len(earlier) :] if together.startswith(earlier) else alone)
+    return texts

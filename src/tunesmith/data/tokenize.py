@@ -22,6 +22,8 @@ from tunesmith.data.values import BadRow
 from tunesmith.errors import DataError, ModelError
 from tunesmith.records import Message, Record, Span
 
+__all__ = ["ROLES", "Codec", "Encoded", "Example", "Family", "Need"]
+
 SHORTEST = 8
 """The smallest max_length: template and stop token need room beside the words."""
 

@@ -1,0 +1,1 @@
+"""Prompt templates: how texts with labels or spans become conversations."""
