@@ -153,7 +153,7 @@ class Interrupted(RunError):
     exit_code = 130
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Returns ` (did you mean 'x'?)` for the nearest of `names`, or an empty string."""
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+def did_you_mean(name: str, names: Iterable[str], *, likeness: float = 0.6) -> str:
+    """Returns ` (did you mean 'x'?)` for the nearest of `names`; empty when none is alike enough, 1 being equal."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=likeness)
     return f" (did you mean {near[0]!r}?)" if near else ""

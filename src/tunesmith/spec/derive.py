@@ -69,6 +69,8 @@ METRICS_OF_TASK = {
     "code": ["exact_match", "chrf"],
 }
 METRICS_OF_OBJECTIVE = {"tag": ["entity_f1"], "pretrain": ["perplexity"]}
+FIGURES_TO_WATCH = {"classify": ("accuracy", "f1_macro", "f1_micro"), "tag": ("entity_f1",)}
+"""Figures that say more than the loss of how well a head does; cheap to measure, for nothing is generated."""
 SEVERAL_LABELS = ["f1_micro", "f1_macro", "exact_match"]
 
 
@@ -201,11 +203,18 @@ def validate_every(facts: Facts, duration: Duration, batch: Batch) -> Derived:
     return Derived(f"{every} steps", f"ten times in about {math.ceil(whole):,} steps")
 
 
-def watch(*, validated: bool) -> Derived:
-    """What may stop the training."""
+def watch(objective: str, measured: list[str], *, validated: bool) -> Derived:
+    """What may stop the training.
+
+    Args:
+        objective: of the stage.
+        measured: the metrics measured on the validation rows.
+        validated: whether there are validation rows.
+    """
     if not validated:
         return Derived([], "there are no validation rows to go by")
-    return Derived([{"kind": "early_stop"}], "training ends when the validation rows stop gaining")
+    figure = next((name for name in measured if name in FIGURES_TO_WATCH.get(objective, ())), "loss")
+    return Derived([{"kind": "early_stop", "metric": figure}], f"training ends when validation {figure} stops gaining")
 
 
 def max_length(facts: Facts, *, prose: bool) -> Derived:

@@ -129,12 +129,13 @@ class _Reader:
         return found
 
     def key(self, path: str, event: Event) -> str:
-        if not isinstance(event, ScalarEvent) or event.anchor or event.tag or event.value == "<<":
+        if not isinstance(event, ScalarEvent) or event.anchor or event.tag or _is_merge(event):
             raise _Unreadable(_line(event), "a key here is not a word; put text that holds { or [ or * in quotes")
-        key = self.scalar(path, event)
-        if not isinstance(key, str):
-            self.refuse(_join(path, event.value), event, f"keys are text: write '{event.value}' in quotes")
-        return str(event.value)
+        text: str = event.value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        value = self.scalar(_join(path, text), event)
+        if value is not REFUSED and not isinstance(value, str):
+            self.refuse(_join(path, text), event, f"keys are text: write '{text}' in quotes")
+        return text
 
     def sequence(self, path: str, depth: int) -> list[Any]:
         found: list[Any] = []
@@ -241,6 +242,10 @@ def _join_surrogates(text: str) -> str | None:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
         return None
+
+
+def _is_merge(event: ScalarEvent) -> bool:
+    return event.value == "<<" and bool(event.implicit[0])
 
 
 def _line(event: Event) -> int:

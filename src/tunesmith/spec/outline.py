@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tunesmith.errors import NotFound
-from tunesmith.part import Family
+from tunesmith.part import Family, Part
 from tunesmith.spec.sections import Spec
 
 Key = str | int
@@ -39,6 +39,20 @@ def sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for inner in get_args(annotation):
         yield from sections_in(inner)
+
+
+def fields(model: type[BaseModel] = Spec, path: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """(dotted path, field) of every field of a spec; of parts, those of each family's default one."""
+    for name, field in model.model_fields.items():
+        inside = f"{path}.{name}" if path else name
+        yield inside, field
+        annotation = annotation_of(field)
+        for section in sections_in(annotation):
+            if section is not Part:
+                yield from fields(section, inside)
+        for family in families_in(annotation):
+            if family.default is not None:
+                yield from fields(family.load(family.default), inside)
 
 
 def trace(keys: Sequence[Key], tree: Any) -> tuple[tuple[Key, ...], type[BaseModel] | None, FieldInfo | None]:

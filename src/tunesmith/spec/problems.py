@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from tunesmith.errors import did_you_mean
-from tunesmith.spec.outline import Key, trace
+from tunesmith.spec.outline import Key, fields, trace
 
 
 def explain(error: ValidationError, tree: Any) -> list[tuple[tuple[Key, ...], str]]:
@@ -50,10 +50,31 @@ def _say(details: ErrorDetails, model: type[BaseModel] | None, field: FieldInfo 
 
 
 def _unknown(name: str, model: type[BaseModel] | None) -> str:
-    fields = sorted(model.model_fields) if model else []
-    if model and not fields:
-        return f"no field {name!r}; there are none here"
-    return f"no field {name!r}{did_you_mean(name, fields)}; known here: {', '.join(fields)}"
+    known = sorted(model.model_fields) if model else []
+    near = did_you_mean(name, known, likeness=0.8) or _elsewhere(name) or did_you_mean(name, known)
+    return f"no field {name!r}{near}; known here: {', '.join(known) or 'none'}"
+
+
+_OTHER_NAMES = {
+    "batch_size": "train.batch",
+    "dataset": "data.sources",
+    "epochs": "train.duration",
+    "gradient_accumulation_steps": "train.micro_batch",
+    "learning_rate": "train.optimizer.lr",
+    "lr_scheduler": "train.schedule",
+    "max_seq_length": "data.max_length",
+    "model_name": "base.model",
+    "num_train_epochs": "train.duration",
+    "r": "train.adapter.rank",
+    "system_prompt": "prompt.system",
+}
+"""What fields are called in other tools -> what they are called here."""
+
+
+def _elsewhere(name: str) -> str:
+    """Where a field of that name stands, when it stands in another section."""
+    path = _OTHER_NAMES.get(name) or next((p for p, _ in fields() if p.rpartition(".")[2] == name), None)
+    return f" (did you mean {path}?)" if path else ""
 
 
 def help_of(field: FieldInfo | None) -> str:

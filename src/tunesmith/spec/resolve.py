@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from tunesmith.errors import Problem, SpecError
 from tunesmith.spec import derive
 from tunesmith.spec.derive import Derived, Facts
 from tunesmith.spec.load import Written
 from tunesmith.spec.overrides import COMMAND_LINE
+from tunesmith.spec.problems import explain
 from tunesmith.spec.quantity import Batch, Duration, Length
 from tunesmith.spec.sections import Spec
 
@@ -31,8 +34,17 @@ class Resolved:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Resolved:
-        """The inverse of `to_json`."""
-        return cls(Spec.model_validate(value["spec"]), dict(value["origins"]))
+        """The inverse of `to_json`.
+
+        Raises:
+            SpecError: it names parts that are no longer installed, or was written by another version.
+        """
+        try:
+            return cls(Spec.model_validate(value["spec"]), dict(value["origins"]))
+        except ValidationError as error:
+            said = explain(error, value["spec"])
+            problems = [Problem(f"spec.json {'.'.join(map(str, path))}", what) for path, what in said]
+            raise SpecError(problems) from error
 
 
 def resolve_early(spec: Spec) -> Spec:
@@ -66,11 +78,14 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     ]
     prose = facts.shape == "text" and "pretrain" in objectives
     length = Length.parse(draft.fill("data.max_length", derive.max_length(facts, prose=prose)))
+    draft.fill("evaluate.arms", derive.arms(facts, objectives[-1]))
+    metrics = draft.fill("evaluate.metrics", derive.metrics(facts, task, objectives[-1]))
     for number, objective in enumerate(objectives):
         fresh = spec.base.initialize == "random" and number == 0
-        _fill_stage(draft, f"train.{number}", facts, objective, length, fresh=fresh, validated=validated)
-    draft.fill("evaluate.arms", derive.arms(facts, objectives[-1]))
-    draft.fill("evaluate.metrics", derive.metrics(facts, task, objectives[-1]))
+        # Only the last stage is measured by the metrics of the whole.
+        measured = [_kind(metric) for metric in metrics] if number == len(objectives) - 1 else []
+        _fill_stage(draft, f"train.{number}", facts, objective, length, fresh=fresh)
+        draft.fill(f"train.{number}.watch", derive.watch(objective, measured, validated=validated))
     draft.fill("evaluate.max_new_tokens", derive.max_new_tokens(facts))
     filled = Spec.model_validate(draft.tree)
     if conflicts := list(_conflicts(filled, facts, validated=validated)):
@@ -109,9 +124,7 @@ def _fill_early(draft: _Draft) -> None:
         draft.fill("prompt.template", derive.template(task))
 
 
-def _fill_stage(
-    draft: _Draft, at: str, facts: Facts, objective: str, length: Length, *, fresh: bool, validated: bool
-) -> None:
+def _fill_stage(draft: _Draft, at: str, facts: Facts, objective: str, length: Length, *, fresh: bool) -> None:
     adapter = _kind(draft.fill(f"{at}.adapter", derive.adapter(facts, fresh=fresh)))
     optimizer = draft.fill(f"{at}.optimizer", derive.optimizer())
     if "lr" in optimizer and optimizer["lr"] is None:
@@ -120,7 +133,6 @@ def _fill_stage(
     batch = Batch.parse(draft.fill(f"{at}.batch", derive.batch(facts, objective)))
     draft.fill(f"{at}.micro_batch", derive.micro_batch(facts, batch, length))
     draft.fill(f"{at}.schedule", derive.schedule(objective))
-    draft.fill(f"{at}.watch", derive.watch(validated=validated))
     draft.fill(f"{at}.validate_every", derive.validate_every(facts, duration, batch))
     draft.fill(f"{at}.precision", derive.precision(facts), instead_of="auto")
 
