@@ -159,7 +159,8 @@ class _Asker:
         from tunesmith.models.choices import score_choices
 
         choices = [self._spelled(label) for label in self.labels]
-        prompts = [self.codec.prompt_ids(record) for record in records]
+        room = max(len(choice) for choice in choices)
+        prompts = [self.codec.prompt_ids(record, room=room) for record in records]
         likely_NC = np.asarray(score_choices(self.model, prompts, choices, batch=self.batch, after=after), np.float64)
         sure_NC = _shares(likely_NC)
         place = {label: column for column, label in enumerate(self.labels)}
@@ -189,7 +190,7 @@ class _Asker:
             return [Prediction(record, "", right) for record, right in zip(records, expected, strict=True)]
         answers = generate(
             self.model,
-            [self.codec.prompt_ids(record) for record in records],
+            [self.codec.prompt_ids(record, room=self.max_new_tokens) for record in records],
             stop_ids=self.codec.stop_ids,
             max_new_tokens=self.max_new_tokens,
             batch=self.batch,
@@ -204,7 +205,8 @@ class _Asker:
         """The head's labels: the likeliest, or all that are likely where rows may have several."""
         from tunesmith.models.score import classify
 
-        places, examples = self._encoded(records)
+        # What is read does not hang on what is right, which may be a label the model does not know.
+        places, examples = self._encoded([replace(record, labels=self.codec.labels[:1]) for record in records])
         made = [Prediction(record, "", _right_label(record)) for record in records]
         sure_NC, _ = classify(self.model, examples, batch=self.batch, after=after)
         names = self.model.labels
@@ -225,10 +227,9 @@ class _Asker:
         """The spans that the tokens' tags spell."""
         from tunesmith.models.score import tag
 
-        places, examples = self._encoded(records)
+        places, examples = self._encoded([replace(record, spans=()) for record in records])
         made = [Prediction(record, "", _spelled_spans(record, record.spans or ()), spans=()) for record in records]
-        tags_N, _ = tag(self.model, examples, batch=self.batch, after=after)
-        for place, tags in zip(places, tags_N, strict=True):
+        for place, tags in zip(places, tag(self.model, examples, batch=self.batch, after=after), strict=True):
             spans = self.codec.spans_of(records[place], tags.tolist())
             made[place] = replace(made[place], output=_spelled_spans(records[place], spans), spans=spans)
         return made
