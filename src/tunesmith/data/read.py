@@ -84,9 +84,13 @@ def find(source: Source, folder: Path) -> list[File]:
         raise DataError(
             "is a web address, not a file", where=source.path, fix="download it first and write the file's path"
         )
-    if reader is None and _HUB_ID.fullmatch(source.path) and not (folder / source.path).parent.is_dir():
+    if reader is None and _looks_like_hub_id(source.path) and not path.parent.exists():
         return [_hub_file(source.path, cast(Reader, READERS.make("hub")))]
     raise DataError(f"does not exist{_neighbours(path)}", where=source.path, fix=f"looked for {path}; mend the path")
+
+
+def _looks_like_hub_id(written: str) -> bool:
+    return _HUB_ID.fullmatch(written) is not None and _kind_by_ending(Path(written)) is None
 
 
 def _hub_file(name: str, reader: Reader) -> File:
@@ -146,20 +150,25 @@ def _format(path: Path, head: bytes, shown: str) -> str:
         raise DataError(f"is {foreign}", where=shown, fix="export its rows as CSV, JSON Lines or Parquet")
     if head.startswith(b"PAR1"):
         return "parquet"
+    kind = _kind_by_ending(path)
+    if kind in ("json", "jsonl", None) and (inside := _json_kind(head)):
+        return inside
+    if kind is None:
+        raise DataError(
+            f"has an ending {path.suffix!r} that names no format" if path.suffix else "has no ending",
+            where=shown,
+            fix=f"write {{path: {shown}, format: ...}} with one of: {', '.join(READERS.names())}",
+        )
+    return kind
+
+
+def _kind_by_ending(path: Path) -> str | None:
+    """The format a file's ending names, `.csv.gz` like `.csv`."""
     name = path.name.lower()
     for ending in COMPRESSIONS:
         name = name.removesuffix(ending)
     suffix = Path(name).suffix
-    by_suffix = next((kind for kind in READERS.names() if suffix in _suffixes(kind)), None)
-    if by_suffix in ("json", "jsonl", None) and (inside := _json_kind(head)):
-        return inside
-    if by_suffix is None:
-        raise DataError(
-            f"has an ending {suffix!r} that names no format" if suffix else "has no ending that names its format",
-            where=shown,
-            fix=f"write {{path: {shown}, format: ...}} with one of: {', '.join(READERS.names())}",
-        )
-    return by_suffix
+    return next((kind for kind in READERS.names() if suffix and suffix in _suffixes(kind)), None)
 
 
 def _suffixes(kind: str) -> tuple[str, ...]:

@@ -35,12 +35,19 @@ class Tsv(Reader):
 
 
 def _quoted(path: Path, encoding: str) -> bool:
-    """Whether any value of the first lines begins and ends with a double quote and holds only doubled ones between."""
+    """Whether a value of the first lines is wrapped in double quotes, on one line or beside a line that is short."""
+    width, opened = 0, False
     for number, line in lines(path, encoding, MAX_ROW_BYTES):
-        for value in (line or "").split("\t"):
-            inner = value[1:-1]
-            if len(value) > 1 and value[0] == value[-1] == '"' and '"' not in inner.replace('""', ""):
-                return True
+        values = (line or "").split("\t")
+        width = width or len(values)
+        begins = values[-1].startswith('"')
+        if any(map(_wrapped, values)) or (len(values) < width and (opened or begins)):
+            return True
+        opened = begins
         if number >= 1000:
             break
     return False
+
+
+def _wrapped(value: str) -> bool:
+    return len(value) > 1 and value[0] == value[-1] == '"' and '"' not in value[1:-1].replace('""', "")
