@@ -92,25 +92,29 @@ def template(task: str) -> Derived:
 def objective(facts: Facts, task: str) -> Derived:
     """What a stage learns from."""
     if facts.shape == "text" and task not in LABELLING:
-        return Derived("pretrain", "the rows are prose without answers")
+        return Derived({"kind": "pretrain"}, "the rows are prose without answers")
     if facts.shape == "label" and task in LABELLING:
-        return Derived("classify", f"the rows carry {facts.num_labels} labels and the task is {task!r}")
+        return Derived({"kind": "classify"}, f"the rows carry {facts.num_labels} labels and the task is {task!r}")
     if facts.shape == "spans" and task in LABELLING:
         if facts.family == "encoder":
-            return Derived("tag", "the rows carry labelled stretches and the base is an encoder")
+            return Derived({"kind": "tag"}, "the rows carry labelled stretches and the base is an encoder")
         if facts.num_labels == 0:
-            return Derived("tag", "the rows carry labelled stretches and no label of the whole")
-        return Derived("sft", "the rows carry labelled stretches and a label of the whole, which are learned as JSON")
-    return Derived("sft", f"the rows hold answers and the task is {task!r}")
+            return Derived({"kind": "tag"}, "the rows carry labelled stretches and no label of the whole")
+        return Derived(
+            {"kind": "sft"}, "the rows carry labelled stretches and a label of the whole, which are learned as JSON"
+        )
+    return Derived({"kind": "sft"}, f"the rows hold answers and the task is {task!r}")
 
 
 def adapter(facts: Facts, *, fresh: bool) -> Derived:
     """What is trained: everything, or LoRA matrices."""
     if fresh:
-        return Derived("full", "the base starts from random weights, which an adapter cannot make up for")
+        return Derived({"kind": "full"}, "the base starts from random weights, which an adapter cannot make up for")
     if facts.num_parameters < SMALL:
-        return Derived("full", f"{_millions(facts)} parameters; below {SMALL // 10**6}M an adapter saves nothing")
-    return Derived("lora", f"{_millions(facts)} parameters, of which LoRA trains about one in a hundred")
+        return Derived(
+            {"kind": "full"}, f"{_millions(facts)} parameters; below {SMALL // 10**6}M an adapter saves nothing"
+        )
+    return Derived({"kind": "lora"}, f"{_millions(facts)} parameters, of which LoRA trains about one in a hundred")
 
 
 def learning_rate(facts: Facts, adapter: str, *, fresh: bool) -> Derived:

@@ -137,8 +137,8 @@ def _fill_stage(draft: _Draft, at: str, facts: Facts, objective: str, length: Le
     draft.fill(f"{at}.precision", derive.precision(facts), instead_of="auto")
 
 
-def _kind(part: str | dict[str, Any]) -> str:
-    kind: str = part if isinstance(part, str) else part["kind"]
+def _kind(part: dict[str, Any]) -> str:
+    kind: str = part["kind"]
     return kind
 
 
