@@ -104,7 +104,9 @@ def test_the_task_decides_between_two_readings() -> None:
 
 
 def test_the_only_prose_beside_a_label_is_the_text() -> None:
-    found = rows(*({"claim": f"claim number {n} says this", "label": "ab"[n % 2], "rater": f"r{n % 3}"} for n in range(9)))
+    found = rows(
+        *({"claim": f"claim number {n} says this", "label": "ab"[n % 2], "rater": f"r{n % 3}"} for n in range(9))
+    )
     assert recognise(found, None, None).columns == {"text": "claim", "label": "label"}
 
 

@@ -120,8 +120,9 @@ def _share_out(
     # units first (in steps of a twentieth of all rows), else the last one would overshoot.
     order = sorted(
         range(len(units)),
-        key=lambda at: (sizes[strata[at]], strata[at], -(len(units[at]) * 20 // total), _hash(units[at], seed)),
+        key=lambda at: (sizes[strata[at]], strata[at], -(len(units[at]) * 20 // total), _place(units[at], seed)),
     )
+    whole = sum(shares.values())
     overall: Counter[Split] = Counter()
     within: dict[str, Counter[Split]] = defaultdict(Counter)
     placed = []
@@ -130,7 +131,7 @@ def _share_out(
         empty = [name for name in shares if not overall[name]]
 
         def lack(name: Split, inside: Counter[Split] = inside, size: int = size) -> float:
-            return sum(shares[name] * (count.total() + size) - count[name] for count in (inside, overall))
+            return sum(shares[name] / whole * (count.total() + size) - count[name] for count in (inside, overall))
 
         if left <= len(empty):
             name = max(empty, key=lack)
@@ -144,10 +145,10 @@ def _share_out(
     return placed
 
 
-def _hash(unit: Sequence[Record], seed: int) -> bytes:
-    """A place in the order that depends on contents; ids only part rows with equal contents."""
-    said = min((record.content(), record.labels, record.id) for record in unit)
-    return blake2b(repr((seed, *said)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def _place(unit: Sequence[Record], seed: int) -> tuple[bytes, str]:
+    """A place in the order that depends on contents; ids, which may be row numbers, only part equal contents."""
+    *said, name = min((record.content(), record.labels, record.id) for record in unit)
+    return blake2b(repr((seed, *said)).encode("utf-8", "surrogatepass"), digest_size=8).digest(), name
 
 
 def _strata(units: Sequence[list[Record]], rule: SplitRule) -> list[str]:
