@@ -16,4 +16,6 @@ def json_schema() -> dict[str, Any]:
         "type": "string",
         "description": "Another spec file, in this folder or below it, whose values hold where this one is silent.",
     }
-    return {"$schema": DIALECT, **body}
+    # What one file leaves out may stand in the one it extends.
+    needed = body.pop("required")
+    return {"$schema": DIALECT, **body, "anyOf": [{"required": needed}, {"required": ["extends"]}]}
