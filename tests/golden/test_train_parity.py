@@ -19,7 +19,7 @@ from tunesmith.train.objectives.tag import Tag
 from tunesmith.train.optimizers.adamw import AdamW
 from tunesmith.train.schedules.constant import Constant
 
-EXAMPLES = rows(7, masked=[2])
+EXAMPLES = rows(7, masked=[2], answers=True)
 
 
 def padded(sequences, value, more=0):
@@ -178,7 +178,7 @@ def test_a_model_that_scales_its_logits_is_still_right():
 )
 def test_micro_batches_do_not_change_the_result(tmp_path, make, objective):
     # The second and last batch of an epoch is short (13 = 8 + 5), and two rows have nothing trained.
-    examples = rows(13, masked=[1, 8] if isinstance(objective, Sft) else [])
+    examples = rows(13, masked=[1, 8] if isinstance(objective, Sft) else [], answers=make is encoder_decoder)
     results = {}
     for micro in ("8 rows", "4 rows", "2 rows", "1 rows", "20 tokens"):
         model = make()
@@ -251,7 +251,7 @@ def test_validation_loss_does_not_depend_on_the_batch(objective):
 
 
 def test_weights_of_rows_count_in_sum_and_count():
-    examples = rows(2)
+    examples = rows(2, answers=True)
     model = causal()
     twice = [examples[0], examples[0], examples[1]]
     heavy = [type(examples[0])(**{**vars(examples[0]), "weight": 2.0}), examples[1]]
@@ -299,10 +299,9 @@ def test_small_updates_are_not_rounded_away_in_bf16(tmp_path):
     start = weights_of(model)
     train(
         tmp_path, model, rows(4), save_every=0.0,
-        train=stage(precision="bf16", duration="40 steps", optimizer=AdamW(lr=1e-5, weight_decay=0.0), schedule=Constant()),
+        train=stage(precision="bf16", duration="40 steps", optimizer=AdamW(lr=1e-5, weight_decay=0.0),
+                    schedule=Constant()),
     )  # fmt: skip
     masters = Checkpoints(tmp_path).latest().part("weights")
     moved = max(float((masters[name] - start[name].bfloat16().float()).abs().max()) for name in start)
     assert 2e-4 < moved < 5e-4
-
-

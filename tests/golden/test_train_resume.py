@@ -81,7 +81,7 @@ def test_validation_does_not_disturb_training(tmp_path):
         torch.rand(7)
         return {"something": 1.0}
 
-    quiet, steps = whole(tmp_path / "quiet")
+    _, steps = whole(tmp_path / "quiet")
     model = causal(dropout=0.2)
     others = train(tmp_path / "loud", model, EXAMPLES, train=settings(), validation=VALIDATION, validate=loud)
     assert [s.loss for s in steps] == [s.loss for s in others]
@@ -140,11 +140,12 @@ def test_stop_saves_and_the_same_call_goes_on(tmp_path):
     model = causal(dropout=0.2)
     first = []
     with pytest.raises(Interrupted, match="stopped after step 7"):
-        for step in fit(
-            model, EXAMPLES, Sft(), train=settings(), validation=VALIDATION,
-            checkpoints=Checkpoints(tmp_path / "cut"), stop=lambda: next(asked),
-        ):  # fmt: skip
-            first.append(step)
+        first.extend(
+            fit(
+                model, EXAMPLES, Sft(), train=settings(), validation=VALIDATION,
+                checkpoints=Checkpoints(tmp_path / "cut"), stop=lambda: next(asked),
+            )
+        )  # fmt: skip
     model = causal(dropout=0.2)
     rest = train(tmp_path / "cut", model, EXAMPLES, train=settings(), validation=VALIDATION)
     assert same(first + rest, steps)
@@ -202,7 +203,9 @@ def test_a_damaged_checkpoint_is_passed_over_aloud(tmp_path):
             checkpoints=Checkpoints(folder, save_every=0.0, warn=said.append),
         )
     )  # fmt: skip
-    assert said == ["checkpoint step-00000008 is damaged (tensors.safetensors has changed); going on from the one before"]
+    assert said == [
+        "checkpoint step-00000008 is damaged (tensors.safetensors has changed); going on from the one before"
+    ]
     assert [step.number for step in rest] == [8, 9, 10, 11, 12]
     assert same(rest, steps[7:])
     assert all(torch.equal(w, weights_of(model)[n]) for n, w in weights_of(reference).items())

@@ -42,14 +42,20 @@ class Row:
     answer_ids: np.ndarray | None = None
 
 
-def rows(count: int, *, seed: int = 0, longest: int = 12, masked: Sequence[int] = ()) -> list[Row]:
-    """Rows of mixed length for every objective; the first part of each is a prompt. `masked`: no token is trained."""
+def rows(
+    count: int, *, seed: int = 0, longest: int = 12, masked: Sequence[int] = (), answers: bool = False,
+    prose: bool = False) -> list[Row]:  # fmt: skip
+    """Rows of mixed length for every objective; the first part of each is a prompt.
+
+    `masked`: rows of which no token is trained. `answers`: with something for a decoder to say.
+    `prose`: every token is trained.
+    """
     random = np.random.default_rng(seed)
     made = []
     for number in range(count):
         length = int(random.integers(4, longest + 1))
         prompt = int(random.integers(1, length - 1))
-        trained = np.arange(length) >= (length if number in masked else prompt)
+        trained = np.arange(length) >= (0 if prose else length if number in masked else prompt)
         # The token before last is learnable from the row: it repeats the first.
         ids = random.integers(1, VOCABULARY, length).astype(np.int32)
         ids[-2] = ids[0]
@@ -60,7 +66,7 @@ def rows(count: int, *, seed: int = 0, longest: int = 12, masked: Sequence[int] 
                 trained=trained,
                 label=(int(ids[0]) % 3,),
                 tags=np.where(np.arange(length) == 0, -100, ids % 4).astype(np.int32),
-                answer_ids=random.integers(1, VOCABULARY, int(random.integers(1, 6))).astype(np.int32),
+                answer_ids=random.integers(1, VOCABULARY, length // 2).astype(np.int32) if answers else None,
             )
         )
     return made
@@ -156,8 +162,8 @@ def stage(**changes: Any) -> Train:
 
 
 def train(
-    folder: Path, model: Model, examples: Sequence[Any], objective: Objective | None = None, *, steps: int | None = None,
-    save_every: float = 120.0, train: Train | None = None, **more: Any
+    folder: Path, model: Model, examples: Sequence[Any], objective: Objective | None = None, *,
+    steps: int | None = None, save_every: float = 120.0, train: Train | None = None, **more: Any
 ) -> list[Step]:  # fmt: skip
     """Runs `fit`, to its end or for some steps."""
     checkpoints = Checkpoints(folder, save_every=save_every)

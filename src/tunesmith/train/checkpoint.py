@@ -102,11 +102,14 @@ class Checkpoints:
         """
         for leftover in self.folder.glob(f"*{UNFINISHED}"):
             shutil.rmtree(leftover)
-        for folder in reversed(self._steps()):
+        folders = self._steps()
+        while folders:
+            folder = folders.pop()
             reason = _damage(folder)
             if reason is None:
                 return self._read(folder)
-            self.warn(f"checkpoint {folder.name} is damaged ({reason}); going on from the one before")
+            instead = "going on from the one before" if folders else "training starts from the beginning"
+            self.warn(f"checkpoint {folder.name} is damaged ({reason}); {instead}")
         return None
 
     def best(self, step: int) -> dict[str, Tensor] | None:

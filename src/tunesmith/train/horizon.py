@@ -84,7 +84,7 @@ class Horizon:
 
     def _count_steps(self, length: Quantity) -> int:
         if length.unit == "steps":
-            return math.ceil(length.value)
+            return int(length.value)
         steps = tokens = epoch = 0
         while length.unit == "epochs" and epoch + 1 <= length.value:
             steps += len(self.batches.epoch(epoch))
