@@ -74,7 +74,9 @@ def test_an_unreachable_hub_is_one_clear_error(tmp_path: Path, monkeypatch: pyte
 def test_missing_files_are_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     error = refused(folder)
-    assert {"config.json": "config.json", "tokenizer.json": "tokenizer", "model.safetensors": "weights"}[name] in str(error)
+    assert {"config.json": "config.json", "tokenizer.json": "tokenizer", "model.safetensors": "weights"}[name] in str(
+        error
+    )
 
 
 def test_pickled_weights_are_not_opened_and_the_way_out_is_told(folder: Path) -> None:
@@ -109,7 +111,9 @@ def test_a_quantised_base_is_refused(folder: Path) -> None:
     refused(folder, "quantised")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"hidden_size": 64}', '{"model_type": "no-such-thing"}', "\ufeff{}"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", '{"hidden_size": 64}', '{"model_type": "no-such-thing"}', "\ufeff{}"]
+)
 def test_damaged_configs_are_one_clear_error(folder: Path, content: str) -> None:
     (folder / "config.json").write_text(content)
     refused(folder)

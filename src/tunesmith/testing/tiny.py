@@ -141,7 +141,13 @@ def _architecture(shape: Shape) -> tuple[Callable[..., Any], Any]:
             for half in ("encoder", "decoder")
             for name, size in {"layers": 2, "attention_heads": 4, "ffn_dim": 96}.items()
         }
-        defaults = {"d_model": 64, "max_position_embeddings": 128, "decoder_start_token_id": 2, "init_std": wide}
+        defaults: dict[str, Any] = {
+            "d_model": 64,
+            "max_position_embeddings": 128,
+            "decoder_start_token_id": 2,
+            "init_std": wide,
+        }
+        defaults["forced_eos_token_id"] = None
         return transformers.BartConfig(**(halves | defaults | given))
 
     return {
