@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from tunesmith.flow.stages import Until
 
 from tunesmith.cli.app import AsJson, Overrides, Quiet, SpecPath, Workspace, app, edge, print_json
 
@@ -157,7 +160,7 @@ def data(
         print_rows(Console(), show, rows, total)
 
 
-def _run(spec: Path, changes: list[str] | None, workspace: Path, until: str, *, as_json: bool, quiet: bool) -> int:
+def _run(spec: Path, changes: list[str] | None, workspace: Path, until: Until, *, as_json: bool, quiet: bool) -> int:
     from rich.console import Console
 
     from tunesmith.cli.progress import Voice

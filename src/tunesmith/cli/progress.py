@@ -71,7 +71,7 @@ class Voice:
 
     def _say(self, line: str, *, always: bool = False) -> None:
         if always or not self._quiet:
-            self._console.print(line, highlight=False)
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def _since(self, what: str) -> float:
         if what != self._what:

@@ -81,7 +81,7 @@ def _splits_table(ledger: dict[str, Any]) -> Table:
             f"{said['lengths']['max']:,}",
             f"{said['lengths']['p95']:,}",
             f"{said['truncated']['rows']:,}",
-            f"{stop['trained']:,} of {stop['answers']:,}" if stop["answers"] else "no answers",
+            f"{stop['trained']:,} of {stop['answers']:,}" if stop.get("answers") else "no answers",
         )
     return table
 

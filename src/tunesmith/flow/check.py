@@ -53,7 +53,7 @@ def check(
     request = make_request(spec_path, changes, workspace)
     job, collected = collect_job(request, narrator)
     check_goal(job, request)
-    examples = encode_job(job, collected, narrator)
+    job, examples = encode_job(job, collected, narrator)
     return Checked(job.resolved, collected.ledger, rendered_sample(examples["train"], job.tokenizer, sample))
 
 
@@ -74,7 +74,7 @@ def look_at_rows(
     narrator = Narrator(listen)
     request = make_request(spec_path, changes, workspace)
     job, collected = collect_job(request, narrator)
-    encode_job(job, collected, narrator)
+    job, _ = encode_job(job, collected, narrator)
     rows: list[dict[str, Any]]
     if show == "dropped":
         rows = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from tunesmith.data.tokenize import Codec
@@ -17,6 +18,7 @@ from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
 from tunesmith.models.load import open_model
+from tunesmith.prompts.spans import read_spans
 from tunesmith.records import Prediction, Record
 from tunesmith.runs import Run, write_json
 
@@ -109,8 +111,9 @@ def _predict(
                 f"stopped while predicting ({arm})", where="evaluate", fix="give the same command again to go on"
             )
 
+    wants_spans = job.manner(job.spec.train[-1]) == "tag" and how != "tag"
     needed = frozenset[str]().union(*(metric.needs for metric in metrics))
-    return predict(
+    predictions = predict(
         model,
         codec,
         rendered,
@@ -122,6 +125,12 @@ def _predict(
         alone=TIMED_ROWS if "seconds" in needed else 0,
         after=after,
     )
+    return [_with_spans(prediction) for prediction in predictions] if wants_spans else predictions
+
+
+def _with_spans(prediction: Prediction) -> Prediction:
+    """The stretches that an answer in words names, so that it is measured as a tagger is."""
+    return replace(prediction, spans=read_spans(prediction.record.text or "", prediction.output))
 
 
 def _manner_of(arm: str, job: Job, records: list[Record]) -> tuple[Manner, Codec, list[Record]]:

@@ -50,7 +50,11 @@ class Narrator:
 
     def progress(self, what: str) -> Callable[[int, int | None], None]:
         """`progressing` for one thing."""
-        return lambda done, total=None: self.progressing(what, done, total)
+
+        def progress(done: int, total: int | None = None) -> None:
+            self.progressing(what, done, total)
+
+        return progress
 
     @contextmanager
     def stage(self, name: str, **values: Any) -> Iterator[None]:

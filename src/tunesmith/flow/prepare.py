@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from tunesmith.data.example import Family
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.tokenize import Codec, Example, Need
 from tunesmith.evaluate.predict import Manner, manner
@@ -38,7 +39,7 @@ class Job:
     """Labels of stretches, sorted."""
     multi_label: bool
     tokenizer: Any
-    family: str
+    family: Family
 
     @property
     def spec(self) -> Spec:
@@ -84,7 +85,8 @@ class Job:
     def asked(self, records: Sequence[Record]) -> list[Record]:
         """Records as conversations, by the spec's prompt."""
         prompt = self.spec.prompt
-        return render(records, prompt.template, prompt.system, self.spec.goal.task, self.labels)
+        names = self.span_labels or self.labels
+        return render(records, prompt.template, prompt.system, self.spec.goal.task, names)
 
     def manner(self, stage: Train) -> Manner:
         """How a model trained by `stage` is asked."""
@@ -135,8 +137,11 @@ def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
     return job, collected
 
 
-def encode_job(job: Job, collected: Collected, narrator: Narrator) -> dict[Split, list[Example]]:
+def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job, dict[Split, list[Example]]]:
     """Tokenises every split for the last stage, entering each token into the ledger, and lets the gates judge.
+
+    Returns:
+        The job without the rows that could not be tokenised, and the examples of the rest.
 
     Raises:
         GateFailed: nothing would be trained, the stop token would not be, or too much would be lost.
@@ -147,8 +152,9 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> dict[Split
     examples = encode(rendered, codec, collected.ledger, narrator.progressing)
     for note in codec.notes:
         narrator.say("note", text=note)
-    collected.ledger.refuse()
-    return examples
+    gone = {dropped.record.id for dropped in collected.dropped if dropped.step == "tokenize"}
+    kept = {split: [record for record in records if record.id not in gone] for split, records in job.splits.items()}
+    return replace(job, splits=kept), examples
 
 
 def check_goal(job: Job, request: Request) -> None:

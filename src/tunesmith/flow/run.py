@@ -98,7 +98,7 @@ def _begin(request: Request, narrator: Narrator) -> Run:
     with narrator.stage("data"):
         job, collected = collect_job(request, narrator)
         check_goal(job, request)
-        examples = encode_job(job, collected, narrator)
+        job, examples = encode_job(job, collected, narrator)
 
         def fill(folder: Path) -> None:
             write_text(folder / "spec.yaml", request.written.text)

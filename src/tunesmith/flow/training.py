@@ -51,7 +51,7 @@ def train(
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
     trainable = sum(parameter.numel() for parameter in model.trainable().values())
-    narrator.say("note", text=f"training {trainable:,} parameters of {request.base.num_parameters:,}")
+    narrator.say("note", text=f"{trainable:,} parameters train; the base has {request.base.num_parameters:,}")
     last: Step | None = None
     best: Mapping[str, float] = {}
     began = time.monotonic()
@@ -106,7 +106,7 @@ def model_folder(run: Run, job: Job, number: int) -> Path:
 
 def open_digest(folder: Path, request: Request) -> str:
     """The digest of a saved model, read back from what was written."""
-    from tunesmith.models.load import base_facts
+    from tunesmith.models.facts import base_facts
 
     return base_facts(str(folder.resolve()), workspace=request.workspace).digest
 
