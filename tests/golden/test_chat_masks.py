@@ -6,6 +6,7 @@ In a table the trained stretches stand between ⟦ and ⟧. The templates are wr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,10 @@ STYLES = {
         "<|endoftext|>",
     ),
     "mistral": Style(
-        "{{ bos_token }}" + _ALTERNATE + _LOOP + "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+        "{{ bos_token }}"
+        + _ALTERNATE
+        + _LOOP
+        + "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
         "{% else %}{{ ' ' + m['content'] + eos_token }}{% endif %}{% endfor %}",
         ("<s>", "</s>"),
         "</s>",
@@ -105,7 +109,8 @@ STYLES = {
     ),
     # Thoughts of earlier turns are left out, as reasoning models' templates do.
     "thinking": Style(
-        _LOOP + "{% set said = m['content'] %}{% if m['role'] == 'assistant' and not loop.last and '</think>' in said %}"
+        _LOOP + "{% set said = m['content'] %}"
+        "{% if m['role'] == 'assistant' and not loop.last and '</think>' in said %}"
         "{% set said = said.split('</think>')[-1].lstrip('\n') %}{% endif %}"
         "{{ '<|im_start|>' + m['role'] + '\n' + said + '<|im_end|>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
@@ -195,11 +200,13 @@ TABLE: dict[tuple[str, str], list[str]] = {
     ],
     ("gemma", E): ["<bos><start_of_turn>user\n<end_of_turn>\n<start_of_turn>model\n⟦Hello!<end_of_turn>⟧\n"],
     ("gemma", U): [
-        "<bos><start_of_turn>user\nGrüße 👋 日本<end_of_turn>\n<start_of_turn>model\n⟦Ça va — 元気です 🎉<end_of_turn>⟧\n"
+        "<bos><start_of_turn>user\nGrüße 👋 日本<end_of_turn>\n"
+        "<start_of_turn>model\n⟦Ça va — 元気です 🎉<end_of_turn>⟧\n"
     ],
     ("zephyr", S): ["<s><|user|>\nHi there</s>\n<|assistant|>\n⟦Hello!</s>⟧\n"],
     ("zephyr", M): [
-        "<s><|user|>\nHi</s>\n<|assistant|>\n⟦Hello!</s>⟧\n<|user|>\nCapital of France?</s>\n<|assistant|>\n⟦Paris.</s>⟧\n"
+        "<s><|user|>\nHi</s>\n<|assistant|>\n⟦Hello!</s>⟧\n"
+        "<|user|>\nCapital of France?</s>\n<|assistant|>\n⟦Paris.</s>⟧\n"
     ],
     ("zephyr", Y): ["<s><|system|>\nBe brief.</s>\n<|user|>\nHi</s>\n<|assistant|>\n⟦Hello!</s>⟧\n"],
     ("zephyr", E): ["<s><|user|>\n</s>\n<|assistant|>\n⟦Hello!</s>⟧\n"],
@@ -214,9 +221,7 @@ TABLE: dict[tuple[str, str], list[str]] = {
         "<|user|>\nHi<|end|>\n<|assistant|>\n⟦Hello!<|end|>⟧\n"
         "<|user|>\nCapital of France?<|end|>\n<|assistant|>\n⟦Paris.<|end|>⟧\n<|endoftext|>"
     ],
-    ("phi3", Y): [
-        "<|system|>\nBe brief.<|end|>\n<|user|>\nHi<|end|>\n<|assistant|>\n⟦Hello!<|end|>⟧\n<|endoftext|>"
-    ],
+    ("phi3", Y): ["<|system|>\nBe brief.<|end|>\n<|user|>\nHi<|end|>\n<|assistant|>\n⟦Hello!<|end|>⟧\n<|endoftext|>"],
     ("phi3", E): ["<|user|>\n<|end|>\n<|assistant|>\n⟦Hello!<|end|>⟧\n<|endoftext|>"],
     ("phi3", U): ["<|user|>\nGrüße 👋 日本<|end|>\n<|assistant|>\n⟦Ça va — 元気です 🎉<|end|>⟧\n<|endoftext|>"],
     ("mistral", S): ["<s>[INST] Hi there [/INST]⟦ Hello!</s>⟧"],
@@ -260,7 +265,8 @@ def tokenizer(style: Style, spaces: str = "bytes") -> Any:
         begin = [(style.bos, model.token_to_id(style.bos))]
         model.post_processor = processors.TemplateProcessing(single=f"{style.bos} $A", special_tokens=begin)
     fast = PreTrainedTokenizerFast(tokenizer_object=model, eos_token=style.eos, bos_token=style.bos, unk_token="<unk>")
-    fast.add_special_tokens({"additional_special_tokens": [t for t in style.special if t not in (style.eos, style.bos)]})
+    others = [token for token in style.special if token not in (style.eos, style.bos)]
+    fast.add_special_tokens({"additional_special_tokens": others})
     fast.chat_template = style.template
     return fast
 
@@ -278,7 +284,7 @@ def marked(example: Example, reader: Any) -> str:
     """The example as text with ⟦ ⟧ around what is trained."""
     borders = [0, *(np.flatnonzero(np.diff(example.trained)) + 1), len(example.ids)]
     said = ""
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         text = reader.decode(example.ids[start:end].tolist(), skip_special_tokens=False)
         said += f"⟦{text}⟧" if example.trained[start] else text
     return said
@@ -339,8 +345,7 @@ def test_a_template_that_rewrites_earlier_turns_gives_each_answer_its_own_exampl
     encoder = codec("thinking")
     turns = (user("Hi"), answer("<think>a greeting</think>\nHello!"), user("Capital?"), answer("Paris."))
     assert [marked(example, encoder.tokenizer) for example in encoder.encode(record(turns))] == [
-        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
-        "⟦<think>a greeting</think>\nHello!<|im_end|>⟧\n",
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n⟦<think>a greeting</think>\nHello!<|im_end|>⟧\n",
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n"
         "<|im_start|>user\nCapital?<|im_end|>\n<|im_start|>assistant\n⟦Paris.<|im_end|>⟧\n",
     ]

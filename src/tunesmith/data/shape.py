@@ -196,7 +196,8 @@ def _turns(table: _Table) -> Recognised | None:
 
 def _labelled(table: _Table) -> Recognised | None:
     labels = table.column("labels", "texts", "numbers") or table.column("label", "texts", "numbers")
-    label = table.column("label", "text") or table.column("labels", "text")
+    # A label column without a single value is still one: its rows are then counted as lost, not read as prose.
+    label = table.column("label", "text") or table.column("labels", "text") or table.column("label", "none")
     column = labels or label
     if column is None:
         return None

@@ -1,0 +1,263 @@
+"""Collecting and encoding: every row and token is accounted for, and damaged training signals are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.prepare import Collected, collect, encode
+from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
+from tunesmith.data.tables import read_records, sample, write_changed, write_dropped, write_records
+from tunesmith.data.tokenize import Codec
+from tunesmith.errors import DataError, GateFailed
+from tunesmith.records import Record
+from tunesmith.spec.quantity import Share
+from tunesmith.spec.sections import Data
+from tunesmith.testing.tiny import tiny_tokenizer
+
+TOKENIZER = tiny_tokenizer()
+
+
+def write(folder: Path, name: str, rows: list[Any]) -> None:
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (folder / name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def labelled(count: int, start: int = 0, **more: Any) -> list[dict[str, Any]]:
+    return [{"text": f"my card number {n}", "label": "ab"[n % 2], **more} for n in range(start, start + count)]
+
+
+def data(*sources: Any, **settings: Any) -> Data:
+    return Data.model_validate({"sources": list(sources) or ["rows.jsonl"], **settings})
+
+
+def gathered(folder: Path, rows: list[Any], **settings: Any) -> Collected:
+    write(folder, "rows.jsonl", rows)
+    return collect(data(**settings), folder)
+
+
+def codec(need: str = "label", **settings: Any) -> Codec:
+    given: dict[str, Any] = {"family": "causal", "max_length": 64, "too_long": "truncate", "labels": ("a", "b")}
+    return Codec(TOKENIZER, need=need, **{**given, **settings})  # type: ignore[arg-type]
+
+
+GOOD, BROKEN, UNLABELLED, EMPTY = 0, 1, 2, 3
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from([GOOD, GOOD, GOOD, BROKEN, UNLABELLED, EMPTY]), st.integers(0, 30))))
+def test_read_is_kept_and_dropped_whatever_the_rows(tmp_path: Path, kinds: list[tuple[int, int]]) -> None:
+    made = {
+        GOOD: lambda n: {"text": f"text {n}", "label": "ab"[n % 2]},
+        BROKEN: lambda n: "{broken",
+        UNLABELLED: lambda n: {"text": f"text {n}", "label": None},
+        EMPTY: lambda n: {"text": " ", "label": "a"},
+    }
+    rows = labelled(6) + [made[kind](number) for kind, number in kinds]
+    found = gathered(tmp_path, rows, max_dropped=Share(1.0, ""))
+    said = found.ledger.to_json()
+    assert said["rows"]["read"] == len(rows) == said["rows"]["kept"] + said["rows"]["dropped"]
+    assert said["rows"]["kept"] == sum(map(len, found.splits.values()))
+    assert said["rows"]["dropped"] == sum(each["count"] for each in said["dropped"]) == len(found.dropped)
+    by_reason = {each["reason"]: each["count"] for each in said["dropped"]}
+    assert by_reason.get("broken JSON", 0) == sum(kind == BROKEN for kind, _ in kinds)
+    assert by_reason.get("label is missing", 0) == sum(kind == UNLABELLED for kind, _ in kinds)
+    assert by_reason.get("empty text", 0) == sum(kind == EMPTY for kind, _ in kinds)
+    assert [source["read"] - source["dropped"] - source["kept"] for source in said["sources"]] == [0]
+    assert Ledger.from_json(json.loads(json.dumps(said))).to_json() == said
+
+
+def test_the_ledger_names_rows_reasons_and_what_was_recognised(tmp_path: Path) -> None:
+    rows = [*labelled(20), "{broken", {"text": "x", "label": None}, *labelled(2), {**labelled(1)[0], "label": "b"}]
+    found = gathered(tmp_path, rows)
+    said = found.ledger.to_json()
+    assert said["dropped"] == [
+        {"step": "read", "reason": "broken JSON", "count": 1, "rows": ["rows.jsonl:21"]},
+        {"step": "recognise", "reason": "label is missing", "count": 1, "rows": ["rows.jsonl:22"]},
+        {"step": "exact_dedup", "reason": SAME, "count": 2, "rows": ["rows.jsonl:23", "rows.jsonl:24"]},
+        {"step": "exact_dedup", "reason": CONFLICT, "count": 1, "rows": ["rows.jsonl:25"]},
+    ]  # fmt: skip
+    assert said["duplicates"] == {"same": 2, "conflicts": 1}
+    assert said["splits"]["train"]["labels"] == {"a": 8, "b": 8}
+    source = said["sources"][0]
+    assert (source["format"], source["encoding"], source["shape"]) == ("jsonl", "utf-8", "label")
+    assert source["columns"] == {"text": "text", "label": "label"}
+    assert found.said == [
+        "rows.jsonl: 25 rows of jsonl; columns 'text' and 'label': texts with a label",
+        "20 of 25 rows kept: 16 train, 2 validation, 2 test",
+    ]
+    assert (found.labels, found.span_labels, found.shape) == (("a", "b"), (), "label")
+
+
+def test_numbers_as_labels_are_sorted_as_numbers(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "label": n % 11} for n in range(33)]
+    assert gathered(tmp_path, rows).labels == tuple(str(n) for n in range(11))
+
+
+def test_several_sources_with_weights_and_fixed_splits(tmp_path: Path) -> None:
+    write(tmp_path, "a.jsonl", labelled(20, id=7))
+    write(tmp_path, "b.jsonl", labelled(6, start=17))
+    found = collect(data("a.jsonl", {"path": "b.jsonl", "split": "test", "weight": 2.0}), tmp_path)
+    assert [record.source for record in found.splits["test"]] == [f"b.jsonl:{n}" for n in range(1, 7)]
+    assert {record.weight for record in found.splits["test"]} == {2.0}
+    # Of a row in both files the one to be trained on is lost, not the one to be tested with.
+    assert [drop.record.source for drop in found.dropped] == ["a.jsonl:18", "a.jsonl:19", "a.jsonl:20"]
+    ids = [record.id for records in found.splits.values() for record in records]
+    assert len(ids) == len(set(ids)) == 23
+    assert "19 ids stood twice; their place was added to them" in found.said
+
+
+def test_leakage_is_refused_when_duplicates_are_kept(tmp_path: Path) -> None:
+    write(tmp_path, "a.jsonl", labelled(20))
+    write(tmp_path, "b.jsonl", labelled(1))
+    sources = ("a.jsonl", {"path": "b.jsonl", "split": "test"})
+    with pytest.raises(GateFailed, match=r"1 row stands in two splits: a\.jsonl:1 and b\.jsonl:1"):
+        collect(data(*sources, steps=[]), tmp_path)
+
+
+def test_columns_to_report_by_are_kept_and_missing_ones_refused(tmp_path: Path) -> None:
+    write(tmp_path, "rows.jsonl", labelled(20, channel="mail"))
+    found = collect(data(split={"group": "text", "train": Share(0.8, "")}), tmp_path, keep=("channel", "label"))
+    record = found.splits["train"][0]
+    assert record.slices == {"channel": "mail", "label": record.label, "text": record.text}
+    with pytest.raises(DataError, match=r"no column 'chanel' \(did you mean 'channel'\?\)") as caught:
+        collect(data(), tmp_path, keep=("chanel",))
+    assert "'channel'" in caught.value.fix
+
+
+def test_too_many_lost_rows_are_refused_with_their_reasons(tmp_path: Path) -> None:
+    rows = [*labelled(6), *["{broken"] * 4]
+    with pytest.raises(GateFailed) as caught:
+        gathered(tmp_path, rows, max_dropped=Share(0.3, ""))
+    assert "4 of 10 rows (40%) would be lost: 4 broken JSON (rows.jsonl:7, rows.jsonl:8" in caught.value.what
+    assert "data.max_dropped" in caught.value.fix
+    gathered(tmp_path, rows, max_dropped=Share(0.4, ""))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["{broken"] * 3, "none of its 3 rows can be read: 3 broken JSON"),
+        ([{"text": "same", "label": "a"}] * 9, "8 of 9 rows (89%) would be lost: 8 same content"),
+        ([{"text": "x", "label": None}] * 3, "3 of 3 rows (100%) would be lost: 3 label is missing"),
+        (labelled(2), "2 usable rows cannot fill 3 splits"),
+    ],
+)
+def test_hopeless_files_are_one_error(tmp_path: Path, rows: list[Any], said: str) -> None:
+    with pytest.raises((DataError, GateFailed)) as caught:
+        gathered(tmp_path, rows)
+    assert said in str(caught.value)
+
+
+def test_one_class_only_is_refused(tmp_path: Path) -> None:
+    found = gathered(tmp_path, [{"text": f"text {n}", "label": "spam"} for n in range(20)])
+    with pytest.raises(GateFailed, match="have the label 'spam'"):
+        encode(found.splits, codec(labels=("spam",)), found.ledger)
+
+
+def chats(count: int, answer: str = "fine") -> list[dict[str, str]]:
+    return [{"prompt": f"how are you {n}?", "response": f"{answer} {n}"} for n in range(count)]
+
+
+def test_tokens_are_counted_by_role_and_split(tmp_path: Path) -> None:
+    found = gathered(tmp_path, [*chats(19), {"prompt": "q", "response": "word " * 200}])
+    examples = encode(found.splits, codec("chat"), found.ledger)
+    said = found.ledger.to_json()["splits"]
+    for name, part in examples.items():
+        entry = said[name]
+        assert entry["examples"] == entry["rows"] == len(part)
+        assert sum(counts["total"] for counts in entry["tokens"].values()) == sum(len(e.ids) for e in part)
+        assert sum(counts["trained"] for counts in entry["tokens"].values()) == sum(int(e.trained.sum()) for e in part)
+        assert entry["tokens"]["user"]["trained"] == 0
+        assert entry["tokens"]["assistant"]["trained"] == entry["tokens"]["assistant"]["total"]
+        assert entry["bos"] == {"1": len(part)}
+    cut = [example for part in examples.values() for example in part if example.cut]
+    assert [sum(said[name]["truncated"][what] for name in said) for what in ("rows", "tokens")] == [1, cut[0].cut]
+    answers = {what: sum(said[name]["stop"][what] for name in said) for what in ("answers", "trained")}
+    assert answers == {"answers": 20, "trained": 19}
+    assert max(said[name]["lengths"]["max"] for name in said) == 64
+    assert max(said[name]["answer_lengths"]["max"] for name in said) > 50
+
+
+def test_rows_the_codec_drops_are_entered(tmp_path: Path) -> None:
+    found = gathered(tmp_path, [*chats(19), {"prompt": "q", "response": "word " * 200}])
+    examples = encode(found.splits, codec("chat", too_long="drop"), found.ledger)
+    said = found.ledger.to_json()
+    assert said["dropped"][-1]["step"] == "tokenize"
+    assert said["dropped"][-1]["reason"] == "longer than max_length"
+    assert said["rows"] == {"read": 20, "dropped": 1, "kept": 19, "changed": 0}
+    assert sum(map(len, examples.values())) == 19 == sum(entry["rows"] for entry in said["splits"].values())
+    assert found.dropped[-1].record.messages[0].content == "q"
+
+
+def test_answers_that_never_stop_are_refused(tmp_path: Path) -> None:
+    found = gathered(tmp_path, chats(20, answer="word " * 100))
+    with pytest.raises(GateFailed, match="only 0 of 16 answers end with a stop token") as caught:
+        encode(found.splits, codec("chat"), found.ledger)
+    assert "max_length" in caught.value.fix
+
+
+def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
+    found = gathered(tmp_path, chats(20, answer="word " * 100), max_dropped=Share(1.0, ""))
+    with pytest.raises(GateFailed, match="longer than max_length"):
+        encode(found.splits, codec("chat", too_long="drop"), found.ledger)
+
+
+def test_rows_and_reasons_survive_parquet(tmp_path: Path) -> None:
+    found = gathered(
+        tmp_path, [*labelled(20), '{"text": "half \\ud83d", "label": "a"}', {"text": "Ã¶\x00", "label": "a"}]
+    )
+    write_records(tmp_path / "train.parquet", found.splits["train"])
+    assert read_records(tmp_path / "train.parquet") == found.splits["train"]
+    write_dropped(tmp_path / "dropped.parquet", found.dropped)
+    assert [record.source for record in read_records(tmp_path / "dropped.parquet")] == ["rows.jsonl:21"]
+    write_changed(tmp_path / "changed.parquet", found.changed)
+    assert (tmp_path / "changed.parquet").stat().st_size > 0
+    write_records(tmp_path / "none.parquet", [])
+    assert read_records(tmp_path / "none.parquet") == []
+
+
+def test_a_sample_spells_the_text_and_marks_what_is_trained(tmp_path: Path) -> None:
+    examples = encode(
+        {"train": [Record("r", "s:1", text="Grüße")] * 1, "test": []}, codec("text"), entered("r")
+    )["train"]  # fmt: skip
+    shown = sample(examples, TOKENIZER, 3)
+    assert [each["id"] for each in shown] == ["r"]
+    tokens = shown[0]["tokens"]
+    assert tokens[0] == {"text": "<s>", "role": "special", "trained": False}
+    assert tokens[-1] == {"text": "</s>", "role": "special", "trained": True}
+    assert all(token["role"] == "text" for token in tokens[1:-1])
+
+
+def entered(*ids: str) -> Ledger:
+    """A ledger that has read these rows."""
+    from tunesmith.data.ledger import SourceEntry
+
+    ledger = Ledger()
+    ledger.sources.append(SourceEntry("s", "text", "utf-8", "text", {}, "", 1.0, None))
+    for name in ids:
+        ledger.enter_read(name, 0)
+    return ledger
+
+
+def test_a_row_that_vanishes_breaks_the_books() -> None:
+    ledger = entered("one", "two")
+    with pytest.raises(AssertionError, match="kept 2 rows and the splits hold 1"):
+        ledger.close({"train": [Record("one", "s:1", text="x")]})
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    write(tmp_path, "rows.jsonl", labelled(2500))
+    found = collect(data(), tmp_path, after=lambda *said: told.append(said))
+    encode(found.splits, codec(), found.ledger, after=lambda *said: told.append(said))
+    assert ("read rows.jsonl", 1000, None) in told
+    assert ("read rows.jsonl", 2500, 2500) in told
+    assert ("steps", 2, 2) in told
+    assert told[-1] == ("tokenize", 2500, 2500)
