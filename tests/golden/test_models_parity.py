@@ -74,8 +74,10 @@ def their_loss(module: Any, family: str) -> Tensor:
 
 def assert_equal_gradients(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
     assert ours.keys() == theirs.keys()
+    # A key's bias shifts all scores of a softmax alike: its gradient is zero but for rounding.
+    smallest = 1e-2 * max(float(gradient.norm()) for gradient in theirs.values())
     for name, gradient in ours.items():
-        assert (gradient - theirs[name]).norm() <= TOLERANCE * theirs[name].norm().clamp(min=1e-4), name
+        assert (gradient - theirs[name]).norm() <= TOLERANCE * theirs[name].norm().clamp(min=smallest), name
 
 
 def gradients(module: nn.Module) -> dict[str, Tensor]:
@@ -90,7 +92,7 @@ def test_full_training_equals_transformers(workspace: Path, shape: str) -> None:
         theirs = their_class(shape).from_pretrained(workspace / shape).eval()
     ours = our_loss(model)
     expected = their_loss(theirs, model.family)
-    assert float(ours) == pytest.approx(float(expected), rel=TOLERANCE)
+    assert ours.item() == pytest.approx(expected.item(), rel=TOLERANCE)
     ours.backward()
     expected.backward()
     assert_equal_gradients(gradients(model.inner), gradients(theirs))
@@ -111,7 +113,7 @@ def test_lora_equals_peft(workspace: Path, shape: str, tmp_path: Path) -> None:
         theirs = PeftModel.from_pretrained(base, str(tmp_path / "tuned"), is_trainable=True).eval()
     ours = our_loss(model)
     expected = their_loss(theirs, model.family)
-    assert float(ours) == pytest.approx(float(expected), rel=TOLERANCE)
+    assert ours.item() == pytest.approx(expected.item(), rel=TOLERANCE)
     ours.backward()
     expected.backward()
     assert_equal_gradients(gradients(model.module), gradients(theirs))
@@ -134,7 +136,7 @@ def test_encoders_equal_the_same_head_on_transformers(workspace: Path, head: Any
     hidden = [theirs(input_ids=row[None]).last_hidden_state[0] for row in IDS]
     features = [states.mean(dim=0, keepdim=True) if head == "classify" else states for states in hidden]
     expected = linear(torch.cat(features)).logsumexp(dim=-1).sum()
-    assert float(ours) == pytest.approx(float(expected), rel=TOLERANCE)
+    assert ours.item() == pytest.approx(expected.item(), rel=TOLERANCE)
     ours.backward()
     expected.backward()
     assert_equal_gradients(gradients(model.inner), gradients(theirs))
