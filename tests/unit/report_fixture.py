@@ -6,11 +6,12 @@ import json
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.stored import write_predictions
+from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.part import METRICS
 from tunesmith.records import Prediction, Record, Span
@@ -116,15 +117,34 @@ def events(num_steps: int = 300) -> list[dict[str, Any]]:
         rate = 2e-4 * min(1.0, step / 15) * 0.5 * (1 + math.cos(math.pi * step / num_steps))
         told.append(
             {
-                "at": at + step * 0.4, "kind": "step", "stage": "train-1", "step": step, "epoch": step / 100,
-                "loss": round(loss, 4), "lr": rate, "grad_norm": round(1.4 * math.exp(-step / 120) + 0.2 * random_.random(), 4),
-                "tokens": 96, "rows": 16, "tokens_seen": step * 610, "seconds": round(step * 0.38, 3), "total_steps": num_steps,
+                "at": at + step * 0.4,
+                "kind": "step",
+                "stage": "train-1",
+                "step": step,
+                "epoch": step / 100,
+                "loss": round(loss, 4),
+                "lr": rate,
+                "grad_norm": round(1.4 * math.exp(-step / 120) + 0.2 * random_.random(), 4),
+                "tokens": 96,
+                "rows": 16,
+                "tokens_seen": step * 610,
+                "seconds": round(step * 0.38, 3),
+                "total_steps": num_steps,
             }
-        )  # fmt: skip
+        )
         if step % 30 == 0:
             held = 0.42 + 2.0 * math.exp(-step / 50) + 0.0000022 * max(0, step - 180) ** 2 + random_.gauss(0, 0.01)
             figures = {"loss": round(held, 4), "accuracy": round(0.95 - 0.7 * math.exp(-step / 60), 4)}
-            told.append({"at": at + step * 0.4, "kind": "validation", "stage": "train-1", "step": step, "figures": figures, "best": held < lowest})
+            told.append(
+                {
+                    "at": at + step * 0.4,
+                    "kind": "validation",
+                    "stage": "train-1",
+                    "step": step,
+                    "figures": figures,
+                    "best": held < lowest,
+                }
+            )
             lowest = min(lowest, held)
     told += [
         {"at": at + 130, "kind": "stage", "stage": "train-1", "status": "done", "seconds": 121.4},
@@ -138,10 +158,16 @@ def events(num_steps: int = 300) -> list[dict[str, Any]]:
 
 def environment() -> dict[str, Any]:
     return {
-        "tunesmith": "0.1.0", "python": "3.11.11", "platform": "Linux-6.8-x86_64", "cpu": "AMD EPYC 9V74 80-Core",
-        "cores": 2, "threads": 2, "memory_gb": 8.3, "device": "cpu",
+        "tunesmith": "0.1.0",
+        "python": "3.11.11",
+        "platform": "Linux-6.8-x86_64",
+        "cpu": "AMD EPYC 9V74 80-Core",
+        "cores": 2,
+        "threads": 2,
+        "memory_gb": 8.3,
+        "device": "cpu",
         "packages": {"torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.0"},
-    }  # fmt: skip
+    }
 
 
 def lineage() -> dict[str, Any]:
@@ -153,8 +179,14 @@ def lineage() -> dict[str, Any]:
         "code_digest": "1f" * 32,
         "stages": {
             "train-1": {
-                "fingerprint": "77aa88bb99cc00dd", "steps": 300, "tokens": 183_000, "seconds": 114.2, "stopped": None,
-                "best": {"loss": 0.4312}, "trained_parameters": 294_912, "digest": "ef" * 32,
+                "fingerprint": "77aa88bb99cc00dd",
+                "steps": 300,
+                "tokens": 183_000,
+                "seconds": 114.2,
+                "stopped": None,
+                "best": {"loss": 0.4312},
+                "trained_parameters": 294_912,
+                "digest": "ef" * 32,
             },
             "evaluate": {"fingerprint": "5566778899aabbcc", "decision": "SHIP", "reason": "", "rows": 240},
         },
@@ -171,21 +203,39 @@ def spec() -> dict[str, Any]:
                 "task": "classify",
                 "targets": [
                     {"metric": {"kind": "accuracy"}, "at_least": "0.9", "at_most": None, "slice": {}},
-                    {"metric": {"kind": "f1_macro"}, "at_least": "0.85", "at_most": None, "slice": {"channel": "email"}},
+                    {
+                        "metric": {"kind": "f1_macro"},
+                        "at_least": "0.85",
+                        "at_most": None,
+                        "slice": {"channel": "email"},
+                    },
                     {"metric": {"kind": "latency_p95"}, "at_least": None, "at_most": "300 ms", "slice": {}},
                 ],
             },
-            "data": {"sources": [{"path": "tickets.jsonl", "weight": 1.0}], "max_length": "128 tokens", "too_long": "truncate"},
+            "data": {
+                "sources": [{"path": "tickets.jsonl", "weight": 1.0}],
+                "max_length": "128 tokens",
+                "too_long": "truncate",
+            },
             "base": {"model": "bundled", "revision": None},
             "train": [
                 {
-                    "objective": {"kind": "sft"}, "adapter": {"kind": "lora", "rank": 16, "alpha": 32},
-                    "duration": "3 epochs", "batch": "16 rows",
+                    "objective": {"kind": "sft"},
+                    "adapter": {"kind": "lora", "rank": 16, "alpha": 32},
+                    "duration": "3 epochs",
+                    "batch": "16 rows",
                     "optimizer": {"kind": "adamw", "lr": 0.0002, "betas": [0.9, 0.999], "weight_decay": 0.01},
-                    "schedule": {"kind": "cosine", "warmup": "5%"}, "precision": "bf16", "seed": 0,
+                    "schedule": {"kind": "cosine", "warmup": "5%"},
+                    "precision": "bf16",
+                    "seed": 0,
                 }
             ],
-            "evaluate": {"arms": ["base", "tuned"], "metrics": [{"kind": "accuracy"}, {"kind": "f1_macro"}], "slices": ["channel", "region"], "confidence": 0.95},
+            "evaluate": {
+                "arms": ["base", "tuned"],
+                "metrics": [{"kind": "accuracy"}, {"kind": "f1_macro"}],
+                "slices": ["channel", "region"],
+                "confidence": 0.95,
+            },
         },
         "origins": {
             "name": "written triage.yaml:1",
@@ -195,7 +245,7 @@ def spec() -> dict[str, Any]:
             "data.max_length": "derived: 99% of the rows have at most 61 tokens",
             "train.0.adapter": "derived: the base has fewer than 50M parameters",
         },
-    }  # fmt: skip
+    }
 
 
 def ledger() -> dict[str, Any]:
@@ -203,23 +253,41 @@ def ledger() -> dict[str, Any]:
 
     def split(rows: int, labels: dict[str, int]) -> dict[str, Any]:
         return {
-            "rows": rows, "labels": labels, "examples": rows,
+            "rows": rows,
+            "labels": labels,
+            "examples": rows,
             "tokens": {
-                "special": {"total": rows * 6, "trained": rows}, "system": {"total": rows * 14, "trained": 0},
-                "user": {"total": rows * 17, "trained": 0}, "assistant": {"total": rows * 2, "trained": rows * 2},
+                "special": {"total": rows * 6, "trained": rows},
+                "system": {"total": rows * 14, "trained": 0},
+                "user": {"total": rows * 17, "trained": 0},
+                "assistant": {"total": rows * 2, "trained": rows * 2},
             },
-            "truncated": {"rows": 3, "tokens": 41}, "stop": {"answers": rows, "trained": rows}, "bos": {"1": rows},
-            "lengths": {"p50": 38, "p95": 55, "p99": 61, "max": 128}, "answer_lengths": {"p50": 2, "p95": 3, "p99": 3, "max": 4},
+            "truncated": {"rows": 3, "tokens": 41},
+            "stop": {"answers": rows, "trained": rows},
+            "bos": {"1": rows},
+            "lengths": {"p50": 38, "p95": 55, "p99": 61, "max": 128},
+            "answer_lengths": {"p50": 2, "p95": 3, "p99": 3, "max": 4},
             "bent": 0,
-        }  # fmt: skip
+        }
 
     counts = {label: 520 // (place + 1) for place, label in enumerate(INTENTS)}
     return {
+        "task": "classify",
+        "need": "chat",
+        "max_dropped": 0.5,
         "sources": [
             {
-                "path": "tickets.jsonl", "format": "jsonl", "encoding": "utf-8", "shape": "label",
-                "columns": {"text": "message", "label": "intent"}, "why": "columns 'message' and 'intent' are a text and its label",
-                "weight": 1.0, "split": None, "read": 2063, "dropped": 173, "kept": 1890,
+                "path": "tickets.jsonl",
+                "format": "jsonl",
+                "encoding": "utf-8",
+                "shape": "label",
+                "columns": {"text": "message", "label": "intent"},
+                "why": "columns 'message' and 'intent' are a text and its label",
+                "weight": 1.0,
+                "split": None,
+                "read": 2063,
+                "dropped": 173,
+                "kept": 1890,
             }
         ],
         "rows": {"read": 2063, "dropped": 173, "kept": 1890, "changed": 412},
@@ -232,18 +300,28 @@ def ledger() -> dict[str, Any]:
         "duplicates": {"same": 138, "conflicts": 4},
         "splits": {"train": split(1410, counts), "validation": split(240, {}), "test": split(240, {})},
         "notes": ["the chat template of the base writes no system turn of its own"],
-    }  # fmt: skip
+    }
 
 
 def sample() -> list[dict[str, Any]]:
     """`data/sample.json`: one rendered row."""
     turns = [
-        ("special", "<s>", False), ("special", "<|system|>\n", False), ("system", "You", False), ("system", " route", False),
-        ("system", " support tickets.", False), ("special", "<|end|>\n", False), ("special", "<|user|>\n", False),
-        ("user", "I cannot", False), ("user", " sign in, error 4663", False), ("user", " appears", False),
-        ("special", "<|end|>\n", False), ("special", "<|assistant|>\n", False), ("assistant", "log", True),
-        ("assistant", "in", True), ("special", "<|end|>", True),
-    ]  # fmt: skip
+        ("special", "<s>", False),
+        ("special", "<|system|>\n", False),
+        ("system", "You", False),
+        ("system", " route", False),
+        ("system", " support tickets.", False),
+        ("special", "<|end|>\n", False),
+        ("special", "<|user|>\n", False),
+        ("user", "I cannot", False),
+        ("user", " sign in, error 4663", False),
+        ("user", " appears", False),
+        ("special", "<|end|>\n", False),
+        ("special", "<|assistant|>\n", False),
+        ("assistant", "log", True),
+        ("assistant", "in", True),
+        ("special", "<|end|>", True),
+    ]
     tokens = [{"text": text, "role": role, "trained": trained} for role, text, trained in turns]
     return [{"id": "tickets.jsonl:3", "tokens": tokens}]
 
@@ -297,3 +375,39 @@ def full_run(root: Path, right: float = 0.96, labels: Sequence[str] = INTENTS, n
     arms = {"base": label_predictions(rows, 0.35, labels, 1), "tuned": label_predictions(rows, right, labels, 2)}
     fill_evaluation(run, arms)
     return run
+
+
+KEPT_WORDS = frozenset({"kind", "status", "decision", "outcome", "sense", "better", "arms", "stage", "need", "split"})
+"""Fields whose words are the program's own."""
+NAMED_BY_DATA = frozenset({"labels", "slices", "slice", "columns", "packages", "origins", "figures"})
+"""Mappings whose keys come from outside."""
+
+
+def poisoned(value: Any, payload: str, field: str = "") -> Any:
+    """A JSON value with `payload` put into every text that a stranger could have written."""
+    if isinstance(value, dict):
+        named = field in NAMED_BY_DATA and not any(isinstance(item, (dict, list)) for item in value.values())
+        return {
+            (key + payload if named else key): item if key in KEPT_WORDS else poisoned(item, payload, key)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [poisoned(item, payload) for item in value]
+    return value + payload if isinstance(value, str) else value
+
+
+def poison(run: Run, payload: str) -> None:
+    """Puts `payload` into every file of the run."""
+    for path in run.path.rglob("*.json"):
+        write_json(path, poisoned(json.loads(path.read_text("utf-8")), payload))
+    lines = [poisoned(json.loads(line), payload) for line in (run / "events.jsonl").read_text("utf-8").splitlines()]
+    write_text(run / "events.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    write_text(run / "spec.yaml", SPEC_TEXT + f"# {payload}\n")
+    for path in (run / "evaluation").glob("*.parquet"):
+        write_predictions(path, [_poisoned_row(row, payload) for row in read_predictions(path)])
+
+
+def _poisoned_row(row: Prediction, payload: str) -> Prediction:
+    record = Record.from_json(poisoned(row.record.to_json(), payload))
+    scores = {label + payload: score for label, score in row.scores.items()}
+    return replace(row, record=record, output=row.output + payload, expected=row.expected + payload, scores=scores)

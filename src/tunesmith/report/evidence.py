@@ -12,14 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tunesmith.data.ledger import Ledger
 from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import read_events
 from tunesmith.records import Prediction
+from tunesmith.report.format import excerpt
 from tunesmith.runs import Run, read_json
 
 T = TypeVar("T")
+
+NEEDED = {"stage": "stage", "step": "step", "validation": "step", "note": "text", "warning": "text"}
+"""Kind of event -> what it must have."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,13 @@ class Evidence:
 
     @cached_property
     def ledger(self) -> dict[str, Any]:
-        """`data/ledger.json`; empty when the run has none."""
-        return self._mapping("data/ledger.json")
+        """What `Ledger.to_json` says; empty when the run has none."""
+        return self._read("data/ledger.json", lambda said: Ledger.from_json(said).to_json()) or {}
 
     @cached_property
     def sample(self) -> list[dict[str, Any]]:
         """Rendered rows: `[{"id", "tokens": [{"text", "role", "trained"}]}]`."""
-        return self._read("data/sample.json", list) or []
+        return self._read("data/sample.json", _sample) or []
 
     @cached_property
     def comparison(self) -> Comparison | None:
@@ -104,7 +109,9 @@ class Evidence:
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:
-        return read_events(self.run / "events.jsonl")
+        """The diary, without entries that lack what their kind is about."""
+        told = read_events(self.run / "events.jsonl")
+        return [event for event in told if NEEDED.get(event["kind"], "kind") in event]
 
     def events_of(self, *kinds: str) -> list[dict[str, Any]]:
         """The events of these kinds, in order."""
@@ -122,9 +129,14 @@ class Evidence:
             return None
         try:
             return read(path)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            self.problems.append(f"{name} cannot be read ({type(error).__name__}: {error})")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            why = excerpt(str(error).partition("\n")[0], 200)
+            self.problems.append(f"{name} cannot be read ({type(error).__name__}: {why})")
             return None
+
+
+def _sample(said: Any) -> list[dict[str, Any]]:
+    return [{"id": str(row["id"]), "tokens": [dict(token) for token in row["tokens"]]} for row in said]
 
 
 def number(value: Any) -> float:

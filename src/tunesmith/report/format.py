@@ -33,12 +33,16 @@ def figure(value: float | None, unit: str = "", *, signed: bool = False) -> str:
     return f"{sign}{text} {unit}".rstrip()
 
 
-def interval(bounds: tuple[float, float] | None, unit: str = "", *, signed: bool = False) -> str:
-    """`0.911 to 0.953`, or nothing where there is no interval."""
-    if bounds is None:
+def interval(bounds: tuple[float | None, float | None] | None, *, signed: bool = False) -> str:
+    """`0.911 to 0.953`; an open end is said so; nothing where there is no interval."""
+    if bounds is None or bounds == (None, None):
         return ""
-    low, high = (figure(bound, signed=signed) for bound in bounds)
-    return f"{low} to {high} {unit}".rstrip()
+    low, high = bounds
+    if low is None:
+        return f"at most {figure(high, signed=signed)}"
+    if high is None:
+        return f"at least {figure(low, signed=signed)}"
+    return f"{figure(low, signed=signed)} to {figure(high, signed=signed)}"
 
 
 def count(value: float | None) -> str:
@@ -103,7 +107,9 @@ def memory(megabytes: float | None) -> str:
 
 def excerpt(text: str, most: int = 600) -> str:
     """The start of a long text, saying how much was left out."""
-    return text if len(text) <= most else f"{text[:most].rstrip()} \N{HORIZONTAL ELLIPSIS} ({len(text) - most:,} more characters)"
+    if len(text) <= most:
+        return text
+    return f"{text[:most].rstrip()} \N{HORIZONTAL ELLIPSIS} ({len(text) - most:,} more characters)"
 
 
 def digest(sha256: str | None) -> str:

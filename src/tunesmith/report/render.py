@@ -43,12 +43,12 @@ def render(run: Run) -> str:
     """
     evidence = Evidence(run)
     sections = [section for section in (view(evidence) for view in VIEWS) if section is not None]
-    return templates().get_template("page.html.j2").render(
-        head=verdict.head(evidence),
-        sections=sections,
-        style=Markup(style()),
-        style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()}",
+    page = templates().get_template("page.html.j2")
+    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
+    html = page.render(
+        head=verdict.head(evidence), sections=sections, style=Markup(style()), style_hash=f"sha256-{digest}"
     )
+    return html.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair cannot be written
 
 
 @cache
@@ -75,5 +75,3 @@ def templates() -> Environment:
     }
     environment.filters.update(filters)
     return environment
-
-

@@ -29,15 +29,14 @@ def bar(parts: Sequence[Part], *, whole: float, title: str) -> Markup:
         whole: what the full width stands for.
         title: the same in words.
     """
-    rects, x = [Markup('<rect class="trough" x="0" y="0" width="{}" height="{}"/>').format(WIDTH, HEIGHT)], 0.0
+    trough = Markup('<rect class="trough" x="0" y="0" width="{}" height="{}"/>')
+    piece = Markup('<rect class="piece {}" x="{:g}" y="0" width="{:g}" height="{}"><title>{}</title></rect>')
+    rects, x = [trough.format(WIDTH, HEIGHT)], 0.0
     for part in parts:
         width = WIDTH * part.amount / whole if whole else 0.0
         if part.amount > 0:
             drawn = max(width, 1.0)  # a piece that exists is seen, however small
-            rects.append(
-                Markup('<rect class="piece {}" x="{:g}" y="0" width="{:g}" height="{}"><title>{}</title></rect>').format(
-                    part.color, round(min(x, WIDTH - drawn), 2), round(drawn, 2), HEIGHT, part.name
-                )
-            )
+            left = round(min(x, WIDTH - drawn), 2)
+            rects.append(piece.format(part.color, left, round(drawn, 2), HEIGHT, part.name))
         x += width
     return svg(WIDTH, HEIGHT, Markup("").join(rects), title=title, kind="bar")

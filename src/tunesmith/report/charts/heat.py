@@ -35,10 +35,8 @@ def heat(counts: NDArray[np.int64], names: Sequence[str], *, title: str) -> Mark
     shares = counts / np.maximum(sums, 1)
     parts = [
         Markup('<rect class="trough" x="{m}" y="{m}" width="{s}" height="{s}"/>').format(s=SIZE - MARGIN, m=MARGIN),
-        Markup('<text class="tick" x="{}" y="14">predicted \N{RIGHTWARDS ARROW}</text>').format(MARGIN),
-        Markup('<text class="tick" transform="translate(16 {}) rotate(90)">expected \N{RIGHTWARDS ARROW}</text>').format(
-            MARGIN
-        ),
+        Markup('<text class="tick" x="{}" y="14">predicted \u2192</text>').format(MARGIN),
+        Markup('<text class="tick" transform="translate(16 {}) rotate(90)">expected \u2192</text>').format(MARGIN),
     ]
     cell = Markup(
         '<rect class="{} l{}" x="{:g}" y="{:g}" width="{s:g}" height="{s:g}">'

@@ -62,8 +62,15 @@ def row(
         parts.append(Markup('<line class="bound" x1="{x:g}" x2="{x:g}" y1="0" y2="{}"/>').format(HEIGHT, x=at))
     if zero and span[0] < 0 < span[1]:
         parts.append(Markup('<line class="zero" x1="{x:g}" x2="{x:g}" y1="0" y2="{}"/>').format(HEIGHT, x=across(0)))
-    parts += [_mark(mark, across, HEIGHT * (place + 1) / (len(marks) + 1)) for place, mark in enumerate(marks)]
+    if bound is None:
+        rail = Markup('<line class="grid" x1="{}" x2="{}" y1="{y:g}" y2="{y:g}"/>')
+        parts += [rail.format(EDGE, WIDTH - EDGE, y=_height(place, len(marks))) for place in range(len(marks))]
+    parts += [_mark(mark, across, _height(place, len(marks))) for place, mark in enumerate(marks)]
     return svg(WIDTH, HEIGHT, Markup("").join(parts), title=title, kind="interval")
+
+
+def _height(place: int, of: int) -> float:
+    return HEIGHT * (place + 1) / (of + 1)
 
 
 def _mark(mark: Mark, across: Scale, height: float) -> Markup:

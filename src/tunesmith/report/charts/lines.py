@@ -36,7 +36,6 @@ def panel(
     best: float | None = None,
     log: bool = False,
     zero: bool = False,
-    range_of: Sequence[float] | None = None,
 ) -> Markup:
     """A small line chart; many points are drawn as a mean with the band they span.
 
@@ -47,10 +46,9 @@ def panel(
         best: the step to mark as the one that was kept.
         log: logarithmic values; used only where all of them are positive.
         zero: let the value axis start at zero.
-        range_of: values that set the vertical range instead of all (a first spike may leave the frame).
     """
     xs = [x for line in series for x, _ in line.points]
-    ys = [y for y in (range_of or [y for line in series for _, y in line.points]) if math.isfinite(y)]
+    ys = [y for line in series for _, y in line.points if math.isfinite(y)]
     log = log and bool(ys) and min(ys) > 0 and max(ys) / min(ys) > 20
     low, high = (min(ys) * 0.8, max(ys) * 1.25) if log else padded(ys)
     if zero and not log:
@@ -58,8 +56,7 @@ def panel(
     across = Scale(min(xs, default=0), max(xs, default=1), LEFT, WIDTH - RIGHT)
     up = Scale(low, high, HEIGHT - BOTTOM, TOP, log=log)
     parts = [_axes(across, up, x_name), _legend(series)]
-    for line in series:
-        parts.append(_curve(line, across, up))
+    parts += [_curve(line, across, up) for line in series]
     if best is not None:
         parts.append(_best(best, across))
     return svg(WIDTH, HEIGHT, Markup("").join(parts), title=_spoken(title, series))
@@ -113,9 +110,7 @@ def _axes(across: Scale, up: Scale, x_name: str) -> Markup:
         parts.append(
             Markup('<text class="tick mid" x="{:g}" y="{}">{}</text>').format(across(tick), HEIGHT - BOTTOM + 16, label)
         )
-    parts.append(
-        Markup('<text class="tick end" x="{}" y="{}">{}</text>').format(WIDTH - RIGHT, HEIGHT - 2, x_name)
-    )
+    parts.append(Markup('<text class="tick end" x="{}" y="{}">{}</text>').format(WIDTH - RIGHT, HEIGHT - 2, x_name))
     return Markup("").join(parts)
 
 
@@ -124,11 +119,9 @@ def _legend(series: Sequence[Series]) -> Markup:
         return Markup("")
     parts, x = [], float(LEFT)
     for line in series:
-        parts.append(
-            Markup(
-                '<line class="line {}" x1="{:g}" x2="{:g}" y1="12" y2="12"/><text class="tick" x="{:g}" y="16">{}</text>'
-            ).format(line.color, x, x + 16, x + 21, line.name)
-        )
+        stroke = Markup('<line class="line {}" x1="{:g}" x2="{:g}" y1="12" y2="12"/>')
+        parts.append(stroke.format(line.color, x, x + 16))
+        parts.append(Markup('<text class="tick" x="{:g}" y="16">{}</text>').format(x + 21, line.name))
         x += 34 + 7 * len(line.name)
     return Markup("").join(parts)
 

@@ -104,7 +104,8 @@ def _printed(names: Sequence[str], counts: NDArray[np.int64]) -> dict[str, Any]:
 
 def _classes(labels: Labels, arm: str, first: str) -> list[dict[str, Any]]:
     before = {entry.label: entry.f1 for entry in labels.classes.get(first, [])} if first != arm else {}
-    ordered = sorted(labels.classes.get(arm, []), key=lambda entry: (not entry.support, entry.f1, -entry.support, entry.label))
+    entries = labels.classes.get(arm, [])
+    ordered = sorted(entries, key=lambda entry: (not entry.support, entry.f1, -entry.support, entry.label))
     return [
         {
             "label": entry.label,

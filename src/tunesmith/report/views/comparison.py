@@ -10,7 +10,6 @@ from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import counted, figure, interval, percent
 
 
-
 def view(evidence: Evidence) -> Section:
     """The chapter that compares the arms."""
     found = evidence.comparison
@@ -125,5 +124,3 @@ def _row(found: Comparison, measure: Measure) -> dict[str, Any]:
             "end": figure(span[1], measure.unit),
         },
     }
-
-

@@ -12,8 +12,8 @@ from tunesmith.report.format import count, duration, memory, percent, short
 def view(evidence: Evidence) -> Section:
     """The chapter on cost."""
     stages = stage_times(evidence)
-    facts = _facts(evidence)
-    if not stages and not facts:
+    known = facts(evidence)
+    if not stages and not known:
         return Section("cost", "Cost", "Cost", missing="No stage was timed in this run.")
     total = sum(stage["seconds"] or 0.0 for stage in stages)
     longest = max(stages, key=lambda stage: stage["seconds"] or 0.0, default=None)
@@ -26,7 +26,7 @@ def view(evidence: Evidence) -> Section:
     says = ""
     if longest and total:
         says = f"{duration(total)} in all; {percent((longest['seconds'] or 0.0) / total, 0)} of it {longest['name']}."
-    return Section("cost", "Cost", "Cost", {"says": says, "stages": stages, "facts": facts, "total": total})
+    return Section("cost", "Cost", "Cost", {"says": says, "stages": stages, "facts": known})
 
 
 def stage_times(evidence: Evidence) -> list[dict[str, Any]]:
@@ -47,7 +47,8 @@ def stage_times(evidence: Evidence) -> list[dict[str, Any]]:
 
 def peak_memory_mb(evidence: Evidence) -> float | None:
     """The most memory the process held, as far as it was looked at."""
-    return max((number(event["peak_rss_mb"]) for event in evidence.events_of("resource") if "peak_rss_mb" in event), default=None)
+    told = [number(event["peak_rss_mb"]) for event in evidence.events_of("resource") if "peak_rss_mb" in event]
+    return max(told, default=None)
 
 
 def training_totals(evidence: Evidence) -> tuple[int, float, int]:
@@ -79,23 +80,24 @@ def flops(evidence: Evidence) -> float | None:
     return tokens * (4.0 * total + 2.0 * trained) if total and trained and tokens else None
 
 
-def _facts(evidence: Evidence) -> list[tuple[str, str]]:
+def facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """(name, figure) of speed, memory and machine, as far as known."""
     tokens, seconds, steps = training_totals(evidence)
-    facts = []
+    found = []
     if tokens:
-        facts.append(("Tokens read in training", count(tokens)))
+        found.append(("Tokens read in training", count(tokens)))
     if tokens and seconds:
-        facts.append(("Speed", f"{short(tokens / seconds)} tokens/s"))
+        found.append(("Speed", f"{short(tokens / seconds)} tokens/s"))
     if steps and seconds:
-        facts.append(("Time a step", duration(seconds / steps)))
+        found.append(("Time a step", duration(seconds / steps)))
     if (peak := peak_memory_mb(evidence)) is not None:
-        facts.append(("Peak memory", memory(peak)))
+        found.append(("Peak memory", memory(peak)))
     if (operations := flops(evidence)) is not None:
-        facts.append(("Arithmetic", f"about {short(operations)} FLOPs in training"))
+        found.append(("Arithmetic", f"about {short(operations)} FLOPs in training"))
     if evidence.environment.get("cpu"):
         threads = evidence.environment.get("threads")
-        facts.append(("Processor", f"{evidence.environment['cpu']}{f', {threads} threads' if threads else ''}"))
+        found.append(("Processor", f"{evidence.environment['cpu']}{f', {threads} threads' if threads else ''}"))
     device = evidence.environment.get("device")
     if device and device != "cpu":
-        facts.append(("Device", str(device)))
-    return facts
+        found.append(("Device", str(device)))
+    return found

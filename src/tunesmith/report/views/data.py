@@ -53,46 +53,40 @@ def _says(ledger: dict[str, Any], splits: Sequence[tuple[str, dict[str, Any]]]) 
     said += ": " + ", ".join(f"{count(split['rows'])} for {name}" for name, split in splits) + "."
     total, trained = tokens_of(dict(splits).get("train", {}))
     if trained:
-        said += f" The loss counts {count(trained)} of the {counted(total, 'training token')} ({percent(trained / total)})."
+        of = counted(total, "training token")
+        said += f" The loss counts {count(trained)} of the {of} ({percent(trained / total)})."
     return said
 
 
 def _checks(ledger: dict[str, Any], splits: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
     """(met | missed | undecided, sentence) for each promise the data keeps or does not."""
-    rows = ledger["rows"]
+    rows, train = ledger["rows"], dict(splits).get("train", {})
     whole = rows["read"] == rows["kept"] + rows["dropped"]
+    said = f"{count(rows['read'])} read, {count(rows['kept'])} kept, {count(rows['dropped'])} dropped"
     checks = [
-        (
-            "met" if whole else "missed",
-            f"Every row is accounted for: {count(rows['read'])} read = {count(rows['kept'])} kept + {count(rows['dropped'])} dropped.",
-        )
+        ("met", f"Every row is accounted for: {said}.") if whole else ("missed", f"Rows are not accounted for: {said}.")
     ]
-    train = dict(splits).get("train", {})
-    if stop := train.get("stop"):
-        if stop["answers"]:
-            held = stop["trained"] == stop["answers"]
-            checks.append(
-                (
-                    "met" if held else "undecided" if stop["trained"] else "missed",
-                    f"The stop token is trained in {count(stop['trained'])} of {counted(stop['answers'], 'answer')}.",
-                )
-            )
+    stop = train.get("stop") or {}
+    if stop.get("answers"):
+        outcome = "met" if stop["trained"] == stop["answers"] else "undecided" if stop["trained"] else "missed"
+        of = counted(stop["answers"], "answer")
+        checks.append((outcome, f"The stop token is trained in {count(stop['trained'])} of {of}."))
     if bos := train.get("bos"):
-        doubled = sum(rows for number, rows in bos.items() if int(number) > 1)
+        doubled = sum(number for times, number in bos.items() if int(times) > 1)
         checks.append(
-            (
-                "missed" if doubled else "met",
-                f"{counted(doubled, 'row')} begin with a doubled BOS token." if doubled else "No row begins with a doubled BOS token.",
-            )
+            ("missed", f"{counted(doubled, 'row')} begin with a doubled BOS token.")
+            if doubled
+            else ("met", "No row begins with a doubled BOS token.")
         )
     if cut := train.get("truncated"):
         lost = f"{counted(cut['rows'], 'training row')} lost {counted(cut['tokens'], 'token')} to the length limit."
         checks.append(("undecided", lost) if cut["rows"] else ("met", "No training row was cut to the length limit."))
     if same := ledger.get("duplicates"):
-        said = f"{counted(same['same'], 'exact copy', 'exact copies')} dropped" + (
-            f", {count(same['conflicts'])} of them with another label than the first." if same["conflicts"] else "."
+        copies = counted(same["same"], "exact copy", "exact copies")
+        conflicts = (
+            f", {count(same['conflicts'])} of them with another label than the first" if same["conflicts"] else ""
         )
-        checks.append(("undecided" if same["conflicts"] else "met", said))
+        checks.append(("undecided" if conflicts else "met", f"{copies} dropped{conflicts}."))
     return checks
 
 
@@ -159,8 +153,9 @@ def _labels(train: dict[str, Any]) -> dict[str, Any] | None:
         return None
     (most, largest), (least, smallest) = ordered[0], ordered[-1]
     shown = ordered if len(ordered) <= LABELS else []
+    span = f"from {count(largest)} rows of {most} to {count(smallest)} of {least}"
     return {
-        "says": f"{counted(len(ordered), 'label')}: from {count(largest)} rows of {most} to {count(smallest)} of {least}.",
+        "says": f"{counted(len(ordered), 'label')}: {span}.",
         "rows": [
             (label, number, bars.bar([bars.Part(label, number, "a")], whole=largest, title=f"{label}: {count(number)}"))
             for label, number in shown
@@ -169,18 +164,18 @@ def _labels(train: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _sampled(row: dict[str, Any]) -> dict[str, Any]:
-    tokens = row.get("tokens") or []
+    tokens = row["tokens"]
     return {
-        "id": excerpt(str(row.get("id", "")), 120),
-        "tokens": [
-            {
-                "text": str(token.get("text", "")),
-                "css": " ".join(
-                    name for name, on in (("trained", token.get("trained")), ("special", token.get("role") == "special")) if on
-                ),
-                "title": f"{token.get('role', '')}, {'trained' if token.get('trained') else 'masked'}",
-            }
-            for token in tokens[:TOKENS]
-        ],
+        "id": excerpt(row["id"], 120),
+        "tokens": [_token(token) for token in tokens[:TOKENS]],
         "left_out": max(0, len(tokens) - TOKENS),
+    }
+
+
+def _token(token: dict[str, Any]) -> dict[str, str]:
+    trained, role = bool(token.get("trained")), str(token.get("role", ""))
+    return {
+        "text": str(token.get("text", "")),
+        "css": " ".join(["trained"] * trained + ["special"] * (role == "special")),
+        "title": f"{role}, {'trained' if trained else 'masked'}",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -82,7 +83,7 @@ def marked(prediction: Prediction) -> Markup:
     edges = {0, len(text)}
     edges |= {min(edge, len(text)) for spans in stretches.values() for span in spans for edge in (span.start, span.end)}
     parts, places = [], sorted(edges)
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         inside = [name for name, spans in stretches.items() if any(s.start <= start < s.end for s in spans)]
         piece = escape(text[start:end])
         parts.append(Markup('<mark class="{}">{}</mark>').format(" ".join(inside), piece) if inside else piece)

@@ -41,7 +41,7 @@ def _table(found: Comparison, measure: Measure) -> dict[str, Any]:
     span = intervals.span_of(marks, overall, limits=(measure.lowest, measure.highest))
     return {
         "metric": measure.name,
-        "says": _says(found, measure, ordered),
+        "says": says(found, measure, ordered),
         "axis": intervals.axis(span),
         "overall": figure(overall, measure.unit),
         "rows": [
@@ -63,7 +63,8 @@ def _table(found: Comparison, measure: Measure) -> dict[str, Any]:
     }
 
 
-def _says(found: Comparison, measure: Measure, ordered: list[SliceMeasure]) -> str:
+def says(found: Comparison, measure: Measure, ordered: list[SliceMeasure]) -> str:
+    """The weakest slice that has rows enough, against all rows."""
     arm = found.arms[-1]
     firm = [entry for entry in ordered if not entry.small and entry.arms[arm].value is not None]
     overall = measure.arms[arm].value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
@@ -18,15 +19,23 @@ def view(evidence: Evidence) -> Section:
     """The chapter on training, one group of curves a stage."""
     steps = evidence.events_of("step")
     if not steps:
-        return Section("training", "Training", "Training", missing="No training step was recorded in this run.")
+        return Section("training", "Training", "Training", missing=_why_no_steps(evidence))
     stages = list(dict.fromkeys(event.get("stage", "train") for event in steps))
-    told = [event["text"] for event in evidence.events_of("note") if event.get("text")]
+    told = list(dict.fromkeys(str(event["text"]) for event in evidence.events_of("note")))
     return Section(
         "training",
         "Training",
         "Training",
         {"stages": [_stage(evidence, stage) for stage in stages], "notes": told},
     )
+
+
+def _why_no_steps(evidence: Evidence) -> str:
+    for event in evidence.events_of("stage"):
+        if event.get("status") == "borrowed" and str(event["stage"]).startswith("train"):
+            lender = event.get("run", "an earlier one")
+            return f"The training was done before with the same inputs; its curves are in the report of run {lender}."
+    return "No training step was recorded in this run."
 
 
 def _stage(evidence: Evidence, name: str) -> dict[str, Any]:
@@ -64,8 +73,7 @@ def _validated(checks: list[dict[str, Any]]) -> dict[str, Points]:
 def speed(steps: list[dict[str, Any]]) -> Points:
     """(step, tokens a second) from one told step to the next; events count tokens and seconds from the start."""
     told = [(float(e["step"]), number(e.get("tokens_seen")), number(e.get("seconds"))) for e in steps]
-    pairs = zip(told, told[1:], strict=False)
-    return [(step, (b - a) / (t - s)) for (_, a, s), (step, b, t) in pairs if t > s and b > a]
+    return [(step, (b - a) / (t - s)) for (_, a, s), (step, b, t) in pairwise(told) if t > s and b > a]
 
 
 def _says(steps: list[dict[str, Any]], losses: Points, checks: list[dict[str, Any]], best: float | None) -> str:
@@ -83,11 +91,10 @@ def _says(steps: list[dict[str, Any]], losses: Points, checks: list[dict[str, An
     planned = last.get("total_steps")
     if planned and last["step"] < planned:
         said += f" {counted(int(planned), 'step')} were planned; it ended earlier."
-    kept = next((event for event in checks if event["step"] == best and "loss" in (event.get("figures") or {})), None)
-    if kept:
-        said += f" The validation loss was lowest at step {best:,.0f} ({figure(number(kept['figures']['loss']))}), and that checkpoint was kept."
-    elif best is not None:
-        said += f" Validation was best at step {best:,.0f}, and that checkpoint was kept."
+    if best is not None:
+        kept = next(event for event in reversed(checks) if event["step"] == best).get("figures") or {}
+        figures = f" (validation loss {figure(number(kept['loss']))})" if "loss" in kept else ""
+        said += f" The checkpoint of step {best:,.0f}{figures} was the best on the validation rows and was kept."
     return said
 
 

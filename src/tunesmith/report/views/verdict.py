@@ -42,7 +42,7 @@ def view(evidence: Evidence) -> Section:
             "confidence": percent(found.confidence, 0) if found else "",
             "byline": _byline(evidence),
             "facts": _facts(evidence),
-            "warnings": list(dict.fromkeys(event["text"] for event in evidence.events_of("warning") if event.get("text"))),
+            "warnings": list(dict.fromkeys(str(event["text"]) for event in evidence.events_of("warning"))),
         },
     )
 
@@ -134,7 +134,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str, str]]:
     if base:
         size = base.get("num_parameters")
         facts.append(("Base", str(base.get("reference", NONE)), f"{short(size)} parameters" if size else ""))
-    tokens, _, steps = cost.training_totals(evidence)
+    _, _, steps = cost.training_totals(evidence)
     trained = cost.trained_parameters(evidence)
     if trained:
         share = f"{percent(trained / base['num_parameters'])} of the base" if base.get("num_parameters") else ""
@@ -149,5 +149,3 @@ def _facts(evidence: Evidence) -> list[tuple[str, str, str]]:
         peak = cost.peak_memory_mb(evidence)
         facts.append(("Took", duration(seconds), f"{memory(peak)} at the peak" if peak else ""))
     return facts
-
-

@@ -1,0 +1,94 @@
+"""A run in a terminal: verdict, comparison, where the report is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunesmith.evaluate.comparison import Comparison
+from tunesmith.evaluate.verdict import Verdict
+from tunesmith.report.evidence import Evidence
+from tunesmith.report.format import figure
+from tunesmith.report.views.comparison import difference_cell, estimate_cell
+from tunesmith.report.views.verdict import OUTCOMES, bound_of, limit_of, rows_wanted, sentence, target_name
+from tunesmith.runs import Run
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+INK = {
+    "met": "green", "missed": "red", "undecided": "yellow", "better": "green", "worse": "red",
+    "SHIP": "bold green", "DON'T SHIP": "bold red", "NO TARGETS": "bold",
+}  # fmt: skip
+
+
+def terminal_summary(run: Run) -> Group:
+    """The verdict's table, the comparison's, and the paths of report and model, for `Console.print`.
+
+    Args:
+        run: the run folder; what it lacks is left out with a sentence saying so.
+    """
+    from rich.console import Group, RenderableType
+    from rich.text import Text
+
+    evidence = Evidence(run)
+    verdict, comparison = evidence.verdict, evidence.comparison
+    parts: list[RenderableType] = []
+    if verdict is not None:
+        head = Text.assemble((verdict.decision, INK[verdict.decision]), "  ", sentence(verdict.reason))
+        parts += [head, Text("")]
+        if verdict.targets:
+            parts += [_targets(verdict), Text("")]
+    if comparison is not None:
+        parts += [_comparison(comparison), Text("")]
+    if verdict is None and comparison is None:
+        parts += [Text(evidence.why_no_evaluation()), Text("")]
+    parts += [Text(f"! {problem}", style="yellow") for problem in evidence.problems]
+    for name, file in (("report", "report.html"), ("card", "card.md"), ("model", "model")):
+        if (run / file).exists():
+            parts.append(Text(f"{name:<8}{run / file}", overflow="fold"))
+    return Group(*parts)
+
+
+def _table(*columns: str, left: int = 1) -> Table:
+    """A table without lines; all but the first `left` columns are numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < left else "right", overflow="fold")
+    return table
+
+
+def _targets(verdict: Verdict) -> Table:
+    from rich.text import Text
+
+    undecided = any(target.outcome == "undecided" for target in verdict.targets)
+    columns = ["target", "outcome", "value", f"{verdict.confidence:.0%} limit", "rows"]
+    table = _table(*columns, *(["more to tell"] if undecided else []), left=2)
+    for target in verdict.targets:
+        table.add_row(
+            Text(f"{target_name(target)} {bound_of(target)}"),
+            Text(OUTCOMES[target.outcome], style=INK[target.outcome]),
+            figure(target.value, target.unit),
+            limit_of(target).replace("at least", ">=").replace("at most", "<="),
+            f"{target.num_rows:,}",
+            *([rows_wanted(target)] if undecided else []),
+        )
+    return table
+
+
+def _comparison(found: Comparison) -> Table:
+    from rich.text import Text
+
+    paired = len(found.arms) > 1
+    table = _table("metric", *found.arms, *(["difference", f"{found.confidence:.0%} interval", ""] if paired else []))
+    for measure in found.measures:
+        cells = [estimate_cell(measure.arms.get(arm), measure.unit)["value"] for arm in found.arms]
+        if paired:
+            change = difference_cell(measure.difference, measure.better, measure.unit)
+            means = Text(change["means"], style=INK.get(change["means"], "dim"))
+            table.add_row(Text(measure.name), *cells, change["value"], change["interval"], means)
+        else:
+            table.add_row(Text(measure.name), *cells)
+    return table
