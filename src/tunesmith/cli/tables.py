@@ -40,8 +40,6 @@ def print_check(console: Console, checked: Checked) -> None:
     console.print(_splits_table(ledger))
     for split, said in ledger["splits"].items():
         _print_warnings(console, split, said)
-    for note in ledger["notes"]:
-        console.print(Text(f"· {note}", style="dim"))
     if checked.sample:
         _heading(console, "As the model sees it  (green: trained; other colours: only read)")
         for row in checked.sample:
