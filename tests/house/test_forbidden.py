@@ -1,0 +1,81 @@
+"""What no file of the product does: run what it reads, print, or be called `utils`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "tunesmith"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml", "imp", "telnetlib"}
+"""Modules that run what they load; `ruamel.yaml` is read by events and makes no objects."""
+NAMES = {"eval", "exec", "compile", "__import__", "breakpoint", "input"}
+ATTRIBUTES = {"torch.load", "os.system", "os.popen", "pickle.load", "pickle.loads", "torch.hub", "tempfile.mktemp"}
+KEYWORDS = {("shell", True), ("trust_remote_code", True), ("allow_pickle", True), ("weights_only", False)}
+FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "base", "manager", "managers", "core"}
+
+
+def crimes(tree: ast.AST, *, may_print: bool) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            yield from (f"line {node.lineno}: imports {name}" for name in names if name.split(".")[0] in MODULES)
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in NAMES or called in ATTRIBUTES or called.endswith("yaml.load"):
+                yield f"line {node.lineno}: calls {called}"
+            if called == "print" and not may_print:
+                yield f"line {node.lineno}: prints"
+            if called.endswith("YAML") and "unsafe" in ast.unparse(node):
+                yield f"line {node.lineno}: reads YAML unsafely"
+            for keyword in node.keywords:
+                value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+                if (keyword.arg, value) in KEYWORDS:
+                    yield f"line {node.lineno}: {keyword.arg}={value}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_runs_what_it_reads_and_nothing_prints_but_the_command_line(path: Path) -> None:
+    found = list(crimes(ast.parse(path.read_text()), may_print=path.is_relative_to(SOURCE / "cli")))
+    assert not found, f"{path.relative_to(SOURCE)}: {found}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "import yaml",
+        "torch.load('x')",
+        "eval('x')",
+        "exec('x')",
+        "os.system('x')",
+        "subprocess.run('x', shell=True)",
+        "AutoModel.from_pretrained('x', trust_remote_code=True)",
+        "np.load('x', allow_pickle=True)",
+        "YAML(typ='unsafe')",
+        "ruamel.yaml.load('x')",
+        "print('x')",
+    ],
+)
+def test_the_rule_itself(code: str) -> None:
+    assert list(crimes(ast.parse(code), may_print=False))
+
+
+def test_what_looks_alike_is_allowed() -> None:
+    code = "model.eval()\nre.compile('x')\nsubprocess.run(['x'])\nfrom_pretrained('x', trust_remote_code=False)"
+    assert not list(crimes(ast.parse(code), may_print=False))
+
+
+def test_no_module_is_called_after_nothing() -> None:
+    found = [path for path in SOURCE.rglob("*") if path.stem.strip("_") in FORBIDDEN_NAMES]
+    assert not found
+
+
+def test_no_weights_that_run_code_are_shipped() -> None:
+    wild = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".so"}
+    assert not [path for path in SOURCE.rglob("*") if path.suffix in wild]
