@@ -129,7 +129,7 @@ def spans(tags: list[str]) -> tuple[Span, ...]:
     return tuple(Span(start, end, label) for label, start, end in get_entities(tags))
 
 
-WORDS = ["the", "cat", "sat", "on", "mats", "running", "Übung", "état", "42", "3.5", ",", "—", "東京", "A"]
+WORDS = ["the", "an", "cat", "sat", "on", "mats", "running", "Übung", "état", "42", "3.5", ",", "—", "東京", "A"]
 
 
 def sentence(random: np.random.Generator, most: int = 14) -> str:

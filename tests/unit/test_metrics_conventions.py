@@ -120,6 +120,13 @@ def test_no_spans_on_either_side_is_nothing_to_measure_and_a_right_row() -> None
     assert score.per_row.tolist() == [1.0]
 
 
+def test_a_model_that_does_not_tag_has_no_entity_f1() -> None:
+    row = Prediction(Record(id="r", source="s", text="t", spans=(Span(0, 1, "A"),)), "some words", "")
+    score = metric("entity_f1").score([row])
+    assert math.isnan(score.value)
+    assert score.num_rows == 0
+
+
 # Answers
 
 

@@ -107,7 +107,7 @@ def test_entity_f1_interval_covers() -> None:
     wanted = random.poisson(1.5, shape)
     right = random.binomial(wanted, 0.7)
     wrong = random.poisson(0.4, shape)
-    sample = np.stack([right, wrong, wanted - right], axis=-1).astype(float)
+    sample = np.stack([right, wrong, wanted - right, np.ones(shape)], axis=-1).astype(float)
     truth = 2 * 1.05 / (2 * 1.05 + 0.4 + 0.45)
     assert covered(metric("entity_f1"), sample, truth, 400) == pytest.approx(0.95, abs=0.02)
 
@@ -162,7 +162,7 @@ def test_all_right_is_not_certain(name: str) -> None:
 
 
 def test_all_right_entities_count_rows_and_perfect_bleu_its_range() -> None:
-    right = np.tile([2.0, 0, 0], (40, 1))
+    right = np.tile([2.0, 0, 0, 1], (40, 1))
     assert (metric("entity_f1").interval(right, np.ones(100), 0.95) or (1, 0))[0] == pytest.approx(0.9124, abs=1e-4)
     perfect = np.tile([9.0, 9, 9, 8, 7, 6, 9, 8, 7, 6], (40, 1))
     low, high = metric("bleu").interval(perfect, np.full(100, 100.0), 0.95) or (1, 0)
