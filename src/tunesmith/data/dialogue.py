@@ -112,13 +112,13 @@ class ChatCodec:
     def _rows(self, texts: Sequence[Rendered]) -> list[_Row]:
         """Tokens of rendered conversations: one call of the tokenizer for all of them, one for all their prompts."""
         whole = self._lexer.chat([text.text for text in texts])
-        prompts = iter(self._lexer.chat([text.text[:start] for text in texts for start, _ in text.answers]))
+        prompts = iter(self._lexer.chat_ids([text.text[:start] for text in texts for start, _ in text.answers]))
         return [
-            self._row(text, tokens, [next(prompts).ids for _ in text.answers])
+            self._row(text, tokens, [next(prompts) for _ in text.answers])
             for text, tokens in zip(texts, whole, strict=True)
         ]
 
-    def _row(self, text: Rendered, tokens: Tokens, prompts: Sequence[npt.NDArray[np.int32]]) -> _Row:
+    def _row(self, text: Rendered, tokens: Tokens, prompts: Sequence[Sequence[int]]) -> _Row:
         if not all(_begins(tokens.ids, prompt) for prompt in prompts):
             # Some token reaches over the border of prompt and answer. A served model is given the prompt's own
             # tokens, so it is trained from those too, unless taking the text apart would change it.
@@ -207,8 +207,8 @@ def _name(record: Record, number: int) -> str:
     return record.id if number == 1 else f"{record.id}#{number}"
 
 
-def _begins(ids: npt.NDArray[np.int32], prompt: npt.NDArray[np.int32]) -> bool:
-    return len(prompt) <= len(ids) and bool((ids[: len(prompt)] == prompt).all())
+def _begins(ids: npt.NDArray[np.int32], prompt: Sequence[int]) -> bool:
+    return bool(ids[: len(prompt)].tolist() == prompt)
 
 
 def _roles(contents: Sequence[tuple[int, int, Role]], tokens: Tokens) -> npt.NDArray[np.uint8]:

@@ -81,6 +81,14 @@ class Lexer:
         quick = iter(found)
         return [self.pieces(text, ()) if MARK in text else next(quick) for text in texts]
 
+    def chat_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """As `chat`, without offsets."""
+        if any(MARK in text for text in texts) or not texts:
+            return [tokens.ids.tolist() for tokens in self.chat(texts)]
+        found = self._tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+        ids: list[list[int]] = found["input_ids"]
+        return ids
+
     def pieces(self, text: str, cuts: Sequence[int]) -> Tokens:
         """Tokens of a rendered conversation with no token reaching across a cut, nor into marked letters.
 
