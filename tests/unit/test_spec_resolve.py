@@ -117,6 +117,7 @@ def refusal(facts: Facts, text: str) -> str:
         (TICKETS, "evaluate.arms", ["base", "majority", "tuned"]),
         (CHAT, "evaluate.arms", ["base", "tuned"]),
         (replace(TICKETS, family="encoder"), "evaluate.arms", ["majority", "tuned"]),
+        (replace(SPANS, family="encoder"), "evaluate.arms", ["tuned"]),
         (replace(TICKETS, family="encoder_decoder"), "evaluate.arms", ["base", "majority", "tuned"]),
         (TICKETS, "evaluate.metrics.1.kind", "f1_macro"),
         (replace(TICKETS, labels_per_record=3), "evaluate.metrics.0.kind", "f1_micro"),
@@ -412,6 +413,7 @@ ENCODER = replace(TICKETS, family="encoder")
         (PROSE, "train: {objective: sft}\n", "sft learns from answers, and the rows are of shape 'text'"),
         (ENCODER, "evaluate: {arms: [base, tuned]}\n", "a.yaml:3 evaluate.arms: an encoder cannot answer unaided"),
         (CHAT, "evaluate: {arms: [majority, tuned]}\n", "a.yaml:3 evaluate.arms: the rows carry no labels"),
+        (TICKETS, "evaluate: {arms: [base]}\n", "a.yaml:3 evaluate.arms: the verdict rests on the tuned model"),
         (TICKETS, "train: {watch: [early_stop]}\n", None),
     ],
 )
@@ -443,4 +445,4 @@ def test_conflicts_come_all_at_once() -> None:
     text = "train: {objective: tag}\nevaluate: {arms: [base, majority, tuned]}\n"
     with pytest.raises(SpecError) as raised:
         resolved(replace(CHAT, family="encoder"), text)
-    assert len(raised.value.problems) == 2
+    assert len(raised.value.problems) == 3

@@ -59,6 +59,32 @@ def check_targets(
         raise SpecError(problems)
 
 
+def check_metrics(
+    metrics: Sequence[Metric],
+    *,
+    manner: Manner,
+    task: str | None,
+    labels: Collection[str] | None = None,
+    where: Callable[[str], str] = str,
+) -> None:
+    """Refuses metrics of `evaluate.metrics` that the tuned model's predictions cannot give.
+
+    Args:
+        metrics: as the spec lists them.
+        manner, task, labels, where: as in `check_targets`.
+
+    Raises:
+        SpecError: with every problem of every metric.
+    """
+    found = [
+        (number, _measurable(metric, manner, task) or _label_known(metric, labels))
+        for number, metric in enumerate(metrics)
+    ]
+    problems = [Problem(where(f"evaluate.metrics.{number}"), what) for number, what in found if what]
+    if problems:
+        raise SpecError(problems)
+
+
 def _measurable(metric: Metric, manner: Manner, task: str | None) -> str:
     missing = metric.needs - provides(manner, task)
     if not missing:

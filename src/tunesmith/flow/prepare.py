@@ -10,10 +10,11 @@ from tunesmith.data.example import Family
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.tokenize import Codec, Example, Need
 from tunesmith.evaluate.predict import Manner, manner
-from tunesmith.evaluate.targets import check_targets
+from tunesmith.evaluate.targets import check_metrics, check_targets
 from tunesmith.flow.environment import fast_bf16
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
+from tunesmith.metrics import Metric
 from tunesmith.models.tokenizer import open_tokenizer
 from tunesmith.prompts.template import places, render
 from tunesmith.records import Record
@@ -158,18 +159,21 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
 
 
 def check_goal(job: Job, request: Request) -> None:
-    """Refuses targets that could not be measured, before anything is trained for them.
+    """Refuses targets and metrics that could not be measured, before anything is trained for them.
 
     Raises:
         SpecError: all that is wrong with them.
     """
+    how, task, labels = job.manner(job.spec.train[-1]), job.spec.goal.task, job.labels or None
+    metrics = cast(list[Metric], job.spec.evaluate.metrics or [])
+    check_metrics(metrics, manner=how, task=task, labels=labels, where=request.written.where)
     columns = {column for records in job.splits.values() for record in records for column in record.slices}
     check_targets(
         job.spec.goal.targets,
-        manner=job.manner(job.spec.train[-1]),
-        task=job.spec.goal.task,
+        manner=how,
+        task=task,
         columns=columns,
-        labels=job.labels or None,
+        labels=labels,
         where=request.written.where,
     )
 

@@ -71,7 +71,7 @@ METRICS_OF_TASK = {
 METRICS_OF_OBJECTIVE = {"tag": ["entity_f1"], "pretrain": ["perplexity"]}
 FIGURES_TO_WATCH = {"classify": ("accuracy", "f1_macro", "f1_micro"), "tag": ("entity_f1",)}
 """Figures that say more than the loss of how well a head does; cheap to measure, for nothing is generated."""
-SEVERAL_LABELS = ["f1_micro", "f1_macro", "exact_match"]
+SEVERAL_LABELS = ["f1_micro", "f1_macro", "accuracy"]
 
 
 def task(facts: Facts) -> Derived:
@@ -241,6 +241,8 @@ def precision(facts: Facts) -> Derived:
 
 def arms(facts: Facts, objective: str) -> Derived:
     """What the tuned model is compared with."""
+    if facts.family == "encoder" and objective == "tag":
+        return Derived(["tuned"], "an encoder cannot tag unaided, and there is no commonest tag to stand in")
     if facts.family == "encoder":
         return Derived(["majority", "tuned"], "an encoder cannot answer unaided, so the commonest label stands in")
     if objective == "classify":

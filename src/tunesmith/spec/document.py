@@ -63,7 +63,6 @@ def read_document(text: str, *, is_json: bool = False) -> Document:
             raise _Unreadable(1, f"is {len(text):,} characters long; a spec has at most {MAX_CHARACTERS:,}")
         if is_json:
             _check_json(text)
-            text = text.replace("\t", " ")  # Between JSON values a tab is a space; inside one it cannot stand.
         _Reader(text, document).read()
     except _Unreadable as unreadable:
         document.tree = REFUSED

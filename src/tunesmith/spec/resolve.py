@@ -171,8 +171,9 @@ def _conflicts(spec: Spec, facts: Facts, *, validated: bool) -> Iterator[tuple[s
             yield f"{path}.watch", "there are no validation rows to go by; give data.split.validation a share"
     if facts.family == "encoder" and "base" in spec.evaluate.arms:
         yield "evaluate.arms", "an encoder cannot answer unaided; write [majority, tuned]"
-    last = spec.train[-1].objective
-    if "majority" in spec.evaluate.arms and facts.num_labels == 0 and last and last.kind != "tag":
+    if "tuned" not in spec.evaluate.arms:
+        yield "evaluate.arms", "the verdict rests on the tuned model; add tuned"
+    if "majority" in spec.evaluate.arms and facts.num_labels == 0:
         yield "evaluate.arms", "the rows carry no labels of which one could be the commonest; leave majority out"
 
 
