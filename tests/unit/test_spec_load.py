@@ -415,6 +415,8 @@ def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path: Path) -> None:
     spec, written = load(tmp_path / "a.yaml")
     assert spec == parse(SPEC)[0]
     assert written.lines["train.optimizer.lr"] == "a.yaml:23"
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(spec.model_dump(mode="json")).encode())
+    assert load(tmp_path / "a.json")[0] == spec
 
 
 # Overrides --------------------------------------------------------------------------------------
@@ -554,6 +556,16 @@ def test_a_spec_takes_from_the_one_it_extends_what_it_does_not_say(tmp_path: Pat
     assert written.text == child
     assert written.path == tmp_path / "child.yaml"
     assert "extends" not in written.tree
+
+
+def test_settings_join_the_part_that_the_parent_names(tmp_path: Path) -> None:
+    parent = f"{MINIMAL}train: {{objective: classify}}\n"
+    spec, written = load(
+        write(tmp_path, child="extends: parent.yaml\ntrain: {objective: {label_smoothing: 0.1}}\n", parent=parent)
+    )
+    assert spec.train[0].objective is not None
+    assert spec.train[0].objective.settings() == {"kind": "classify", "label_smoothing": 0.1}
+    assert written.lines["train.objective.kind"] == "parent.yaml:3"
 
 
 def test_another_part_takes_nothing_from_the_parents_part(tmp_path: Path) -> None:
