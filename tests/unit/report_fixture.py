@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.steps.exact_dedup import SAME
 from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
@@ -294,7 +295,7 @@ def ledger() -> dict[str, Any]:
         "dropped": [
             {"step": "read", "reason": "not valid JSON", "count": 11, "rows": ["tickets.jsonl:17", "tickets.jsonl:93"]},
             {"step": "clean", "reason": "empty text", "count": 24, "rows": ["tickets.jsonl:4"]},
-            {"step": "exact_dedup", "reason": "same as an earlier row", "count": 138, "rows": ["tickets.jsonl:1201"]},
+            {"step": "exact_dedup", "reason": SAME, "count": 138, "rows": ["tickets.jsonl:1201"]},
         ],
         "changed": [{"step": "clean", "reason": "white space", "count": 412, "rows": ["tickets.jsonl:2"]}],
         "duplicates": {"same": 138, "conflicts": 4},

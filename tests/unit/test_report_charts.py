@@ -31,7 +31,8 @@ def test_scales_are_linear_or_logarithmic_and_never_leave_the_frame() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "most", "ticks"), [(0, 1, 5, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (3, 47, 4, [20, 40]), (5, 5, 4, [5])]
+    ("low", "high", "most", "ticks"),
+    [(0, 1, 5, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (3, 47, 4, [10, 20, 30, 40]), (5, 5, 4, [5])],
 )
 def test_ticks_are_round_numbers_inside_the_range(low: float, high: float, most: int, ticks: list[float]) -> None:
     assert round_numbers(low, high, most) == pytest.approx(ticks)
@@ -86,13 +87,15 @@ def test_many_points_are_drawn_as_mean_and_band_and_lose_no_extreme() -> None:
 
 
 def test_a_curve_survives_values_that_are_not_finite() -> None:
-    svg = lines.panel([lines.Series("loss", [(1, math.nan), (2, 1.0), (3, math.inf)])], title="Loss")
+    svg = lines.panel([lines.Series("loss", [(1, math.nan), (2, 1.0), (3, math.inf)])], title="Loss", steps=(1, 3))
     assert "nan" not in svg and "inf" not in svg.replace("infinity", "")
-    parsed(lines.panel([lines.Series("loss", [])], title="Loss"))
+    parsed(lines.panel([lines.Series("loss", [])], title="Loss", steps=(1, 3)))
 
 
 def test_the_kept_step_is_marked_where_it_is() -> None:
-    drawn = parsed(lines.panel([lines.Series("loss", [(0.0, 1.0), (100.0, 0.5)])], title="Loss", best=50))
+    drawn = parsed(
+        lines.panel([lines.Series("loss", [(0.0, 1.0), (100.0, 0.5)])], title="Loss", steps=(0, 100), best=50)
+    )
     middle = lines.LEFT + (lines.WIDTH - lines.LEFT - lines.RIGHT) / 2
     assert numbers(drawn, "line", "best", "x1") == [middle]
 
@@ -113,7 +116,9 @@ def test_shades_grow_with_the_share_and_show_the_smallest() -> None:
 
 def test_names_of_the_data_stay_text() -> None:
     drawings = [
-        lines.panel([lines.Series(HOSTILE, [(1, 1.0)], dots=True), lines.Series("b", [(1, 1.0)])], title=HOSTILE),
+        lines.panel(
+            [lines.Series(HOSTILE, [(1, 1.0)], dots=True), lines.Series("b", [(1, 1.0)])], title=HOSTILE, steps=(0, 2)
+        ),
         intervals.row([intervals.Mark(0.5, None)], span=(0, 1), title=HOSTILE),
         bars.bar([bars.Part(HOSTILE, 1, "a")], whole=1, title=HOSTILE),
         heat.heat(np.eye(2, dtype=np.int64), [HOSTILE, "b"], title=HOSTILE),

@@ -102,6 +102,7 @@ def test_the_figures_of_the_files_are_on_the_page(tmp_path: Path) -> None:
     for said in ("2,063", "173", "1,890", "not valid JSON", "tickets.jsonl:17", "exact_dedup"):
         assert said in page.text
     assert "The stop token is trained in 1,410 of 1,410 answers." in page.text
+    assert "138 exact copies dropped." in page.text
     assert "812 MB" in page.text and "AMD EPYC" in page.text and "about 6.27T FLOPs" in page.text
     assert "written" in page.text and "99% of the rows have at most 61 tokens" in page.text
     assert "kept: step 270" in page.text
@@ -346,3 +347,10 @@ def test_making_a_report_needs_no_torch(tmp_path: Path) -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_model_without_mistakes_is_not_said_to_have_weak_spots(tmp_path: Path) -> None:
+    text = Page(render(full_run(tmp_path, right=2.0))).text
+    assert "No slice does worse than all 240 rows together, 1.000." in text
+    assert "Where tuned is right, but least sure" in text
+    assert "does worst" not in text

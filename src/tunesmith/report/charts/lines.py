@@ -12,7 +12,7 @@ from tunesmith.report.charts.axes import Scale, labels, padded, svg
 from tunesmith.report.format import figure
 
 WIDTH, HEIGHT = 440, 220
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 30, 30
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 38, 30
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def panel(
     series: Sequence[Series],
     *,
     title: str,
-    x_name: str = "step",
+    steps: tuple[float, float],
     best: float | None = None,
     log: bool = False,
     zero: bool = False,
@@ -42,20 +42,19 @@ def panel(
     Args:
         series: the curves, all on one scale.
         title: what the chart says, for the heading inside it and for screen readers.
-        x_name: what the horizontal axis counts.
+        steps: the first and last step of the axis, so that charts beside each other line up.
         best: the step to mark as the one that was kept.
         log: logarithmic values; used only where all of them are positive.
         zero: let the value axis start at zero.
     """
-    xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points if math.isfinite(y)]
     log = log and bool(ys) and min(ys) > 0 and max(ys) / min(ys) > 20
     low, high = (min(ys) * 0.8, max(ys) * 1.25) if log else padded(ys)
     if zero and not log:
         low = min(0.0, low) if ys and min(ys) < 0 else 0.0
-    across = Scale(min(xs, default=0), max(xs, default=1), LEFT, WIDTH - RIGHT)
+    across = Scale(*steps, LEFT, WIDTH - RIGHT)
     up = Scale(low, high, HEIGHT - BOTTOM, TOP, log=log)
-    parts = [_axes(across, up, x_name), _legend(series)]
+    parts = [_axes(across, up), _legend(series)]
     parts += [_curve(line, across, up) for line in series]
     if best is not None:
         parts.append(_best(best, across))
@@ -95,7 +94,7 @@ def _curve(line: Series, across: Scale, up: Scale) -> Markup:
     return Markup("").join(parts)
 
 
-def _axes(across: Scale, up: Scale, x_name: str) -> Markup:
+def _axes(across: Scale, up: Scale) -> Markup:
     parts = []
     ticks = up.ticks(4)
     for tick, label in zip(ticks, labels(ticks), strict=True):
@@ -110,7 +109,7 @@ def _axes(across: Scale, up: Scale, x_name: str) -> Markup:
         parts.append(
             Markup('<text class="tick mid" x="{:g}" y="{}">{}</text>').format(across(tick), HEIGHT - BOTTOM + 16, label)
         )
-    parts.append(Markup('<text class="tick end" x="{}" y="{}">{}</text>').format(WIDTH - RIGHT, HEIGHT - 2, x_name))
+    parts.append(Markup('<text class="tick end" x="{}" y="{}">step</text>').format(WIDTH - RIGHT, HEIGHT - 2))
     return Markup("").join(parts)
 
 
@@ -132,7 +131,7 @@ def _best(step: float, across: Scale) -> Markup:
     return Markup(
         '<line class="best" x1="{x:g}" x2="{x:g}" y1="{}" y2="{}"/>'
         '<text class="tick {} strong" x="{:g}" y="{}">kept: step {:,.0f}</text>'
-    ).format(TOP - 6, HEIGHT - BOTTOM, side, x + shift, TOP + 4, step, x=x)
+    ).format(TOP - 16, HEIGHT - BOTTOM, side, x + shift, TOP - 7, step, x=x)
 
 
 def _spoken(title: str, series: Sequence[Series]) -> str:

@@ -81,12 +81,13 @@ def _checks(ledger: dict[str, Any], splits: Sequence[tuple[str, dict[str, Any]]]
     if cut := train.get("truncated"):
         lost = f"{counted(cut['rows'], 'training row')} lost {counted(cut['tokens'], 'token')} to the length limit."
         checks.append(("undecided", lost) if cut["rows"] else ("met", "No training row was cut to the length limit."))
-    if same := ledger.get("duplicates"):
-        copies = counted(same["same"], "exact copy", "exact copies")
-        conflicts = (
-            f", {count(same['conflicts'])} of them with another label than the first" if same["conflicts"] else ""
-        )
-        checks.append(("undecided" if conflicts else "met", f"{copies} dropped{conflicts}."))
+    copies = ledger["duplicates"]
+    dropped = counted(copies["same"] + copies["conflicts"], "exact copy", "exact copies")
+    if copies["conflicts"]:
+        said = f"{dropped} dropped, {count(copies['conflicts'])} of them with another label than the first."
+        checks.append(("undecided", said))
+    else:
+        checks.append(("met", f"{dropped} dropped."))
     return checks
 
 

@@ -26,7 +26,10 @@ def view(evidence: Evidence) -> Section:
         return Section("rows", title, short, missing="No metric of this run scores rows one by one.")
     first, last = found.arms[0], found.arms[-1]
     cases = found.cases
-    groups = [(f"Where {last} does worst", cases.worst)]
+    worst = f"Where {last} does worst"
+    if cases.worst and all(_right(found, case, last) for case in cases.worst):
+        worst = f"Where {last} is right, but least sure"
+    groups = [(worst, cases.worst)]
     if first != last:
         groups = [
             (f"Worse than {first}: what tuning broke" if last == "tuned" else f"Worse than {first}", cases.regressed),
@@ -63,17 +66,23 @@ def _row(evidence: Evidence, found: Comparison, case: Case) -> dict[str, Any]:
 
 def _said(found: Comparison, case: Case, arm: str, tuned: Prediction | None) -> dict[str, str]:
     """An arm's output: marked right or wrong where the score says just that, else with the score."""
-    score = case.scores.get(arm)
-    better = {measure.name: measure.better for measure in found.measures}.get(found.cases.metric if found.cases else "")
-    plain = score in (0.0, 1.0) and better == "higher"
+    score, right = case.scores.get(arm), _right(found, case, arm)
     sure = tuned.scores.get(tuned.output) if tuned is not None and arm == "tuned" else None
     return {
         "arm": arm,
         "output": excerpt(case.outputs.get(arm, ""), SAID) or "(nothing)",
-        "css": "" if not plain else "met" if score == 1.0 else "missed",
-        "sign": "" if not plain else "✓ " if score == 1.0 else "✗ ",
-        "score": f"{percent(sure, 0)} sure" if sure is not None else "" if plain else figure(score),
+        "css": {True: "met", False: "missed", None: ""}[right],
+        "sign": {True: "✓ ", False: "✗ ", None: ""}[right],
+        "score": f"{percent(sure, 0)} sure" if sure is not None else figure(score) if right is None else "",
     }
+
+
+def _right(found: Comparison, case: Case, arm: str) -> bool | None:
+    """Whether an arm had the row right; None where the score is a matter of degree."""
+    metric = found.cases.metric if found.cases else ""
+    higher = any(measure.name == metric and measure.better == "higher" for measure in found.measures)
+    score = case.scores.get(arm)
+    return score == 1.0 if higher and score in (0.0, 1.0) else None
 
 
 def marked(prediction: Prediction) -> Markup:

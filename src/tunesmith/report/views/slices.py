@@ -72,6 +72,10 @@ def says(found: Comparison, measure: Measure, ordered: list[SliceMeasure]) -> st
         return "Every slice has too few rows to lean on."
     worst = firm[0]
     value = worst.arms[arm].value
+    if value is not None and (value - overall) * (1 if measure.better == "higher" else -1) >= 0:
+        return (
+            f"No slice does worse than all {counted(found.num_rows, 'row')} together, {figure(overall, measure.unit)}."
+        )
     return (
         f"Weakest where {worst.column} is {worst.value}: {figure(value, measure.unit)} on"
         f" {counted(worst.num_rows, 'row')}, against {figure(overall, measure.unit)} on all {found.num_rows:,}."

@@ -13,6 +13,7 @@ from tunesmith.report.evidence import Evidence, Section, number
 from tunesmith.report.format import counted, figure
 
 Points = list[tuple[float, float]]
+Axis = tuple[float, float]
 
 
 def view(evidence: Evidence) -> Section:
@@ -44,11 +45,12 @@ def _stage(evidence: Evidence, name: str) -> dict[str, Any]:
     best = kept_step(checks)
     losses = _points(steps, "loss")
     seen = _validated(checks)
+    axis = (float(steps[0]["step"]), float(steps[-1]["step"]))
     return {
         "name": name,
         "says": _says(steps, losses, checks, best),
-        "loss": _loss(losses, seen.pop("loss", []), best),
-        "panels": [*_measured(seen, best), *_health(steps)],
+        "loss": _loss(losses, seen.pop("loss", []), best, axis),
+        "panels": [*_measured(seen, best, axis), *_health(steps, axis)],
     }
 
 
@@ -98,28 +100,32 @@ def _says(steps: list[dict[str, Any]], losses: Points, checks: list[dict[str, An
     return said
 
 
-def _loss(train: Points, validation: Points, best: float | None) -> Markup:
+def _loss(train: Points, validation: Points, best: float | None, axis: Axis) -> Markup:
     series = [lines.Series("training loss", train, "a")]
     if validation:
         series.append(lines.Series("validation loss", validation, "c", dots=True))
-    return lines.panel(series, title="Loss by step", best=best, log=True)
+    return lines.panel(series, title="Loss by step", steps=axis, best=best, log=True)
 
 
-def _measured(figures: dict[str, Points], best: float | None) -> list[dict[str, Any]]:
+def _measured(figures: dict[str, Points], best: float | None, axis: Axis) -> list[dict[str, Any]]:
     return [
         {
             "caption": f"{metric} on the validation rows",
-            "chart": lines.panel([lines.Series(metric, points, "c", dots=True)], title=f"{metric} by step", best=best),
+            "chart": lines.panel(
+                [lines.Series(metric, points, "c", dots=True)], title=f"{metric} by step", steps=axis, best=best
+            ),
         }
         for metric, points in figures.items()
     ]
 
 
-def _health(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _health(steps: list[dict[str, Any]], axis: Axis) -> list[dict[str, Any]]:
     panels = []
     speeds = speed(steps)
     if speeds:
-        chart = lines.panel([lines.Series("tokens/s", speeds, "b")], title="Tokens a second by step", zero=True)
+        chart = lines.panel(
+            [lines.Series("tokens/s", speeds, "b")], title="Tokens a second by step", steps=axis, zero=True
+        )
         panels.append({"caption": "Tokens a second", "chart": chart})
     for key, caption, log in (
         ("lr", "Learning rate", False),
@@ -127,6 +133,8 @@ def _health(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ):
         points = _points(steps, key)
         if points:
-            chart = lines.panel([lines.Series(caption, points, "b")], title=f"{caption} by step", log=log, zero=True)
+            chart = lines.panel(
+                [lines.Series(caption, points, "b")], title=f"{caption} by step", steps=axis, log=log, zero=True
+            )
             panels.append({"caption": caption, "chart": chart})
     return panels

@@ -35,7 +35,10 @@ def view(evidence: Evidence) -> Section:
         {
             "css": DECISIONS[found.decision] if found else "none",
             "why": sentence(found.reason) if found else evidence.why_no_evaluation(),
-            "targets": [_target(target, number == found.deciding) for number, target in enumerate(found.targets)]
+            "targets": [
+                _target(target, number == found.deciding, _limits(evidence, target))
+                for number, target in enumerate(found.targets)
+            ]
             if found
             else [],
             "open": any(target.outcome == "undecided" for target in found.targets) if found else False,
@@ -84,7 +87,13 @@ def rows_wanted(target: TargetResult) -> str:
     return NONE if target.more_rows is None else f"about {count(target.more_rows)}"
 
 
-def _target(target: TargetResult, deciding: bool) -> dict[str, Any]:
+def _limits(evidence: Evidence, target: TargetResult) -> tuple[float, float | None] | None:
+    """Between which values the target's metric can lie, where the comparison says so."""
+    measures = evidence.comparison.measures if evidence.comparison else []
+    return next(((measure.lowest, measure.highest) for measure in measures if measure.name == target.metric), None)
+
+
+def _target(target: TargetResult, deciding: bool, limits: tuple[float, float | None] | None) -> dict[str, Any]:
     return {
         "name": target_name(target),
         "asks": bound_of(target),
@@ -96,18 +105,18 @@ def _target(target: TargetResult, deciding: bool) -> dict[str, Any]:
         "more": rows_wanted(target),
         "why": target.why,
         "deciding": deciding,
-        "drawing": _drawing(target),
+        "drawing": _drawing(target, limits),
     }
 
 
-def _drawing(target: TargetResult) -> dict[str, Any] | None:
+def _drawing(target: TargetResult, limits: tuple[float, float | None] | None) -> dict[str, Any] | None:
     if target.value is None:
         return None
     reach = None
     if target.limit is not None:
         reach = (min(target.limit, target.value), max(target.limit, target.value))
     mark = intervals.Mark(target.value, reach, target.outcome)
-    span = intervals.span_of([mark], target.bound)
+    span = intervals.span_of([mark], target.bound, limits=limits)
     picture = intervals.row(
         [mark],
         span=span,
