@@ -110,8 +110,3 @@ def excerpt(text: str, most: int = 600) -> str:
     if len(text) <= most:
         return text
     return f"{text[:most].rstrip()} \N{HORIZONTAL ELLIPSIS} ({len(text) - most:,} more characters)"
-
-
-def digest(sha256: str | None) -> str:
-    """The first twelve digits of a digest."""
-    return NONE if not sha256 else sha256.removeprefix("sha256:")[:12]

@@ -70,8 +70,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     filters: dict[str, Any] = {
-        name: getattr(write, name)
-        for name in ("figure", "interval", "count", "counted", "short", "percent", "duration", "moment", "excerpt")
+        name: getattr(write, name) for name in ("count", "counted", "percent", "duration", "excerpt")
     }
     environment.filters.update(filters)
     return environment
