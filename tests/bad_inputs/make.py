@@ -131,7 +131,7 @@ CASES: dict[str, Case] = {
     ),
     "ragged_csv": as_csv("one\nx,y,z\n", dropped={"fewer values than columns": 1, "more values than columns": 1}),
     "quotes_in_csv": as_csv('"a"b,c\n', dropped={"quotes that do not match": 1}),
-    "open_quote_in_csv": as_csv('"never closed,a\n', dropped={"quotes that do not match": 1}),
+    "open_quote_in_csv": as_csv('"never closed,a\nthe next row,b\n', dropped={"quotes that do not match": 1}),
     "empty_values_in_csv": as_csv("words,\n,a\n", dropped={"label is missing": 1, "text is missing": 1}),
     "utf16": _other_encoding("utf-16"),
     "utf16_without_mark": _other_encoding("utf-16-le"),

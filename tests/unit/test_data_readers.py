@@ -128,6 +128,20 @@ def test_ragged_csv_rows_are_counted(tmp_path: Path, reason: str) -> None:
     assert bad == [("rows.csv:3", reason)]
 
 
+def test_a_quote_that_is_never_closed_costs_one_row(tmp_path: Path) -> None:
+    many = "".join(f"row {n},a\n" for n in range(500))
+    content = 'text,label\nfirst,a\n"never closed,b\n' + many + '"two\nlines",c\n'
+    good, bad = rows(write(tmp_path, "rows.csv", content), tmp_path)
+    assert [row["text"] for row in good] == ["first", *(f"row {n}" for n in range(500)), "two\nlines"]
+    assert bad == [("rows.csv:3", "quotes that do not match")]
+
+
+def test_a_csv_value_above_the_limit_is_counted(tmp_path: Path) -> None:
+    content = f"text,label\n{'x' * (MAX_ROW_BYTES + 5)},a\nlast,b\n"
+    good, bad = rows(write(tmp_path, "rows.csv", content), tmp_path)
+    assert (good, bad) == ([{"text": "last", "label": "b"}], [("rows.csv:2", "value longer than 8 MiB")])
+
+
 def test_empty_csv_values_are_missing_and_settings_work(tmp_path: Path) -> None:
     source = write(tmp_path, "rows.csv", "good|a\n|b\n")
     given = Source(path=source.path, format={"kind": "csv", "delimiter": "|", "columns": ["text", "label"]})

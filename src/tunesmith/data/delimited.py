@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,28 +24,71 @@ def rows(path: Path, encoding: str, delimiter: str, quoting: int, columns: list[
     """
     csv.field_size_limit(MAX_ROW_BYTES)
     with open_text(path, encoding, newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
-        for line, values in _parsed(reader, path.name):
-            if isinstance(values, Broken):
-                yield values
-            elif columns is None:
-                columns = _header(values, f"{path.name}:{line}")
-            elif any(values):
-                yield _row(values, columns, f"{path.name}:{line}", delimiter)
+        lines = _Lines(file)
+        reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+        while True:
+            where = f"{path.name}:{lines.begin()}"
+            try:
+                values = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                row: Row | Broken = _unparsed(str(error), where, lines)
+            else:
+                if columns is None:
+                    columns = _header(values, where)
+                    continue
+                if not any(values):
+                    continue
+                row = _row(values, columns, where, delimiter)
+            if isinstance(row, Broken):
+                lines.put_back()
+            yield row
 
 
-def _parsed(reader: Iterator[list[str]], name: str) -> Iterator[tuple[int, list[str] | Broken]]:
-    """Pairs each row with its first line."""
-    while True:
-        line = reader.line_num + 1  # type: ignore[attr-defined]
-        try:
-            yield line, next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            too_long = "field larger" in str(error)
-            reason = f"value longer than {MAX_ROW_BYTES // 2**20} MiB" if too_long else "quotes that do not match"
-            yield line, Broken(f"{name}:{line}", reason, str(error))
+class _Lines:
+    """The lines of a file, those of the latest row at hand.
+
+    A quote that is never closed makes one row of all that follows; the lines it took are then read again, so that
+    one fault costs one row.
+    """
+
+    def __init__(self, file: Iterator[str]) -> None:
+        self._file = file
+        self._again: deque[str] = deque()
+        self._taken: list[str] = []
+        self._number = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._file)
+        self._taken.append(line)
+        return line
+
+    def begin(self) -> int:
+        """Begins a row; returns the number of its first line."""
+        self._number += len(self._taken)
+        self._taken = []
+        return self._number + 1
+
+    @property
+    def first(self) -> str:
+        """The first line of the row."""
+        return self._taken[0] if self._taken else ""
+
+    def put_back(self) -> None:
+        """Returns all lines of the row but the first."""
+        self._again.extendleft(reversed(self._taken[1:]))
+        del self._taken[1:]
+
+
+def _unparsed(error: str, where: str, lines: _Lines) -> Broken:
+    reason = (
+        f"value longer than {MAX_ROW_BYTES // 2**20} MiB" if "field larger" in error else "quotes that do not match"
+    )
+    return Broken(where, reason, excerpt(lines.first))
 
 
 def _header(values: list[str], where: str) -> list[str]:

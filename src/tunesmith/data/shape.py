@@ -283,8 +283,11 @@ def _unrecognised(table: _Table, task: str | None) -> DataError:
     else:
         offer = "{text: COLUMN, label: COLUMN}"
     said = f"cannot tell what its {_quoted(table.columns)} {'is' if len(table.columns) == 1 else 'are'} for"
+    fix = f"say it: {{path: {table.where}, map: {offer}}}"
+    if nested and not prose:
+        fix = "write one row for each example, for instance as JSON Lines"
     if nested:
         said += f"; {nested[0]!r} holds nested objects, which have to be flattened to one example a row"
     elif task == "classify" and prose:
         said += "; to classify, a label is needed beside the text"
-    return DataError(said, where=table.where, fix=f"say it: {{path: {table.where}, map: {offer}}}")
+    return DataError(said, where=table.where, fix=fix)
