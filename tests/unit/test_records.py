@@ -31,6 +31,9 @@ def test_prompt_and_answer_split_at_the_last_trained_message() -> None:
     more = (*ASKED, Message("user", "and?"), Message("assistant", "that is all"))
     assert Record("1", "a:1", messages=more).answer == "hello"
     assert Record("1", "a:1", messages=more).prompt == ASKED[:2]
+    twice = (*ASKED, Message("user", "and?"), Message("assistant", "that is all", trained=True))
+    assert Record("1", "a:1", messages=twice).answer == "that is all"
+    assert Record("1", "a:1", messages=twice).prompt == twice[:-1]
     untrained = tuple(Message(turn.role, turn.content) for turn in more)
     assert Record("1", "a:1", messages=untrained).answer == "that is all"
     assert Record("1", "a:1", text="t").answer == ""
