@@ -346,3 +346,28 @@ def test_a_template_that_ends_no_answer_is_said() -> None:
     endless = with_template("{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}")
     assert any("does not end an answer" in note for note in codec("chat", tokenizer=endless).notes)
     assert codec("chat").notes == ()
+
+
+def test_a_span_may_end_before_a_comma() -> None:
+    record = Record("r", "s:1", text="Anna, go (Bern)", spans=(Span(0, 4, "x"), Span(10, 14, "x")))
+    tagger = codec("spans", labels=("x",))
+    (example,) = tagger.encode(record)
+    assert example.tags is not None
+    assert tagger.spans_of(record, example.tags.tolist()) == record.spans
+    assert not example.bent
+
+
+def test_prose_begins_as_the_template_or_the_tokenizer_begins() -> None:
+    def first(tokenizer: Any) -> int:
+        return int(codec("text", tokenizer=tokenizer).encode(prose("my card"))[0].ids[0])
+
+    from tokenizers import processors
+
+    silent = tiny_tokenizer()
+    silent.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    assert first(silent) == BOS, "the template writes one"
+    silent.chat_template = silent.chat_template.replace("{{ bos_token }}", "")
+    assert first(silent) != BOS, "it has the token, and nothing writes it"
+    alone = tiny_tokenizer()
+    alone.chat_template = silent.chat_template
+    assert first(alone) == BOS, "the tokenizer writes one"
