@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunesmith.data.tags import asked_tokens
 from tunesmith.data.tokenize import ROLES, Codec, Example
 from tunesmith.errors import DataError, ModelError
 from tunesmith.records import Message, Record, Span
@@ -371,3 +372,9 @@ def test_prose_begins_as_the_template_or_the_tokenizer_begins() -> None:
     alone = tiny_tokenizer()
     alone.chat_template = silent.chat_template
     assert first(alone) == BOS, "the tokenizer writes one"
+
+
+def test_the_asked_tokens_are_those_that_begin_words() -> None:
+    offsets = np.array([[0, 2], [2, 4], [4, 5], [5, 8], [8, 9], [8, 9], [9, 12]])
+    assert asked_tokens("Anna, go日U.S", offsets) == [(0, 0, 4), (2, 4, 5), (3, 6, 8), (4, 8, 9), (6, 9, 12)]
+    assert asked_tokens("Anna, go", offsets[:2]) == [(0, 0, 4)]
