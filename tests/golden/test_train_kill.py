@@ -14,7 +14,15 @@ from safetensors.torch import load_file
 
 # One process imports torch; every training is a fresh copy of it.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["train_until_killed"])
+FORKS.set_forkserver_preload(
+    [
+        "tunesmith.train.loop",
+        "tunesmith.models.model",
+        "transformers.models.bert.modeling_bert",
+        "transformers.models.llama.modeling_llama",
+        "transformers.models.t5.modeling_t5",
+    ]
+)
 
 
 def start(folder: Path, journal: Path) -> BaseProcess:

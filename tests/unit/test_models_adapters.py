@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tunesmith.errors import ModelError
 from tunesmith.models.adapters import Adapter
+from tunesmith.models.facts import base_facts
 from tunesmith.models.layers import linear_layers
 from tunesmith.models.load import Model, open_model
 from tunesmith.models.quiet import quiet
@@ -323,12 +324,31 @@ def saved_adapter(workspace: Path) -> Path:
     return workspace / "tuned"
 
 
-def test_another_base_is_noticed(workspace: Path) -> None:
-    saved_adapter(workspace)
-    (workspace / "llama").unlink()
-    tiny_model(workspace / "llama", seed=1)
+def test_another_base_is_noticed(tmp_path: Path) -> None:
+    tiny_model(tmp_path / "llama")
+    saved_adapter(tmp_path)
+    tiny_model(tmp_path / "llama", seed=1)
     with pytest.raises(ModelError, match="not the one this adapter was trained on"):
-        open_model("tuned", workspace=workspace)
+        open_model("tuned", workspace=tmp_path)
+
+
+def test_a_workspace_can_be_moved_with_base_and_adapter(tmp_path: Path) -> None:
+    tiny_model(tmp_path / "here" / "base")
+    model = open_model(str(tmp_path / "here" / "base"), workspace=tmp_path)
+    adapter(rank=4).attach(model, seed=0)
+    train(model)
+    model.save(tmp_path / "here" / "tuned")
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert torch.equal(outputs(open_model("tuned", workspace=tmp_path / "there")), outputs(model))
+    assert base_facts("tuned", workspace=tmp_path / "there").num_parameters
+
+
+def test_a_lost_base_is_named_and_not_looked_for_on_the_hub(tmp_path: Path) -> None:
+    tiny_model(tmp_path / "llama")
+    saved_adapter(tmp_path)
+    (tmp_path / "llama").rename(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match="base 'llama' is gone"):
+        open_model("tuned", workspace=tmp_path)
 
 
 def test_adapters_on_random_bases_find_their_base_again(workspace: Path) -> None:

@@ -10,11 +10,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
 from tunesmith.errors import Error, Interrupted, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Read by OpenMP when torch is imported. Threads that wait by spinning starve each other on a busy machine: two of
 # them beside another job took four times as long as one. A short spin costs nothing measurable on a quiet one.
@@ -70,6 +73,14 @@ def complain(error: Error) -> None:
     label = "error" if isinstance(error, UserError) else "interrupted" if isinstance(error, Interrupted) else "failed"
     typer.secho(f"{label}: ", err=True, fg="red" if label != "interrupted" else "yellow", nl=False)
     typer.echo(str(error), err=True)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables are printed; outside a terminal they are wide enough not to break their lines."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() or "COLUMNS" in os.environ else 140)
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli.app import AsJson, Overrides, Workspace, app, edge, print_json
+from tunesmith.cli.app import AsJson, Overrides, Workspace, app, console, edge, print_json
 
 
 @app.command(epilog="Example: tunesmith show support-triage/1    or: tunesmith show triage.yaml")
@@ -19,8 +19,6 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run's verdict and figures, or every value of a spec with where it came from."""
-    from rich.console import Console
-
     from tunesmith.flow.look import resolved_spec, run_summary
 
     if what.endswith((".yaml", ".yml", ".json")):
@@ -30,7 +28,7 @@ def show(
         else:
             from tunesmith.cli.tables import origins_table
 
-            Console(soft_wrap=True).print(origins_table(resolved))
+            console().print(origins_table(resolved))
         return
     summary = run_summary(what, workspace)
     if as_json:
@@ -39,7 +37,7 @@ def show(
     from tunesmith.report.terminal import terminal_summary
     from tunesmith.runs import Run
 
-    Console().print(terminal_summary(Run(Path(summary["path"]))))
+    console().print(terminal_summary(Run(Path(summary["path"]))))
 
 
 @app.command(epilog="Example: tunesmith ls")
@@ -50,8 +48,6 @@ def ls(
     as_json: AsJson = False,
 ) -> None:
     """List the runs of this workspace."""
-    from rich.console import Console
-
     from tunesmith.flow.look import run_rows
 
     rows = run_rows(name, workspace)
@@ -60,7 +56,7 @@ def ls(
         return
     from tunesmith.cli.tables import runs_table
 
-    Console().print(runs_table(rows) if rows else "no runs here yet: start one with `tunesmith run SPEC`")
+    console().print(runs_table(rows) if rows else "no runs here yet: start one with `tunesmith run SPEC`")
 
 
 @app.command(epilog="Example: tunesmith report support-triage/1")

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from tunesmith.flow.stages import Until
 
-from tunesmith.cli.app import AsJson, Overrides, Quiet, SpecPath, Workspace, app, edge, print_json
+from tunesmith.cli.app import AsJson, Overrides, Quiet, SpecPath, Workspace, app, console, edge, print_json
 
 
 @app.command(epilog="Example: tunesmith init tickets.jsonl > triage.yaml")
@@ -48,19 +48,17 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Check spec and data, and show the ledger: what every row and token becomes. Writes nothing."""
-    from rich.console import Console
-
     from tunesmith.cli.progress import Voice
     from tunesmith.flow.check import check as check_spec
 
-    with Voice(Console(stderr=True), quiet=quiet or as_json) as voice:
+    with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
         checked = check_spec(spec, changes or [], workspace, sample=sample, listen=voice)
     if as_json:
         print_json(checked.to_json())
     else:
         from tunesmith.cli.tables import print_check
 
-        print_check(Console(), checked)
+        print_check(console(), checked)
 
 
 @app.command(epilog="Example: tunesmith plan triage.yaml base.model=./my-model")
@@ -73,19 +71,17 @@ def plan(
     quiet: Quiet = False,
 ) -> None:
     """Print parameters, tokens, steps, memory and time that a run would take on this machine."""
-    from rich.console import Console
-
     from tunesmith.cli.progress import Voice
     from tunesmith.flow.plan import plan as plan_run
 
-    with Voice(Console(stderr=True), quiet=quiet or as_json) as voice:
+    with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
         planned = plan_run(spec, changes or [], workspace, listen=voice)
     if as_json:
         print_json(planned.to_json())
     else:
         from tunesmith.cli.tables import plan_table
 
-        Console().print(plan_table(planned))
+        console().print(plan_table(planned))
 
 
 @app.command(epilog="Example: tunesmith run triage.yaml train.optimizer.lr=1e-4")
@@ -145,28 +141,24 @@ def data(
     quiet: Quiet = False,
 ) -> None:
     """Prepare the data and look at the rows that were kept, dropped or changed. Writes nothing."""
-    from rich.console import Console
-
     from tunesmith.cli.progress import Voice
     from tunesmith.flow.check import look_at_rows
 
-    with Voice(Console(stderr=True), quiet=quiet or as_json) as voice:
+    with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
         rows, total = look_at_rows(spec, changes or [], workspace, show=show, limit=limit, listen=voice)
     if as_json:
         print_json({"show": show, "total": total, "rows": rows})
     else:
         from tunesmith.cli.tables import print_rows
 
-        print_rows(Console(), show, rows, total)
+        print_rows(console(), show, rows, total)
 
 
 def _run(spec: Path, changes: list[str] | None, workspace: Path, until: Until, *, as_json: bool, quiet: bool) -> int:
-    from rich.console import Console
-
     from tunesmith.cli.progress import Voice
     from tunesmith.flow.run import run as run_spec
 
-    with Voice(Console(stderr=True), quiet=quiet or as_json) as voice:
+    with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
         outcome = run_spec(spec, changes or [], workspace, until=until, listen=voice)
     if as_json:
         print_json(outcome.to_json())
@@ -175,5 +167,5 @@ def _run(spec: Path, changes: list[str] | None, workspace: Path, until: Until, *
     else:
         from tunesmith.report.terminal import terminal_summary
 
-        Console().print(terminal_summary(outcome.run))
+        console().print(terminal_summary(outcome.run))
     return outcome.exit_code

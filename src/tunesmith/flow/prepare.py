@@ -125,7 +125,7 @@ def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
         narrator.say("note", text=line)
     tokenizer = open_tokenizer(request.base.reference, workspace=request.workspace, revision=early.base.revision)
     multi_label = any(len(record.labels) > 1 for records in collected.splits.values() for record in records)
-    resolved = _resolve(request, early, collected, tokenizer, multi_label=multi_label)
+    resolved = _resolve(request, collected, tokenizer, multi_label=multi_label)
     job = Job(
         resolved=resolved,
         splits=collected.splits,
@@ -178,7 +178,7 @@ def check_goal(job: Job, request: Request) -> None:
     )
 
 
-def _resolve(request: Request, spec: Spec, collected: Collected, tokenizer: Any, *, multi_label: bool) -> Resolved:
+def _resolve(request: Request, collected: Collected, tokenizer: Any, *, multi_label: bool) -> Resolved:
     """Resolves twice: first to learn what the rows become, then with the lengths they have as that."""
     import torch
 
@@ -195,7 +195,7 @@ def _resolve(request: Request, spec: Spec, collected: Collected, tokenizer: Any,
         cuda=torch.cuda.is_available(),
         bf16=fast_bf16(),
     )
-    first = resolve(spec, request.written, facts)
+    first = resolve(request.spec, request.written, facts)
     records = collected.splits["train"]
     some = records[:: max(1, len(records) // MEASURED_ROWS)]
     draft = Job(first, {}, collected.labels, collected.span_labels, multi_label, tokenizer, request.base.family)
@@ -206,7 +206,7 @@ def _resolve(request: Request, spec: Spec, collected: Collected, tokenizer: Any,
         row_tokens=_percentile_99(_lengths(tokenizer, [_said(record, tokenizer) for record in rendered])),
         answer_tokens=_percentile_99(_lengths(tokenizer, answers)) if answers else 0,
     )
-    return resolve(spec, request.written, measured)
+    return resolve(request.spec, request.written, measured)
 
 
 def _said(record: Record, tokenizer: Any) -> str:

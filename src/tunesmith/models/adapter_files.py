@@ -12,7 +12,15 @@ from safetensors.torch import load_file, save_file
 from tunesmith.errors import ModelError
 from tunesmith.models.model import Model
 from tunesmith.models.quiet import quiet
-from tunesmith.models.references import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_json_file, refuse_code, weight_files
+from tunesmith.models.references import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    Place,
+    locate,
+    read_json_file,
+    refuse_code,
+    weight_files,
+)
 from tunesmith.part import ADAPTERS, Part
 from tunesmith.runs import write_json
 
@@ -35,6 +43,46 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
             fix="use a LoRA adapter, or merge this one with peft's merge_and_unload and name the merged folder",
         )
     return written
+
+
+def locate_base(place: Place, base: dict[str, Any], *, workspace: Path) -> Place:
+    """Finds the whole model that an adapter stands on.
+
+    Args:
+        place: the adapter.
+        base: what its card says of the base; empty for adapters that others made.
+        workspace: the folder that holds `runs/`.
+
+    Raises:
+        ModelError: the adapter names no base, or one that is missing or an adapter itself.
+    """
+    config = read_adapter_config(place.folder)
+    reference = base.get("reference") or config.get("base_model_name_or_path")
+    if not reference:
+        raise ModelError(
+            "the adapter does not say which base it belongs to",
+            where=str(place.folder),
+            fix="write base_model_name_or_path into its adapter_config.json",
+        )
+    there = (place.folder / base["beside"]).resolve() if base.get("beside") else None
+    if there is None:
+        weights = base.get("initialize", "pretrained") == "pretrained"
+        found = locate(reference, workspace=workspace, revision=base.get("revision"), weights=weights)
+    elif (there / "config.json").exists():
+        found = Place(reference, there)
+    elif reference.startswith("run:") or (workspace / reference).is_dir():
+        found = locate(reference, workspace=workspace)
+    else:
+        raise ModelError(
+            f"the adapter's base {reference!r} is gone", where=str(there), fix="put the base back where it was"
+        )
+    if found.is_adapter:
+        raise ModelError(
+            f"the adapter's base {reference!r} is itself an adapter",
+            where=str(place.folder),
+            fix="merge that one into its own base first and name the merged folder",
+        )
+    return found
 
 
 def attach_saved(model: Model, folder: Path, settings: dict[str, Any] | None) -> None:

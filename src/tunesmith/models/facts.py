@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import ModelError
+from tunesmith.models.adapter_files import locate_base
 from tunesmith.models.families import Family, context_of, family_of, read_config, vocabulary_of
 from tunesmith.models.references import Place, has_weights, locate, read_json_file, weight_files, weights_digest
 from tunesmith.models.save import read_card
@@ -53,7 +53,8 @@ def base_facts(
         ModelError: the model does not exist or cannot be used.
     """
     place = locate(reference, workspace=workspace, revision=revision, weights=initialize != "random")
-    whole = _base_of(place, workspace) if place.is_adapter else place
+    base = read_card(place.folder).get("base", {})
+    whole = locate_base(place, base, workspace=workspace) if place.is_adapter else place
     config = read_config(whole.folder)
     family = family_of(config)
     if initialize == "pretrained":
@@ -85,20 +86,6 @@ def meta_module(config: Any, family: Family) -> Any:
 
     with torch.device("meta"):
         return fresh_module(config, family, seed=0)
-
-
-def _base_of(place: Place, workspace: Path) -> Place:
-    base = read_card(place.folder).get("base") or {}
-    reference = base.get("reference") or read_json_file(place.folder / "adapter_config.json", "a PEFT adapter").get(
-        "base_model_name_or_path"
-    )
-    if not reference:
-        raise ModelError(
-            "the adapter does not say which base it belongs to",
-            where=str(place.folder),
-            fix="write base_model_name_or_path into its adapter_config.json",
-        )
-    return locate(reference, workspace=workspace, revision=base.get("revision"))
 
 
 def _digest(place: Place, whole: Place) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tunesmith.errors import ModelError
-from tunesmith.models.adapter_files import attach_saved, read_adapter_config
+from tunesmith.models.adapter_files import attach_saved, locate_base
 from tunesmith.models.families import HeadKind, check_head, context_of, family_of, read_config, vocabulary_of
 from tunesmith.models.heads import DEFAULT_POOLING, Head, Pooling
 from tunesmith.models.model import Model, Origin
@@ -109,7 +109,14 @@ def _open_whole(place: Place, initialize: str, seed: int) -> Model:
         pad_id=pad_id,
         reference=place.reference,
         digest=digest,
-        origin=Origin(place.reference, place.revision, initialize, seed if initialize == "random" else 0, digest),
+        origin=Origin(
+            reference=place.reference,
+            revision=place.revision,
+            initialize=initialize,
+            seed=seed if initialize == "random" else 0,
+            digest=digest,
+            folder=None if place.reference == "bundled" or place.revision else place.folder,
+        ),
         fresh=fresh,
         notes=[note] if note else [],
     )
@@ -122,26 +129,12 @@ def _open_adapter(place: Place, card: dict[str, Any], *, workspace: Path, initia
             where=place.reference,
             fix="name its base model instead, with `initialize: random`",
         )
-    config = read_adapter_config(place.folder)
-    base = card.get("base") or {"reference": config.get("base_model_name_or_path"), "revision": config.get("revision")}
-    if not base["reference"]:
-        raise ModelError(
-            "the adapter does not say which base it belongs to",
-            where=str(place.folder),
-            fix="write base_model_name_or_path into its adapter_config.json",
-        )
-    start = base.get("initialize", "pretrained")
-    found = locate(base["reference"], workspace=workspace, revision=base["revision"], weights=start == "pretrained")
-    if found.is_adapter:
-        raise ModelError(
-            f"the adapter's base {base['reference']!r} is itself an adapter",
-            where=str(place.folder),
-            fix="merge that one into its own base first and name the merged folder",
-        )
-    model = _open_whole(found, start, base.get("seed", 0))
+    base = card.get("base", {})
+    found = locate_base(place, base, workspace=workspace)
+    model = _open_whole(found, base.get("initialize", "pretrained"), base.get("seed", 0))
     if base.get("digest", model.digest) != model.digest:
         raise ModelError(
-            f"the base {base['reference']!r} is not the one this adapter was trained on (sha256 differs)",
+            f"the base {found.reference!r} is not the one this adapter was trained on (sha256 differs)",
             where=str(place.folder),
             fix="put back the base it was trained on, or train the adapter again",
         )

@@ -38,6 +38,8 @@ class Origin:
     """What fresh weights are drawn from; 0 for pretrained ones."""
     digest: str
     """sha256 over the weight files, or over the tensors when they were freshly drawn."""
+    folder: Path | None = None
+    """Where they lie on this machine, when a spec named them by a folder or a run."""
 
 
 @dataclass

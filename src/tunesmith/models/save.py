@@ -9,6 +9,7 @@ tunesmith.json                             the card: base and its digest, head, 
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -44,11 +45,13 @@ def save(model: Model, folder: Path, facts: dict[str, Any]) -> None:
         model.tokenizer.save_pretrained(unfinished)
         if model.head is not None:
             _write_head(model.head, unfinished)
-        write_json(unfinished / CARD, _card(model, facts))
+        write_json(unfinished / CARD, _card(model, folder, facts))
 
 
-def _card(model: Model, facts: dict[str, Any]) -> dict[str, Any]:
+def _card(model: Model, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
     origin = model.origin
+    # The way from here to the base outlives a workspace that is moved as a whole.
+    beside = None if origin.folder is None else os.path.relpath(origin.folder, folder.resolve())
     return {
         "format": _FORMAT,
         "base": {
@@ -57,6 +60,7 @@ def _card(model: Model, facts: dict[str, Any]) -> dict[str, Any]:
             "initialize": origin.initialize,
             "seed": origin.seed,
             "digest": origin.digest,
+            "beside": beside,
         },
         "family": model.family,
         "head": model.head_kind,

@@ -22,6 +22,7 @@ from tunesmith.spec.quantity import Every
 from tunesmith.train.batches import Batches
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.horizon import Horizon, Position
+from tunesmith.train.memory import return_free_memory
 from tunesmith.train.objectives import Batch, Objective
 from tunesmith.train.optimizers import Optimizer
 from tunesmith.train.schedules import Schedule
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from tunesmith.data.tokenize import Example
     from tunesmith.models.load import Model
     from tunesmith.spec.sections import Train
+
+TRIM_EVERY = 10
+"""Optimizer steps between two times that freed memory is given back to the system."""
 
 
 def fit(
@@ -231,6 +235,8 @@ class _Training:
             watcher.after(step, memory) for watcher, memory in zip(self.watchers, self.state.memories, strict=True)
         ]
         self.state.stopped = next((reason for reason in reasons if reason), None)
+        if step.number % TRIM_EVERY == 0:
+            return_free_memory()
         save = step.validation is not None or self.ended or self.checkpoints.due
         if save:
             self.save()
