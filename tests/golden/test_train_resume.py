@@ -105,7 +105,7 @@ def test_an_early_stopped_training_stays_stopped_and_keeps_its_best(tmp_path):
         return train(
             tmp_path, model, EXAMPLES, Classify(), validation=VALIDATION,
             train=stage(objective=Classify(), duration="100 steps", validate_every="1 steps",
-                        watch=[EarlyStop(metric="accuracy", patience=2)]),
+                        watch=[EarlyStop(metric="accuracy", patience=2, not_before=0)]),
             validate=lambda: {"accuracy": next(values)},
         )  # fmt: skip
 
@@ -126,7 +126,7 @@ def test_patience_survives_a_resume(tmp_path):
         return train(
             tmp_path, encoder("classify"), EXAMPLES, Classify(), steps=steps,
             train=stage(objective=Classify(), duration="100 steps", validate_every="1 steps",
-                        watch=[EarlyStop(metric="accuracy", patience=3)]),
+                        watch=[EarlyStop(metric="accuracy", patience=3, not_before=0)]),
             validate=lambda: {"accuracy": next(values)},
         )  # fmt: skip
 

@@ -40,13 +40,13 @@ def run(watcher, figures, name="loss"):
     ],
 )
 def test_loss(settings, figures, stops):
-    assert run(EarlyStop(**settings), figures) == stops
+    assert run(EarlyStop(not_before=0, **settings), figures) == stops
 
 
 def test_direction_comes_from_the_metric():
-    assert run(EarlyStop(metric="accuracy", patience=2), [0.1, 0.2, 0.3, 0.4], "accuracy") is None
-    assert run(EarlyStop(metric="accuracy", patience=2), [0.4, 0.3, 0.2], "accuracy") == 3
-    assert run(EarlyStop(metric="perplexity", patience=2), [4, 3, 2], "perplexity") is None
+    assert run(EarlyStop(metric="accuracy", patience=2, not_before=0), [0.1, 0.2, 0.3, 0.4], "accuracy") is None
+    assert run(EarlyStop(metric="accuracy", patience=2, not_before=0), [0.4, 0.3, 0.2], "accuracy") == 3
+    assert run(EarlyStop(metric="perplexity", patience=2, not_before=0), [4, 3, 2], "perplexity") is None
     assert (better("loss"), better("accuracy"), better("perplexity")) == ("lower", "higher", "lower")
 
 
@@ -63,5 +63,13 @@ def test_a_figure_that_is_not_measured_is_refused():
 
 def test_the_reason_says_what_and_how_long():
     memory = {"best": 0.123456, "waited": 2}
-    said = EarlyStop(patience=3).after(step(9, {"loss": 1.0}), memory)
+    said = EarlyStop(patience=3, not_before=0).after(step(9, {"loss": 1.0}), memory)
     assert said == "validation loss has not improved on 0.1235 for 3 validations"
+
+
+def test_nothing_stops_before_its_share_is_done():
+    figures = [1.0] * 30
+    assert run(EarlyStop(patience=2, not_before=0), figures) == 3
+    # Validation n comes after step 2n of 100: from the tenth on waiting counts.
+    assert run(EarlyStop(patience=2, not_before=0.2), figures) == 11
+    assert run(EarlyStop(patience=2, not_before=1.0), figures) is None

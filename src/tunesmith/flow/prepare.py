@@ -219,7 +219,7 @@ def _said(record: Record, tokenizer: Any) -> str:
 
 
 def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+    return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
 
 
 def _percentile_99(lengths: Sequence[int]) -> int:

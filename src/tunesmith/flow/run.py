@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.tables import read_records, sample, write_dropped, write_records
+from tunesmith.data.tables import read_records, sample, write_changed, write_dropped, write_records
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
 from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
@@ -106,6 +106,7 @@ def _begin(request: Request, narrator: Narrator) -> Run:
             for split in SPLITS:
                 write_records(folder / "data" / f"{split}.parquet", job.splits[split])
             write_dropped(folder / "data" / "dropped.parquet", collected.dropped)
+            write_changed(folder / "data" / "changed.parquet", collected.changed)
             write_json(folder / "data" / "ledger.json", collected.ledger.to_json())
             write_json(folder / "data" / "sample.json", sample(examples["train"], job.tokenizer, SAMPLED))
             write_json(folder / "spec.json", {"request": request.fingerprint, **job.to_json()})

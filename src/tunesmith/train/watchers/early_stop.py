@@ -21,6 +21,9 @@ class EarlyStop(Watcher):
     min_gain: float = Field(default=0.0, ge=0)
     """A gain must be larger than this to count."""
 
+    not_before: float = Field(default=0.3, ge=0, le=1)
+    """The share of the training that is done in any case; early figures are noise, and late ones gain by the schedule."""
+
     @property
     def figure(self) -> str:
         return self.metric
@@ -40,6 +43,8 @@ class EarlyStop(Watcher):
         value = step.validation[self.metric]
         if gain(self.metric, value, memory["best"]) > self.min_gain:
             memory.update(best=value, waited=0)
+            return None
+        if step.number < self.not_before * step.total:
             return None
         memory["waited"] += 1
         if memory["waited"] < self.patience:
