@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -118,7 +119,7 @@ def test_classify_equals_plain_torch(smoothing):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_several_labels_equal_plain_torch(smoothing):
     model = encoder("classify", multi_label=True)
-    examples = [type(row)(**{**vars(row), "label": ((), (0, 2), (1,))[row.label[0]]}) for row in EXAMPLES]
+    examples = [replace(row, label=((), (0, 2), (1,))[row.label[0]]) for row in EXAMPLES]
     logits = model.head.linear(mean_pooled(model))
     targets = torch.tensor([[float(label in row.label) for label in range(3)] for row in examples])
     expected = binary_cross_entropy_with_logits(logits, targets * (1 - smoothing) + smoothing / 2)
@@ -254,7 +255,7 @@ def test_weights_of_rows_count_in_sum_and_count():
     examples = rows(2, answers=True)
     model = causal()
     twice = [examples[0], examples[0], examples[1]]
-    heavy = [type(examples[0])(**{**vars(examples[0]), "weight": 2.0}), examples[1]]
+    heavy = [replace(examples[0], weight=2.0), examples[1]]
     assert Sft().batch(heavy, model).count == Sft().batch(twice, model).count
     assert_equal(ours(model, Sft(), heavy), ours(model, Sft(), twice))
     model = encoder("tag", classes=4)

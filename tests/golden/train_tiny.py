@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
+from tunesmith.data.tokenize import Example
 from tunesmith.models.heads import Head
 from tunesmith.models.model import Model, Origin
 from tunesmith.spec.quantity import Batch, Duration, Every
@@ -29,22 +29,9 @@ VOCABULARY = 64
 PAD = 0
 
 
-@dataclass(frozen=True)
-class Row:
-    """What a codec makes of a record; the fields of `tunesmith.data.tokenize.Example` that training reads."""
-
-    id: str
-    ids: np.ndarray
-    trained: np.ndarray
-    weight: float = 1.0
-    label: tuple[int, ...] = ()
-    tags: np.ndarray | None = None
-    answer_ids: np.ndarray | None = None
-
-
 def rows(
     count: int, *, seed: int = 0, longest: int = 12, masked: Sequence[int] = (), answers: bool = False,
-    prose: bool = False) -> list[Row]:  # fmt: skip
+    prose: bool = False) -> list[Example]:  # fmt: skip
     """Rows of mixed length for every objective; the first part of each is a prompt.
 
     `masked`: rows of which no token is trained. `answers`: with something for a decoder to say.
@@ -60,10 +47,11 @@ def rows(
         ids = random.integers(1, VOCABULARY, length).astype(np.int32)
         ids[-2] = ids[0]
         made.append(
-            Row(
+            Example(
                 id=f"row-{number}",
                 ids=ids,
                 trained=trained,
+                roles=np.zeros(length, dtype=np.uint8),
                 label=(int(ids[0]) % 3,),
                 tags=np.where(np.arange(length) == 0, -100, ids % 4).astype(np.int32),
                 answer_ids=random.integers(1, VOCABULARY, length // 2).astype(np.int32) if answers else None,
