@@ -138,6 +138,7 @@ def test_half_a_file_is_refused(folder: Path) -> None:
 
 
 def test_an_index_cannot_lead_out_of_the_folder(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder.parent / "secret.safetensors")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../secret.safetensors"}}))
     refused(folder, "no weights")
 
