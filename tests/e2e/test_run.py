@@ -16,6 +16,15 @@ import pytest
 from tests.e2e.desk import command, make_desk, tunesmith, write_rows
 
 
+LEFT = [
+    *("spec.yaml", "spec.json", "environment.json", "events.jsonl", "lineage.json", "manifest.json"),
+    *("report.html", "card.md", "data/train.parquet", "data/validation.parquet", "data/test.parquet"),
+    *("data/dropped.parquet", "data/changed.parquet", "data/ledger.json", "data/sample.json"),
+    *("model/model.safetensors", "model/tunesmith.json", "evaluation/comparison.json", "evaluation/verdict.json"),
+    *("evaluation/predictions-base.parquet", "evaluation/predictions-tuned.parquet"),
+]
+
+
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
@@ -28,12 +37,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_everything_it_promises(shipped: Path) -> None:
     run = shipped / "runs" / "colours" / "1"
-    for name in (
-        "spec.yaml spec.json environment.json events.jsonl report.html card.md lineage.json manifest.json "
-        "data/train.parquet data/validation.parquet data/test.parquet data/dropped.parquet data/ledger.json "
-        "data/sample.json model/model.safetensors model/tunesmith.json evaluation/comparison.json "
-        "evaluation/verdict.json evaluation/predictions-base.parquet evaluation/predictions-tuned.parquet"
-    ).split():
+    for name in LEFT:
         assert (run / name).stat().st_size > 0, name
     manifest = json.loads((run / "manifest.json").read_text())
     for name, said in manifest["files"].items():
@@ -72,9 +76,7 @@ def test_other_targets_are_judged_anew_on_the_same_training(shipped: Path) -> No
 
 
 def test_dont_ship_is_exit_code_3(shipped: Path) -> None:
-    done = tunesmith(
-        "run", "colours.yaml", "goal.targets=[{metric: latency_p95, at_most: 0.001 ms}]", cwd=shipped
-    )
+    done = tunesmith("run", "colours.yaml", "goal.targets=[{metric: latency_p95, at_most: 0.001 ms}]", cwd=shipped)
     assert done.returncode == 3, done.stderr
     assert "DON'T SHIP" in done.stdout
 
@@ -111,7 +113,9 @@ def test_data_changed_means_another_run(tmp_path: Path) -> None:
 
 
 def test_a_run_trains_on_from_another(shipped: Path) -> None:
-    done = tunesmith("train", "colours.yaml", "base.model=run:colours/1", "name=more", "train.duration=2 steps", cwd=shipped)
+    done = tunesmith(
+        "train", "colours.yaml", "base.model=run:colours/1", "name=more", "train.duration=2 steps", cwd=shipped
+    )
     assert done.returncode == 0, done.stderr
     lineage = json.loads((shipped / "runs/more/1/lineage.json").read_text())
     first = json.loads((shipped / "runs/colours/1/lineage.json").read_text())

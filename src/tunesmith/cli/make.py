@@ -114,19 +114,6 @@ def train(
     return _run(spec, changes, workspace, "train", as_json=as_json, quiet=quiet)
 
 
-@app.command(epilog="Example: tunesmith evaluate triage.yaml")
-@edge
-def evaluate(
-    spec: SpecPath,
-    changes: Overrides = None,
-    workspace: Workspace = Path(),
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> int:
-    """Do what `run` does, up to the verdict, and print every figure."""
-    return _run(spec, changes, workspace, "evaluate", as_json=as_json, quiet=quiet)
-
-
 @app.command(epilog="Example: tunesmith data triage.yaml --show dropped")
 @edge
 def data(
@@ -152,6 +139,19 @@ def data(
         from tunesmith.cli.tables import print_rows
 
         print_rows(console(), show, rows, total)
+
+
+@app.command(epilog="Example: tunesmith evaluate triage.yaml")
+@edge
+def evaluate(
+    spec: SpecPath,
+    changes: Overrides = None,
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Do what `run` does, up to the verdict, and print every figure."""
+    return _run(spec, changes, workspace, "evaluate", as_json=as_json, quiet=quiet)
 
 
 def _run(spec: Path, changes: list[str] | None, workspace: Path, until: Until, *, as_json: bool, quiet: bool) -> int:

@@ -72,7 +72,12 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
     """
     spec, written = load(path, changes)
     data = [_digest(file, path.parent) for source in spec.data.sources for file in find(source, path.parent)]
-    base = base_facts(resolve_reference(spec.base.model, path.parent), workspace=workspace, revision=spec.base.revision)
+    base = base_facts(
+        resolve_reference(spec.base.model, path.parent),
+        workspace=workspace,
+        revision=spec.base.revision,
+        initialize=spec.base.initialize,
+    )
     return Request(spec, written, workspace, base, data)
 
 
