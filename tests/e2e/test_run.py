@@ -15,7 +15,6 @@ import pytest
 
 from tests.e2e.desk import command, make_desk, tunesmith, write_rows
 
-
 LEFT = [
     *("spec.yaml", "spec.json", "environment.json", "events.jsonl", "lineage.json", "manifest.json"),
     *("report.html", "card.md", "data/train.parquet", "data/validation.parquet", "data/test.parquet"),

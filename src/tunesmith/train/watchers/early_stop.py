@@ -22,7 +22,7 @@ class EarlyStop(Watcher):
     """A gain must be larger than this to count."""
 
     not_before: float = Field(default=0.3, ge=0, le=1)
-    """The share of the training that is done in any case; early figures are noise, and late ones gain by the schedule."""
+    """The share of the training done in any case: early figures are noise, and a falling rate brings late gains."""
 
     @property
     def figure(self) -> str:
