@@ -129,10 +129,25 @@ def test_lora_equals_peft_in_a_plain_loop(tmp_path):
 def test_weight_decay_spares_vectors(tmp_path):
     model = encoder("classify")
     groups = AdamW(lr=1e-3, weight_decay=0.5).build(weights := dict(model.trainable())).param_groups
-    decayed = {id(weight) for weight in groups[0]["params"]}
+    decay = {id(weight): group["weight_decay"] for group in groups for weight in group["params"]}
     for name, weight in weights.items():
-        assert (id(weight) in decayed) == (not name.endswith("bias") and "LayerNorm" not in name), name
-    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+        assert decay[id(weight)] == (0.0 if name.endswith("bias") or "LayerNorm" in name else 0.5), name
+
+
+def test_a_head_learns_faster_by_its_factor(tmp_path):
+    """The first step of Adam moves each weight by its learning rate, whatever the gradient."""
+    moved = {}
+    for factor in (1.0, 7.0):
+        model = encoder("classify")
+        before = {name: weight.clone() for name, weight in weights_of(model).items()}
+        optimizer = AdamW(lr=1e-3, weight_decay=0.0, eps=1e-20, clip=None, head=factor)
+        settings = stage(
+            objective=Classify(), duration="1 steps", optimizer=optimizer, schedule=Constant(warmup=Stretch(0, "steps"))
+        )
+        train(tmp_path / str(factor), model, rows(8), Classify(), train=settings)
+        moved[factor] = {name: float((weight - before[name]).abs().max()) for name, weight in weights_of(model).items()}
+    for name, distance in moved[1.0].items():
+        assert moved[7.0][name] == pytest.approx(distance * (7.0 if name.startswith("head.") else 1.0), rel=1e-3), name
 
 
 PINNED = Path(__file__).with_name("train_losses.json")
@@ -152,7 +167,7 @@ def test_first_ten_losses(tmp_path, name):
     examples = rows(14, answers=make is encoder_decoder, prose=name == "pretrain")
     steps = train(
         tmp_path, make(dropout=0.1), examples, objective,
-        train=stage(objective=objective, duration="10 steps", micro_batch="3 rows", optimizer=AdamW(lr=3e-3)),
+        train=stage(objective=objective, duration="10 steps", micro_batch="3 rows", optimizer=AdamW(lr=3e-3, head=1.0)),
     )  # fmt: skip
     assert [step.loss for step in steps] == pytest.approx(json.loads(PINNED.read_text())[name], rel=2e-4)
 
@@ -160,7 +175,7 @@ def test_first_ten_losses(tmp_path, name):
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_learns(tmp_path, name):
     make, objective = OBJECTIVES[name]
-    settings = stage(objective=objective, duration="40 epochs", optimizer=AdamW(lr=1e-2))
+    settings = stage(objective=objective, duration="40 epochs", optimizer=AdamW(lr=1e-2, head=1.0))
     steps = train(tmp_path, make(), rows(8, answers=make is encoder_decoder), objective, train=settings)
     assert steps[-1].loss < 0.6 * steps[0].loss
     if "accuracy" in steps[-1].metrics and name != "classify several":

@@ -206,7 +206,7 @@ class _Training:
         """Moves the weights; returns the learning rate."""
         lr = (self.optimizer_part.lr or 0.0) * factor
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["rate"]
         self.optimizer.step()
         self.weights.publish()
         return lr

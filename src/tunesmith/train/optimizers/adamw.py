@@ -22,13 +22,8 @@ class AdamW(Optimizer):
     """How fast weights shrink, as a share of the learning rate; biases and norms are spared."""
 
     def build(self, masters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
-        # Biases and the gains of norms are vectors; everything else has two dimensions or more.
-        groups = [
-            {"params": [weight for weight in masters.values() if weight.ndim >= 2], "weight_decay": self.weight_decay},
-            {"params": [weight for weight in masters.values() if weight.ndim < 2], "weight_decay": 0.0},
-        ]
         return torch.optim.AdamW(
-            [group for group in groups if group["params"]],
+            self.groups(masters, self.weight_decay),
             lr=self.lr or 0.0,
             betas=self.betas,
             eps=self.eps,
