@@ -25,6 +25,7 @@ from typing import Any
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
+
 from tunesmith.data.tables import read_records
 
 HERE = Path(__file__).parent

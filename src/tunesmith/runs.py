@@ -83,6 +83,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def _link(source: Path, target: Path) -> None:
+    """Gives a file a second name; files of runs are replaced, never changed, so both names stay true."""
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:  # the file system has no hard links
+        shutil.copy2(source, target)
+
+
 def _sync_file(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
@@ -170,13 +179,13 @@ class Run:
         )
 
     def borrow_stage(self, stage: str, print_of_inputs: str) -> Run | None:
-        """Copies a finished stage with these inputs from an earlier run of this name, if there is one."""
+        """Takes over a finished stage with these inputs from an earlier run of this name, if there is one."""
         for other in reversed(list_runs(self.path.parent.parent, self.name)):
             if other.number != self.number and other.stage_done(stage, print_of_inputs):
                 said = read_json(other / "stages" / f"{stage}.json")
                 for name in said["files"]:
                     (self / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(other / name, self / name)
+                    _link(other / name, self / name)
                 write_json(self / "stages" / f"{stage}.json", said)
                 return other
         return None
