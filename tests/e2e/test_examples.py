@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-SUPPORT = Path(__file__).parents[2] / "examples" / "support"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SUPPORT, BUNDLED = EXAMPLES / "support", EXAMPLES / "bundled"
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,62 @@ def test_targets_out_of_reach_do_not_ship(desk):
     assert said["verdict"]["decision"] == "DON'T SHIP"
     assert code == 3
     assert said["verdict"]["targets"][0]["outcome"] == "missed"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
+    folder = tmp_path_factory.mktemp("corpus")
+
+    def book(number: int) -> str:
+        long = [
+            f"Chapter {line} of book {number}\ufeff was  as\u00a0long as the others, {'and so on, ' * 9}"
+            for line in range(60)
+        ]
+        return "\n\n".join(["Project Gutenberg's whatever", *long, long[0], "Yes.", "Yes."])
+
+    def write(name: str, books: list[str]) -> None:
+        (folder / name).write_bytes(lzma.compress("\n<|endoftext|>\n".join(books).encode()))
+
+    def write_rows(name: str, rows: list[dict[str, str]]) -> None:
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    write("classics_train.txt.xz", [book(1), book(2), book(3)])
+    write("classics_val.txt.xz", [book(3), book(4)])  # book 3 stands in both
+    write_rows("text_state_union.jsonl", [{"text": "My fellow citizens, we meet again.\n" * 3}])
+    write_rows("docs_peps_200.jsonl", [{"text": f"PEP: {n}\n\n    indented code of {n}"} for n in range(20)])
+    write_rows(
+        "inst_selfinstruct_seed.jsonl",
+        [{"instruction": f"Do {n}.", "input": "", "output": f"Done {n}."} for n in range(9)],
+    )
+    command = [sys.executable, str(BUNDLED / "corpus.py"), "--classics", str(folder), "--data", str(folder)]
+    subprocess.run([*command, "--out", str(folder / "out")], check=True, capture_output=True)
+    return {
+        path.stem: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for path in (folder / "out").glob("*.jsonl")
+    }
+
+
+def test_the_corpus_is_clean(corpus):
+    prose = "".join(row["text"] for row in corpus["train"] if row["source"] == "classics_train")
+    assert not any(mark in prose for mark in ("\ufeff", "\u00a0", "  ", "Gutenberg"))
+    assert prose.count("Chapter 0 of book 1 was as long") == 1  # stands twice in the book
+    assert "Yes.\n\nYes." in prose
+
+
+def test_the_corpus_holds_out_what_it_says(corpus):
+    train = "".join(row["text"] for row in corpus["train"])
+    held_out = "".join(row["text"] for row in corpus["validation"] + corpus["test"])
+    assert "of book 4 was" in held_out
+    assert "of book 3 was" in held_out
+    assert "of book 3 was" not in train
+    assert "of book 4 was" not in train
+    assert "PEP: 10\n" in held_out
+    assert "PEP: 10\n" not in train
+    assert "PEP: 11\n\n    indented" in train
+
+
+def test_the_corpus_has_every_instruction_in_six_conversations(corpus):
+    chats = [row["text"] for row in corpus["train"] if row["source"] == "selfinstruct"]
+    for number in range(9):
+        assert sum(f"<|user|>Do {number}.<|end|><|assistant|>Done {number}." in chat for chat in chats) == 6
+    assert not any(chat.endswith("<|end|>") for chat in chats)  # the codec puts it there
