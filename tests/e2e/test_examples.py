@@ -33,7 +33,7 @@ def make_data(folder: Path, *arguments: str) -> None:
 
 def tunesmith(folder: Path, *arguments: str) -> tuple[int, dict]:
     command = [sys.executable, "-c", "from tunesmith.cli.app import main; main()", *arguments, "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)
