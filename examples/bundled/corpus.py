@@ -7,7 +7,8 @@ Reads `classics_train.txt.xz` and `classics_val.txt.xz` (public-domain prose, bo
 `inst_selfinstruct_seed.jsonl` (Apache 2.0). Nothing that models are measured on is read, except the
 held-out books, which become `validation.jsonl` and `test.jsonl`.
 
-Writes `train.jsonl`, `validation.jsonl` and `test.jsonl`, one `{"text", "source"}` a line. A document
+Writes `train.jsonl`, `validation.jsonl` and `test.jsonl`, one `{"text", "source"}` a line, and
+`chat.jsonl`, the instructions as conversations, `{"messages", "source"}` a line. A document
 is a run of whole paragraphs of one work. Most are about 500 tokens long, every sixth about 1,000, so
 that all positions of the context are trained while short rows keep attention cheap. Documents are
 shuffled, so that any part of an epoch sees every book.
@@ -23,6 +24,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 SEED = 2026
 SHORT, LONG = 1_900, 3_900
@@ -33,6 +35,7 @@ HELD_OUT_PEP = 10
 NUM_VALIDATION, NUM_TEST = 64, 256
 CHAT_ROUNDS = 6
 """How often each instruction is used, each time in another conversation."""
+SYSTEM = "You answer briefly and correctly."
 
 INVISIBLE = re.compile("[\ufeff\u200b\u200c\u200d\u2060\u00ad]")
 SPACES = re.compile("[ \t\u00a0\u2000-\u200a\u202f\u3000]+")
@@ -94,24 +97,21 @@ def rows(path: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def conversations(seeds: list[dict[str, str]], chance: random.Random) -> Iterator[str]:
-    """Conversations of one to four instructions in the chat form of this folder's tokenizer."""
+def conversations(seeds: list[dict[str, str]], chance: random.Random) -> Iterator[list[dict[str, str]]]:
+    """Conversations of one to four instructions; some begin with a system message."""
     for _ in range(CHAT_ROUNDS):
         order = chance.sample(seeds, len(seeds))
         while order:
             count = min(chance.randint(1, 4), len(order))
-            turns = [order.pop() for _ in range(count)]
-            system = "<|system|>You answer briefly and correctly.<|end|>" if chance.random() < 0.3 else ""
-            yield system + "".join(
-                f"<|user|>{turn['instruction']}"
-                + (f"\n\n{turn['input']}" if turn["input"] else "")
-                + f"<|end|><|assistant|>{turn['output']}<|end|>"
-                for turn in turns
-            ).removesuffix("<|end|>")
+            turns = [{"role": "system", "content": SYSTEM}] if chance.random() < 0.3 else []
+            for seed in (order.pop() for _ in range(count)):
+                question = seed["instruction"] + (f"\n\n{seed['input']}" if seed["input"] else "")
+                turns += [{"role": "user", "content": question}, {"role": "assistant", "content": seed["output"]}]
+            yield turns
 
 
-def documents(classics: Path, data: Path, chance: random.Random) -> dict[str, list[dict[str, str]]]:
-    """All documents by split."""
+def documents(classics: Path, data: Path, chance: random.Random) -> dict[str, list[dict[str, Any]]]:
+    """All rows by the name of the file they go to."""
     seen: set[str] = set()
     held_out = [
         {"text": text, "source": "classics_val"}
@@ -131,14 +131,12 @@ def documents(classics: Path, data: Path, chance: random.Random) -> dict[str, li
         name = "peps_held_out" if into is held_out else "peps"
         texts = chunks(once(technical_paragraphs(row["text"]), seen), chance)
         into += [{"text": text, "source": name} for text in texts]
-    train += [
-        {"text": text, "source": "selfinstruct"}
-        for text in conversations(rows(data / "inst_selfinstruct_seed.jsonl"), chance)
-    ]
+    seeds = rows(data / "inst_selfinstruct_seed.jsonl")
+    chat = [{"messages": turns, "source": "selfinstruct"} for turns in conversations(seeds, chance)]
     chance.shuffle(train)
     chance.shuffle(held_out)
     test = held_out[NUM_VALIDATION : NUM_VALIDATION + NUM_TEST]
-    return {"train": train, "validation": held_out[:NUM_VALIDATION], "test": test}
+    return {"train": train, "chat": chat, "validation": held_out[:NUM_VALIDATION], "test": test}
 
 
 def main() -> None:
@@ -152,7 +150,7 @@ def main() -> None:
         path = given.out / f"{split}.jsonl"
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
-        print(f"{path}: {len(found)} documents, {sum(len(row['text']) for row in found) / 1e6:.1f}M characters")
+        print(f"{path}: {len(found)} documents, {path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -54,13 +54,10 @@ CONFIG = LlamaConfig(
 
 
 def texts(corpus: Path) -> Iterator[str]:
-    """The documents' texts; conversations without their markers, which are no text to learn from."""
+    """The documents' texts."""
     with corpus.open(encoding="utf-8") as file:
         for line in file:
-            text = json.loads(line)["text"]
-            for marker in (END, *ROLES):
-                text = text.replace(marker, "\n")
-            yield text
+            yield json.loads(line)["text"]
 
 
 def learn(corpus: Iterator[str]) -> PreTrainedTokenizerFast:

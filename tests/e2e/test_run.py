@@ -126,42 +126,34 @@ def _weights(folder: Path) -> bytes:
 
 
 def test_killed_at_random_moments_it_ends_in_the_same_weights(tmp_path: Path) -> None:
-    """SIGKILL at random moments, the same command again each time: bit-equal weights and one run."""
+    """SIGKILL some steps further each time, the same command again: bit-equal weights and one run."""
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"
     for folder in (quiet, killed):
-        make_desk(folder, duration="40 steps")
-    arguments = ("train", "colours.yaml", "train.validate_every=3 steps", "train.precision=fp32")
+        make_desk(folder, duration="400 steps")
+    arguments = ("train", "colours.yaml", "train.validate_every=10 steps", "train.precision=fp32", "train.watch=[]")
     assert tunesmith(*arguments, cwd=quiet).returncode == 0
     moments = random.Random(5)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    kills = 0
-    for _ in range(40):
+    for _ in range(6):
         process = subprocess.Popen(
             command(*arguments), cwd=killed, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        _wait_for_training(killed, process)
-        time.sleep(moments.uniform(0, 0.5))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
-        if kills >= 6:
-            break
+        _wait_for_steps(killed, process, moments.randint(1, 15))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
     done = tunesmith(*arguments, cwd=killed)
     assert done.returncode == 0, done.stderr
-    assert kills >= 2
     assert _weights(killed) == _weights(quiet)
     assert sorted(path.name for path in (killed / "runs/colours").iterdir()) == ["1"]
 
 
-def _wait_for_training(folder: Path, process: subprocess.Popen[bytes]) -> None:
-    """Until a step more than before stands in the diary, or the process has ended."""
+def _wait_for_steps(folder: Path, process: subprocess.Popen[bytes], more: int) -> None:
+    """Until so many steps more than before stand in the diary."""
     diary = folder / "runs/colours/1/events.jsonl"
-    before = diary.read_text().count('"kind": "step"') if diary.exists() else 0
-    while process.poll() is None:
-        if diary.exists() and diary.read_text().count('"kind": "step"') > before:
-            return
-        time.sleep(0.02)
+    wanted = more + (diary.read_text().count('"kind": "step"') if diary.exists() else 0)
+    while not diary.exists() or diary.read_text().count('"kind": "step"') < wanted:
+        assert process.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.002)
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -175,7 +167,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    _wait_for_training(tmp_path, process)
+    _wait_for_steps(tmp_path, process, 1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -195,7 +187,7 @@ def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for_training(tmp_path, first)
+        _wait_for_steps(tmp_path, first, 1)
         second = tunesmith(*arguments, cwd=tmp_path)
         assert second.returncode == 2
         assert f"process {first.pid}" in second.stderr

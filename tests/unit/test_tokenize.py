@@ -77,6 +77,40 @@ def test_long_prose_can_be_dropped_or_refused() -> None:
     assert len(codec("text").encode(long)) > 1
 
 
+def test_conversations_among_prose_are_learned_whole_as_the_template_writes_them() -> None:
+    talk = chat(("user", "what is </s> ?"), ("assistant", "an end"), ("user", "thanks"))
+    learn = codec("text")
+    written = TOKENIZER.apply_chat_template(
+        [{"role": turn.role, "content": turn.content.replace("</s>", "&")} for turn in talk.messages], tokenize=False
+    )
+    plain = TOKENIZER(written, add_special_tokens=False)["input_ids"]
+    marker, letters = (
+        TOKENIZER(text, add_special_tokens=False, split_special_tokens=True)["input_ids"] for text in ("&", "</s>")
+    )
+    (example,) = learn.encode(talk)
+    at = next(k for k in range(len(plain)) if plain[k : k + len(marker)] == marker)
+    expected = [*plain[:at], *letters, *plain[at + len(marker) :]]
+    if expected[0] != BOS:
+        expected = [BOS, *expected]
+    assert example.ids.tolist()[: len(expected)] == expected
+    assert not example.trained[0] and example.trained[1:].all()
+    assert "thanks" in text_of(example, "user") and "an end" in text_of(example, "assistant")
+    # What is said decides, not what is learned beside it: prose stays prose, and a prompt for it is its own words.
+    assert text_of(learn.encode(prose("what is it"))[0], "text") == "what is it"
+    assert learn.prompt_ids(prose("what is it")) == learn.encode(prose("what is it"))[0].ids.tolist()[:-1]
+
+
+def test_a_long_conversation_loses_no_token_of_running_text() -> None:
+    talk = chat(*[("user", f"card {number}") if number % 2 else ("assistant", "ok") for number in range(1, 40)])
+    pieces = codec("text", max_length=32).encode(talk)
+    (whole,) = codec("text", max_length=4096).encode(talk)
+    assert len(pieces) > 2
+    assert [int(token) for piece in pieces for token in piece.ids] == whole.ids.tolist()
+    assert [drop.reason for drop in codec("text", max_length=32, too_long="drop").encode_many([talk]).dropped] == [
+        "longer than max_length"
+    ]
+
+
 # Labels
 
 

@@ -134,6 +134,12 @@ class ChatFormat:
         """The text a model continues to answer these (prepared) messages. Raises BadRow."""
         return self._apply(messages, generation=True)
 
+    def conversation(self, messages: Sequence[Message]) -> Rendered:
+        """A whole (prepared) conversation, last turn and all, with no answer marked. Raises BadRow."""
+        text = self._apply(messages)
+        stops = self.stop is not None and text.rstrip().endswith(self.stop)
+        return Rendered(messages, text, self.contents(text, messages), (), stops)
+
     def render(self, messages: Sequence[Message]) -> list[Rendered]:
         """The text of a (prepared) conversation up to its last trained answer.
 

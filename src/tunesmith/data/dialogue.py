@@ -101,6 +101,17 @@ class ChatCodec:
         """
         return [int(token) for token in self._prompt(self._form.prepared(messages), limit).ids]
 
+    def running(self, messages: Sequence[Message]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+        """All tokens of a conversation, whoever said them, and their roles; for learning to continue text.
+
+        Raises:
+            BadRow: the template refuses the conversation.
+        """
+        text = self._form.conversation(self._form.prepared(messages))
+        (tokens,) = self._lexer.chat([text.text])
+        row = self._row(text, tokens, ())
+        return row.ids, row.roles
+
     # One sequence -----------------------------------------------------------------------------------
 
     def _rendered(self, record: Record) -> list[Rendered] | BadRow:

@@ -11,6 +11,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tunesmith.data import tags
 from tunesmith.data.chat_format import ChatFormat
@@ -29,6 +30,8 @@ SHORTEST = 8
 
 _CHUNK = 512
 _SPECIAL, _TEXT = ROLES.index("special"), ROLES.index("text")
+_SPOKEN = ("chat", "pair")
+"""Shapes of records that the chat template writes."""
 _PROBE = (Message("user", "a"),)
 
 
@@ -99,7 +102,7 @@ class Codec:
         begins = () if self.bos_id is None else (self.bos_id,)
         self._before, self._after = (begins, ends) if family == "causal" else (self._lexer.before, self._lexer.after)
         self._chat: ChatCodec | None = None
-        if need == "chat" and form is not None:
+        if form is not None and (need == "chat" or (need == "text" and family == "causal")):
             self._chat = ChatCodec(
                 self._lexer,
                 form,
@@ -156,11 +159,11 @@ class Codec:
             )
 
     def _chunk(self, records: Sequence[Record]) -> Iterator[list[Example] | BadRow]:
-        if self._chat is not None:
-            yield from self._chat.encode(records)
-        elif self.need == "text":
+        if self.need == "text":
             for record in records:
                 yield self._tried(self._prose, record)
+        elif self._chat is not None:
+            yield from self._chat.encode(records)
         else:
             for record, tokens in zip(records, self._lexer.plain([_words(record) for record in records]), strict=True):
                 yield self._tried(self._labelled, record, tokens)
@@ -174,26 +177,30 @@ class Codec:
     # Prose, labels and spans ------------------------------------------------------------------------
 
     def _prose(self, record: Record) -> list[Example]:
-        ids = np.concatenate([self._before, self._lexer.plain_ids(_words(record)), self._after]).astype(np.int32)
+        ids, roles = self._running(record)
         if len(ids) > self.max_length and self.too_long != "truncate":
             raise BadRow(TOO_LONG)
-        if len(ids) - len(self._before) - len(self._after) < 1:
+        if not (roles != _SPECIAL).any():
             raise BadRow("no token to train on")
         borders = [*range(0, len(ids), self.max_length), len(ids)]
         if len(borders) > 2 and borders[-1] - borders[-2] == 1:
             borders[-2] -= 1  # a piece of one token has nothing to predict it from
         examples = []
         for number, (start, end) in enumerate(pairwise(borders), 1):
-            roles = np.full(end - start, _TEXT, dtype=np.uint8)
-            if start == 0:
-                roles[: len(self._before)] = _SPECIAL
-            if end == len(ids) and self._after:
-                roles[-len(self._after) :] = _SPECIAL
             trained = np.ones(end - start, dtype=np.bool_)
             trained[0] = False
             name = record.id if number == 1 else f"{record.id}#{number}"
-            examples.append(Example(name, ids[start:end], trained, roles, record.weight))
+            examples.append(Example(name, ids[start:end], trained, roles[start:end], record.weight))
         return examples
+
+    def _running(self, record: Record) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+        """All tokens of a text, or of a conversation as the chat template writes it, with their roles."""
+        if self._chat is not None and record.shape in _SPOKEN:
+            return self._chat.running((*record.messages, *record.chosen))
+        words = self._lexer.plain_ids(_words(record))
+        ids = np.concatenate([self._before, words, self._after]).astype(np.int32)
+        roles = np.full(len(words), _TEXT, dtype=np.uint8)
+        return ids, np.pad(roles, (len(self._before), len(self._after)), constant_values=_SPECIAL)
 
     def _labelled(self, record: Record, tokens: Tokens) -> list[Example]:
         room = self.max_length - len(self._before) - len(self._after)
@@ -258,7 +265,7 @@ class Codec:
                 where="evaluate.max_new_tokens",
                 fix="raise data.max_length or lower evaluate.max_new_tokens",
             )
-        if self._chat is not None:
+        if self._chat is not None and (self.need == "chat" or record.shape in _SPOKEN):
             try:
                 return self._chat.prompt_ids(record.prompt, limit)
             except BadRow as error:
