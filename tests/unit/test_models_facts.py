@@ -56,17 +56,22 @@ def test_missing_weights_are_refused_only_where_they_are_needed(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("card", "licence"),
+    ("card", "licence", "languages"),
     [
-        ("---\nlicense: apache-2.0\ntags: [x]\n---\n# Model", "apache-2.0"),
-        ("# No front matter\nlicense: mit", None),
-        ("", None),
+        ("---\nlicense: apache-2.0\nlanguage: no\ntags: [x]\n---\n# Model", "apache-2.0", ("no",)),
+        ("---\nlanguage: [en, de]\n---\n# Model", None, ("en", "de")),
+        ("---\nlicense: [\n---\n# Broken", None, ()),
+        ("# No front matter\nlicense: mit", None, ()),
+        ("", None, ()),
     ],
 )
-def test_the_licence_is_read_from_the_card(tmp_path: Path, card: str, licence: str | None) -> None:
+def test_licence_and_languages_are_read_from_the_card(
+    tmp_path: Path, card: str, licence: str | None, languages: tuple[str, ...]
+) -> None:
     tiny_model(tmp_path / "base")
     (tmp_path / "base" / "README.md").write_text(card)
-    assert base_facts("base", workspace=tmp_path).licence == licence
+    facts = base_facts("base", workspace=tmp_path)
+    assert (facts.licence, facts.languages) == (licence, languages)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

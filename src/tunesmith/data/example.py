@@ -49,6 +49,11 @@ class Example:
     bent: bool = False
     """Whether spans overlap or had to be widened to words."""
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens read and, by an encoder-decoder, said."""
+        return len(self.ids) + (0 if self.answer_ids is None else len(self.answer_ids))
+
 
 @dataclass(frozen=True)
 class Encoded:

@@ -29,6 +29,7 @@ def lineage(run: Run, request: Request) -> dict[str, Any]:
             "digest": request.base.digest,
             "num_parameters": request.base.num_parameters,
             "licence": request.base.licence,
+            "languages": request.base.languages,
         },
         "stages": {name: {"fingerprint": said["fingerprint"], **said["result"]} for name, said in stages.items()},
         "model_digest": next(

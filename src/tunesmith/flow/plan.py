@@ -112,7 +112,7 @@ def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> 
     assert stage.batch and stage.duration and stage.adapter
     records = job.splits["train"]
     examples = job.codec(stage).encode_many(job.render(stage, records)).examples
-    lengths = [_length(example) for example in examples]
+    lengths = [example.num_tokens for example in examples]
     batches = Batches(lengths, batch=stage.batch, micro_batch=stage.micro_batch, seed=stage.seed)
     estimated = estimate(request.base, stage, sorted(lengths)[int(0.99 * (len(lengths) - 1))])
     tokens_a_step = sum(lengths) / len(batches.epoch(0))
@@ -192,10 +192,6 @@ def _matrix_speed() -> float:
         (a_NN @ a_NN).sum().item()
         best = min(best, time.perf_counter() - began)
     return 2 * 1024**3 / best
-
-
-def _length(example: Example) -> int:
-    return len(example.ids) + (0 if example.answer_ids is None else len(example.answer_ids))
 
 
 def _gigabytes(size: int) -> str:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from tunesmith.models.adapter_files import locate_base
 from tunesmith.models.families import Family, context_of, family_of, read_config, vocabulary_of
 from tunesmith.models.references import Place, has_weights, locate, read_json_file, weight_files, weights_digest
@@ -32,6 +35,8 @@ class BaseFacts:
     vocabulary: int
     licence: str | None
     """What the model card says; None when it says nothing."""
+    languages: tuple[str, ...]
+    """Those the model card names."""
     digest: str
     """sha256 that names the weights; of the config alone where there are none."""
     config: Any = field(repr=False, compare=False)
@@ -59,6 +64,7 @@ def base_facts(
     family = family_of(config)
     if initialize == "pretrained":
         weight_files(whole.folder)
+    card = _model_card(whole.folder)
     return BaseFacts(
         reference=place.reference,
         revision=place.revision,
@@ -67,7 +73,8 @@ def base_facts(
         num_parameters=count_parameters(config, family),
         context=context_of(config, _tokenizer_limit(whole.folder)),
         vocabulary=vocabulary_of(config),
-        licence=_licence(whole.folder),
+        licence=next(iter(_words(card.get("license"))), None),
+        languages=_words(card.get("language")),
         digest=_digest(place, whole),
         config=config,
     )
@@ -101,11 +108,18 @@ def _tokenizer_limit(folder: Path) -> int:
     return int(limit) if isinstance(limit, (int, float)) else 0
 
 
-def _licence(folder: Path) -> str | None:
-    """The `license:` line of the model card's front matter."""
-    card = folder / "README.md"
-    if not card.exists():
-        return None
-    front = re.match(r"---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)
-    found = re.search(r"^license:\s*[\"']?([\w.+-]+)", front.group(1), re.MULTILINE) if front else None
-    return found.group(1) if found else None
+def _model_card(folder: Path) -> dict[str, Any]:
+    """The front matter of the model card; empty where there is none that can be read."""
+    path = folder / "README.md"
+    text = path.read_text("utf-8", "replace") if path.exists() else ""
+    front = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
+    try:
+        found = YAML(typ="safe").load(front.group(1)) if front else None
+    except YAMLError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """One text or a list of them, as a card may write either."""
+    return tuple(str(each) for each in (value if isinstance(value, list) else [value]) if each)

@@ -36,7 +36,7 @@ def metadata(evidence: Evidence) -> ModelCardData:
     pipeline = pipeline_tag(evidence)
     results = _results(evidence, pipeline)
     return ModelCardData(
-        language=base.get("language"),
+        language=list(base.get("languages") or ()) or None,
         license=licence,
         license_name=licence_name,
         base_model=on_hub,

@@ -135,7 +135,7 @@ class _Training:
         self.figure = next((watcher.figure for watcher in self.watchers if watcher.figure), "loss")
         self.validation_rows = _micro_rows(train)
         self.batches = Batches(
-            [_length(example) for example in examples],
+            [example.num_tokens for example in examples],
             batch=train.batch,
             micro_batch=train.micro_batch,
             seed=train.seed,
@@ -292,7 +292,7 @@ def mean_loss(model: Model, examples: Sequence[Example], objective: Objective, *
         objective: what is measured.
         rows: examples computed at once.
     """
-    order = sorted(range(len(examples)), key=lambda index: (_length(examples[index]), index))
+    order = sorted(range(len(examples)), key=lambda index: (examples[index].num_tokens, index))
     total = count = 0.0
     for start in range(0, len(order), rows):
         batch = objective.batch([examples[index] for index in order[start : start + rows]], model)
@@ -300,10 +300,6 @@ def mean_loss(model: Model, examples: Sequence[Example], objective: Objective, *
             total += float(objective.loss(model, batch).sum)
             count += batch.count
     return total / count if count else math.nan
-
-
-def _length(example: Example) -> int:
-    return len(example.ids) + (0 if example.answer_ids is None else len(example.answer_ids))
 
 
 def _micro_rows(train: Train) -> int:

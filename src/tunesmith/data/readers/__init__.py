@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +41,13 @@ class Reader(Part):
     suffixes: ClassVar[tuple[str, ...]] = ()
     """File endings it is chosen for, compression endings left out."""
 
+    @abstractmethod
     def rows(self, path: Path) -> Iterator[Row | Broken]:
         """Yields the file's rows in order, holding no more than one of them where the format allows.
 
         Raises:
             DataError: the file as a whole cannot be read in this format.
         """
-        raise NotImplementedError
 
     def encoding(self, path: Path) -> str:
         """The character encoding `rows` reads with, for the ledger; empty for binary formats."""

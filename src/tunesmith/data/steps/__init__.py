@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,6 @@ class StepResult:
 class Step(Part):
     """Looks at all records and keeps, changes or drops each, in their order."""
 
+    @abstractmethod
     def apply(self, records: Sequence[Record]) -> StepResult:
         """Does the step. Records keep their ids; none is invented."""
-        raise NotImplementedError

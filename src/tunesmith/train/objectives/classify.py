@@ -42,7 +42,7 @@ class Classify(Objective):
                 "weights_B": weights_B.to(model.device),
             },
             ids=[example.id for example in examples],
-            num_tokens=sum(len(example.ids) for example in examples),
+            num_tokens=sum(example.num_tokens for example in examples),
             num_trained=len(examples),
             count=float(weights_B.double().sum()),
         )

@@ -35,7 +35,7 @@ class Pretrain(Objective):
         return Batch(
             tensors,
             ids=[example.id for example in examples],
-            num_tokens=sum(len(example.ids) for example in examples),
+            num_tokens=sum(example.num_tokens for example in examples),
             num_trained=len(tensors["targets_N"]),
             count=float(tensors["weights_N"].double().sum()),
         )

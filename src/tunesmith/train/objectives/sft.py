@@ -39,7 +39,7 @@ class Sft(Objective):
         return Batch(
             tensors,
             ids=[example.id for example in examples],
-            num_tokens=sum(len(e.ids) + (0 if e.answer_ids is None else len(e.answer_ids)) for e in examples),
+            num_tokens=sum(example.num_tokens for example in examples),
             num_trained=len(tensors["targets_N"]),
             count=float(tensors["weights_N"].double().sum()),
         )

@@ -47,7 +47,7 @@ class Tag(Objective):
                 "weights_N": torch.from_numpy(weights_N.astype(np.float32)).to(model.device),
             },
             ids=[example.id for example in examples],
-            num_tokens=sum(len(example.ids) for example in examples),
+            num_tokens=sum(example.num_tokens for example in examples),
             num_trained=len(targets_N),
             count=float(weights_N.sum()),
         )
