@@ -60,11 +60,11 @@ def rows(
     return made
 
 
-def causal(*, seed: int = 0, dropout: float = 0.0) -> Model:
+def causal(*, seed: int = 0, dropout: float = 0.0, width: int = 32) -> Model:
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
-        hidden_size=32,
+        hidden_size=width,
         intermediate_size=48,
         num_hidden_layers=2,
         num_attention_heads=4,

@@ -44,6 +44,7 @@ RESUME = "golden/test_train_resume.py::test_stop_saves_and_the_same_call_goes_on
 CUT = "golden/test_train_parity.py::test_micro_batches_do_not_change_the_result[causal-objective0]"
 CAUSAL = "golden/test_train_parity.py::test_causal_equals_transformers[objective0]"
 
+OPTIMIZERS = "golden/test_train_optimizers.py"
 ADAMW = "golden/test_train_loop.py::test_adamw_schedule_and_clip_equal_a_plain_loop"
 
 # fmt: off
@@ -101,8 +102,8 @@ MUTANTS = [
            "scale = 0.5 * self.optimizer_part.clip /",
            ADAMW),
     Mutant("norms and biases decayed", "train/optimizers/__init__.py",
-           '"weight_decay": weight_decay if matrix else 0.0,',
-           '"weight_decay": weight_decay,',
+           '"weight_decay": self.weight_decay if matrix else 0.0,',
+           '"weight_decay": self.weight_decay,',
            ADAMW),
     Mutant("no fp32 masters", "train/weights.py",
            "parameter.detach().float().clone()",
@@ -116,6 +117,22 @@ MUTANTS = [
            "np.repeat([example.weight for",
            "np.repeat([1.0 for",
            "golden/test_train_parity.py::test_weights_of_rows_count_in_sum_and_count"),
+    Mutant("L1 that never reaches zero", "train/optimizers/__init__.py",
+           "(weight.abs() - group[\"lr\"] * group[\"l1\"]).clamp_min_(0)",
+           "(weight.abs() - group[\"lr\"] * group[\"l1\"])",
+           f"{OPTIMIZERS}::test_l1_finds_the_lasso_solution"),
+    Mutant("8-bit memory kept in 32", "train/optimizers/adamw8bit.py",
+           "min_8bit_size=SMALLEST",
+           "min_8bit_size=SMALLEST * 100",
+           f"{OPTIMIZERS}::test_eight_bits_follow_adamw_and_weigh_a_quarter"),
+    Mutant("8-bit memory lost in a checkpoint", "train/state.py",
+           "optimizer.state.get(weight, {}).items()",
+           "list(optimizer.state.get(weight, {}).items())[:1]",
+           f"{OPTIMIZERS}::test_resuming_is_bit_equal"),
+    Mutant("lower layers learn faster", "models/depth.py",
+           "max(top - found.of(names[id(parameter)]), 0)",
+           "max(found.of(names[id(parameter)]), 0)",
+           "unit/test_train_depth.py::test_depths_equal_a_grouping_by_hand[llama-True]"),
 ]
 # fmt: on
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _PROCESS_BYTES = 520_000_000
 """What Python, torch, transformers and PEFT take before any model is opened; measured on Linux."""
-_ADAM_BYTES = 8
-"""Two fp32 averages a trained weight."""
 _CHUNK_BYTES = 3 * 2**21 * 4
 """Logits, their exponentials and their gradient, of the piece of the loss computed at once."""
 
@@ -85,7 +83,7 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
         num_trained=trained,
         weight_bytes=held * width + (trained * 4 if width == 2 else 0),
         gradient_bytes=trained * (4 if width == 4 else 6),
-        optimizer_bytes=trained * _ADAM_BYTES,
+        optimizer_bytes=int(trained * getattr(train.optimizer, "state_bytes", 0)),
         activation_bytes=activations + head_bytes,
         process_bytes=_PROCESS_BYTES,
         flops_per_token=flops / (rows * tokens),

@@ -117,24 +117,27 @@ def adapter(facts: Facts, *, fresh: bool) -> Derived:
     return Derived({"kind": "lora"}, f"{_millions(facts)} parameters, of which LoRA trains about one in a hundred")
 
 
-def learning_rate(facts: Facts, adapter: str, *, fresh: bool) -> Derived:
-    """The peak learning rate of AdamW."""
+def learning_rate(facts: Facts, adapter: str, *, fresh: bool, pace: float = 1.0) -> Derived:
+    """The peak learning rate.
+
+    Args:
+        facts: of data and base.
+        adapter: what is trained.
+        fresh: whether the base starts from random weights.
+        pace: how many times AdamW's rate is usual for the optimizer.
+    """
     size = facts.num_parameters
+    full = 5e-5 * 1e8 / size
     if fresh:
         rate = min(max(0.003239 - 0.0001395 * math.log(size), 1e-4), 1e-3)
         why = f"{_millions(facts)} fresh parameters: 0.003239 - 0.0001395 ln N, from 1e-4 to 1e-3"
-        return Derived(_two_digits(rate), why)
-    full = 5e-5 * 1e8 / size
-    if adapter == "full":
+    elif adapter == "full":
         rate = min(max(full, 2e-5), 1e-3)
-        return Derived(
-            _two_digits(rate),
-            f"{_millions(facts)} parameters trained in full: 5e-5 at 100M, inversely with size, from 2e-5 to 1e-3",
-        )
-    rate = min(max(10 * full, 2e-4), 1e-3)
-    return Derived(
-        _two_digits(rate), f"an adapter on {_millions(facts)} parameters: ten times that of full training, 2e-4 to 1e-3"
-    )
+        why = f"{_millions(facts)} parameters trained in full: 5e-5 at 100M, inversely with size, from 2e-5 to 1e-3"
+    else:
+        rate = min(max(10 * full, 2e-4), 1e-3)
+        why = f"an adapter on {_millions(facts)} parameters: ten times that of full training, 2e-4 to 1e-3"
+    return Derived(_two_digits(rate * pace), why if pace == 1 else f"{why}; times {pace:g} for this optimizer")
 
 
 def batch(facts: Facts, objective: str) -> Derived:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tunesmith.errors import Problem, SpecError
+from tunesmith.part import OPTIMIZERS
 from tunesmith.spec import derive
 from tunesmith.spec.derive import Derived, Facts
 from tunesmith.spec.load import Written
@@ -128,7 +129,8 @@ def _fill_stage(draft: _Draft, at: str, facts: Facts, objective: str, length: Le
     adapter = _kind(draft.fill(f"{at}.adapter", derive.adapter(facts, fresh=fresh)))
     optimizer = draft.fill(f"{at}.optimizer", derive.optimizer())
     if "lr" in optimizer and optimizer["lr"] is None:
-        draft.fill(f"{at}.optimizer.lr", derive.learning_rate(facts, adapter, fresh=fresh))
+        pace = getattr(OPTIMIZERS.load(_kind(optimizer)), "pace", 1.0)
+        draft.fill(f"{at}.optimizer.lr", derive.learning_rate(facts, adapter, fresh=fresh, pace=pace))
     duration = Duration.parse(draft.fill(f"{at}.duration", derive.duration(facts, objective, fresh=fresh)))
     batch = Batch.parse(draft.fill(f"{at}.batch", derive.batch(facts, objective)))
     draft.fill(f"{at}.micro_batch", derive.micro_batch(facts, batch, length))

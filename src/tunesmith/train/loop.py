@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.errors import DataError, Interrupted, NonFinite
+from tunesmith.models.depth import depths
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
 from tunesmith.train.batches import Batches
@@ -147,7 +148,7 @@ class _Training:
         }
         seed_everything(train.seed)
         self.weights = Weights(model, choose_precision(train.precision, self.device))
-        self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters)
+        self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters, depths(model))
         self.state = self._open()
         self.unsaved = False
         self.opened = time.monotonic() - self.state.position.seconds
@@ -205,9 +206,7 @@ class _Training:
     def update(self, factor: float) -> float:
         """Moves the weights; returns the learning rate."""
         lr = (self.optimizer_part.lr or 0.0) * factor
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["rate"]
-        self.optimizer.step()
+        self.optimizer_part.move(self.optimizer, lr)
         self.weights.publish()
         return lr
 

@@ -51,8 +51,7 @@ def capture(
 ) -> Saved:
     """All of a training, ready to be written."""
     tensors = {f"weights/{name}": master for name, master in weights.masters.items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
+    tensors |= {f"optimizer/{name}": value for name, value in _memory(optimizer).items()}
     tensors["random/torch"] = torch.get_rng_state()
     if device.type == "cuda":
         tensors["random/cuda"] = torch.cuda.get_rng_state(device)
@@ -69,6 +68,21 @@ def capture(
             "prints": dict(prints),
         },
     )
+
+
+def _memory(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers, `<index of the weight>/<name>`; counts kept as whole numbers become int64."""
+    found: dict[str, Tensor] = {}
+    written: set[int] = set()
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for index, weight in enumerate(weights):
+        for name, value in optimizer.state.get(weight, {}).items():
+            tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.int64)
+            # Tables that all weights share cannot be written under two names.
+            shared = tensor.data_ptr() in written
+            written.add(tensor.data_ptr())
+            found[f"{index}/{name}"] = tensor.clone() if shared else tensor
+    return found
 
 
 def restore(
@@ -93,10 +107,10 @@ def restore(
                 fix=f"bring the {name} back as they were, or delete the folder to train from the beginning",
             )
     weights.load(saved.part("weights"))
-    optimizer_state: dict[int, dict[str, Tensor]] = {}
+    optimizer_state: dict[int, dict[str, Any]] = {}
     for name, tensor in saved.part("optimizer").items():
         index, _, key = name.partition("/")
-        optimizer_state.setdefault(int(index), {})[key] = tensor
+        optimizer_state.setdefault(int(index), {})[key] = tensor.item() if tensor.dtype == torch.int64 else tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": optimizer_state})
     torch.set_rng_state(saved.tensors["random/torch"])
     if device.type == "cuda":

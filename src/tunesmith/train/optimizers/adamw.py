@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from pydantic import Field
-from torch import Tensor
 
-from tunesmith.train.optimizers import Optimizer
+from tunesmith.train.optimizers import Group, Optimizer
 
 
 class AdamW(Optimizer):
@@ -21,11 +18,5 @@ class AdamW(Optimizer):
     weight_decay: float = Field(default=0.01, ge=0)
     """How fast weights shrink, as a share of the learning rate; biases and norms are spared."""
 
-    def build(self, masters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            self.groups(masters, self.weight_decay),
-            lr=self.lr or 0.0,
-            betas=self.betas,
-            eps=self.eps,
-            fused=True,
-        )
+    def make(self, groups: list[Group]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, lr=self.lr or 0.0, betas=self.betas, eps=self.eps, fused=True)
