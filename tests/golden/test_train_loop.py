@@ -23,6 +23,7 @@ from tunesmith.train.optimizers.adamw import AdamW
 from tunesmith.train.schedules.constant import Constant
 from tunesmith.train.schedules.cosine import Cosine
 from tunesmith.train.schedules.linear import Linear
+from tunesmith.train.schedules.polynomial import Polynomial
 from tunesmith.train.schedules.restarts import Restarts
 
 EXAMPLES = rows(14)
@@ -81,6 +82,14 @@ def half_cosine(p):
         (Cosine(warmup=Stretch(3, "steps")), half_cosine, 3, 0.1, 0.5),
         (Linear(warmup=Stretch(10, "%")), lambda p: 1 - p, 2, 0.0, None),
         (Constant(warmup=Stretch(0, "steps")), lambda p: 1.0, 0, 0.3, 2.0),
+        (
+            Constant(warmup=Stretch(2, "steps"), cooldown=Stretch(25, "%")),
+            lambda p: min(1.0, (1 - p) * 18 / 5),
+            2,
+            0.0,
+            1.0,
+        ),
+        (Polynomial(power=3.0, warmup=Stretch(0, "steps")), lambda p: (1 - p) ** 3, 0, 0.0, 1.0),
         (Restarts(cycles=2, warmup=Stretch(1, "epochs")), lambda p: half_cosine(p * 2 % 1.0), 4, 0.01, 1.0),
     ],
 )

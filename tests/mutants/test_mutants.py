@@ -133,6 +133,14 @@ MUTANTS = [
            "max(top - found.of(names[id(parameter)]), 0)",
            "max(found.of(names[id(parameter)]), 0)",
            "unit/test_train_depth.py::test_depths_equal_a_grouping_by_hand[llama-True]"),
+    Mutant("cool-down starts late", "train/schedules/__init__.py",
+           "end = max(total - cooldown_steps, warmup_steps)",
+           "end = max(total - cooldown_steps // 2, warmup_steps)",
+           "unit/test_train_schedules.py::test_the_trapezoid"),
+    Mutant("cool-down not handed to the schedule", "train/loop.py",
+           "(schedule.warmup, schedule.cooldown))",
+           "(schedule.warmup,))",
+           "golden/test_train_loop.py::test_adamw_schedule_and_clip_equal_a_plain_loop"),
 ]
 # fmt: on
 

@@ -230,6 +230,8 @@ def rises_then_stays_within_its_peak(schedule: Any) -> None:
         assert all(math.isfinite(factor) and 0 <= factor <= 1 for factor in factors)
         assert factors[:warmup] == sorted(factors[:warmup])
         assert warmup >= total or math.isclose(factors[warmup], 1.0, abs_tol=1e-12), "the peak is not reached"
+        cooled = [schedule.factor(step, total, warmup, 3) for step in range(max(warmup, total - 3), total)]
+        assert cooled == sorted(cooled, reverse=True), "it rises while it cools down"
 
 
 def is_a_function_of_the_step(schedule: Any) -> None:

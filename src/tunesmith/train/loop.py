@@ -89,7 +89,8 @@ def fit(
         loss, metrics = training.accumulate(batches)
         norm = training.clip(batches, loss)
         total = training.horizon.total(before)
-        factor = schedule.factor(before.step, total, training.horizon.steps(schedule.warmup, total))
+        stretches = (training.horizon.steps(stretch, total) for stretch in (schedule.warmup, schedule.cooldown))
+        factor = schedule.factor(before.step, total, *stretches)
         lr = training.update(factor)
         training.advance(epoch, index, sum(batch.num_tokens for batch in batches))
         step = Step(
