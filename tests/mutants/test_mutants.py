@@ -141,6 +141,18 @@ MUTANTS = [
            "(schedule.warmup, schedule.cooldown))",
            "(schedule.warmup,))",
            "golden/test_train_loop.py::test_adamw_schedule_and_clip_equal_a_plain_loop"),
+    Mutant("one layer too many frozen", "models/freeze.py",
+           "found.of(within) < below",
+           "found.of(within) <= below",
+           "golden/test_train_freeze.py::test_a_frozen_training_equals_one_frozen_by_hand"),
+    Mutant("released from below", "models/freeze.py",
+           "waiting[name] = below - found.of(within)",
+           "waiting[name] = found.of(within) + 2",
+           "golden/test_train_freeze.py::test_one_more_layer_learns_every_epoch"),
+    Mutant("released layers forgotten by a resume", "train/loop.py",
+           "self.horizon.times(self.freeze.unfreeze, self.state.position)",
+           "(self.__dict__.__setitem__('count', getattr(self, 'count', 0) + 1) or self.count - 1) // 3",
+           "golden/test_train_freeze.py::test_a_gradual_training_resumes_bit_equal[fp32]"),
 ]
 # fmt: on
 

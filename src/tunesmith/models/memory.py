@@ -103,6 +103,7 @@ def _shapes(facts: BaseFacts, train: Train, lm: bool) -> Model:
     """The model with its adapter on the meta device."""
     import torch
 
+    from tunesmith.models.freeze import freeze
     from tunesmith.models.heads import Head
     from tunesmith.models.model import Model, Origin
 
@@ -124,6 +125,7 @@ def _shapes(facts: BaseFacts, train: Train, lm: bool) -> Model:
         )
         if train.adapter is not None:
             cast(Adapter, train.adapter).attach(model, seed=0)
+    freeze(model, train.freeze)
     return model
 
 

@@ -10,7 +10,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from tunesmith.part import ADAPTERS, METRICS, OBJECTIVES, OPTIMIZERS, READERS, SCHEDULES, STEPS, WATCHERS, Part
+from tunesmith.part import (
+    ADAPTERS,
+    METRICS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    READERS,
+    SCHEDULES,
+    STEPS,
+    TRACKERS,
+    WATCHERS,
+    Part,
+)
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Length, Share
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
@@ -135,6 +146,23 @@ class Prompt(Section):
     """The system message put before every conversation; none when left out."""
 
 
+class Freeze(Section):
+    """What stands still while the rest learns."""
+
+    layers: Annotated[int, Field(ge=0)] | Literal["all"] = 0
+    """How many of the lowest layers, and the embeddings with them; `all` leaves what stands on the layers."""
+    names: list[str] = Field(default_factory=list)
+    """Modules or weights, such as `embed_tokens`, `layers.0.mlp` or `q_proj`: any part of their dotted name."""
+    unfreeze: Every | None = None
+    """How often one more of the frozen layers begins to learn, from the top down, the embeddings last."""
+
+    @model_validator(mode="after")
+    def _something_to_freeze(self) -> Self:
+        if not self.layers and (self.unfreeze or not self.names):
+            raise ValueError("say which layers stand still at first: `layers: 8` or `layers: all`")
+        return self
+
+
 class Train(Section):
     """One training stage."""
 
@@ -142,6 +170,8 @@ class Train(Section):
     """What is learned from: `pretrain`, `sft`, `classify`, `tag`; derived from the task and data."""
     adapter: Annotated[Part, ADAPTERS] | None = None
     """What is trained: `full`, or a small part of it such as `lora`; derived from the base's size."""
+    freeze: Freeze | None = None
+    """What stands still, for good or at first; nothing when left out."""
     duration: Duration | None = None
     """How long: epochs, steps, tokens or time; derived from the number of rows."""
     batch: Batch | None = None
@@ -206,3 +236,5 @@ class Spec(Section):
     """One training stage, or a list of stages run in sequence."""
     evaluate: Evaluate = Evaluate()
     """What is measured on the test rows."""
+    track: list[Annotated[Part, TRACKERS]] = []
+    """Where the run's curves and figures are sent while it goes; `tunesmith send RUN` sends them later."""

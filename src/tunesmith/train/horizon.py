@@ -71,9 +71,10 @@ class Horizon:
 
     def passed(self, every: Every, before: Position, now: Position) -> bool:
         """Whether a multiple of `every` lies behind `now` and not behind `before`."""
-        return self._multiples(every, now) > self._multiples(every, before)
+        return self.times(every, now) > self.times(every, before)
 
-    def _multiples(self, every: Every, at: Position) -> int:
+    def times(self, every: Every, at: Position) -> int:
+        """How many multiples of `every` lie behind."""
         if every.unit == "steps":
             done = float(at.step)
         elif every.unit == "tokens":

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tunesmith.errors import DataError, Interrupted, NonFinite
 from tunesmith.models.depth import depths
+from tunesmith.models.freeze import freeze, release
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
 from tunesmith.train.batches import Batches
@@ -85,6 +86,7 @@ def fit(
             raise Interrupted(
                 f"stopped after step {before.step}", where="train", fix="give the same command again to go on"
             )
+        training.release()
         batches = [objective.batch([examples[row] for row in micro], model) for micro in micros]
         loss, metrics = training.accumulate(batches)
         norm = training.clip(batches, loss)
@@ -148,6 +150,8 @@ class _Training:
             "settings": fingerprint([train.model_dump(mode="json"), objective.settings()]),
         }
         seed_everything(train.seed)
+        self.freeze = train.freeze
+        self.waiting = freeze(model, train.freeze)
         self.weights = Weights(model, choose_precision(train.precision, self.device))
         self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters, depths(model))
         self.state = self._open()
@@ -165,6 +169,12 @@ class _Training:
     @property
     def ended(self) -> bool:
         return self.state.stopped is not None or self.horizon.ended(self.state.position)
+
+    def release(self) -> None:
+        """Lets frozen layers learn whose turn has come: a function of the position, so a resume needs no more."""
+        if self.freeze and self.freeze.unfreeze:
+            released = self.horizon.times(self.freeze.unfreeze, self.state.position)
+            release(self.weights.working, self.waiting, released)
 
     def accumulate(self, batches: list[Batch]) -> tuple[float, dict[str, float]]:
         """Gradients of the mean loss over all micro-batches; returns that mean, and the metrics'."""
