@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tunesmith.errors import ModelError
+from tunesmith.models.adapters import Adapter
 from tunesmith.models.model import Model
-from tunesmith.models.quiet import quiet
 from tunesmith.models.references import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -21,10 +20,11 @@ from tunesmith.models.references import (
     refuse_code,
     weight_files,
 )
-from tunesmith.part import ADAPTERS, Part
+from tunesmith.part import ADAPTERS
 from tunesmith.runs import write_json
 
-_TASK_TYPES = {"causal": "CAUSAL_LM", "encoder": "FEATURE_EXTRACTION", "encoder_decoder": "SEQ_2_SEQ_LM"}
+KINDS = {"LORA": "lora", "IA3": "ia3", "PREFIX_TUNING": "prefix", "PROMPT_TUNING": "prompt", "BOTTLENECK": "bottleneck"}
+"""What `adapter_config.json` calls a sort of adapter, and which part of ours opens it; BOTTLENECK is not PEFT's."""
 
 
 def read_adapter_config(folder: Path) -> dict[str, Any]:
@@ -36,11 +36,11 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
     path = folder / ADAPTER_CONFIG
     written = read_json_file(path, "a PEFT adapter")
     refuse_code({key: value for key, value in written.items() if key != "auto_mapping"}, path)
-    if written.get("peft_type") != "LORA":
+    if written.get("peft_type") not in KINDS:
         raise ModelError(
             f"adapters of type {written.get('peft_type')!r} are not known here",
             where=str(path),
-            fix="use a LoRA adapter, or merge this one with peft's merge_and_unload and name the merged folder",
+            fix=f"use one of {', '.join(KINDS)}, or merge it with peft's merge_and_unload and name the merged folder",
         )
     return written
 
@@ -96,11 +96,9 @@ def attach_saved(model: Model, folder: Path, settings: dict[str, Any] | None) ->
     Raises:
         ModelError: the adapter is damaged or does not fit the model.
     """
-    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-
-    read_adapter_config(folder)
+    config = read_adapter_config(folder)
     try:
-        state = load_file(weight_files(folder)[0])
+        tensors = load_file(weight_files(folder)[0])
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{ADAPTER_WEIGHTS} is not a whole safetensors file: {error}",
@@ -108,60 +106,47 @@ def attach_saved(model: Model, folder: Path, settings: dict[str, Any] | None) ->
             fix="copy the adapter again",
         ) from error
     try:
-        config = PeftConfig.from_pretrained(str(folder))
-        config.inference_mode, config.task_type, config.base_model_name_or_path = False, None, None
-        with quiet(), torch.random.fork_rng(devices=[]):
-            module = get_peft_model(model.module, config, autocast_adapter_dtype=False)
-        wanted = get_peft_model_state_dict(module, save_embedding_layers=False)
-        _compare(state, wanted, folder)
-        set_peft_model_state_dict(module, state)
+        part = ADAPTERS.make(settings or _settings(config))
+        assert isinstance(part, Adapter)
+        part.reopen(model, tensors, config)
     except (ValueError, TypeError, RuntimeError, KeyError) as error:
         raise ModelError(
             f"the adapter does not fit its base: {str(error).strip().splitlines()[0]}",
             where=str(folder),
             fix="use the base model that adapter_config.json names",
         ) from error
-    model.module = module.eval()
-    model.adapter = _part(settings, config)
 
 
-def _part(settings: dict[str, Any] | None, config: Any) -> Part:
-    if settings is not None:
-        return ADAPTERS.make(settings)
-    targets = config.target_modules if isinstance(config.target_modules, str) else sorted(config.target_modules)
-    return ADAPTERS.make(
-        {"kind": "lora", "rank": config.r, "alpha": config.lora_alpha, "dropout": config.lora_dropout}
-        | {"targets": targets}
-    )
-
-
-def _compare(state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], folder: Path) -> None:
-    wrong = sorted(state.keys() ^ wanted.keys()) or sorted(
-        name for name in wanted if wanted[name].shape != state[name].shape
-    )
-    if wrong:
-        raise ModelError(
-            f"{len(wrong)} tensors of the adapter do not fit its base, the first is {wrong[0]!r}",
-            where=str(folder),
-            fix="use the base model that adapter_config.json names",
-        )
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The part that comes nearest to an adapter of others; what they set beside it stays in its config."""
+    kind = KINDS[config["peft_type"]]
+    targets = config.get("target_modules")
+    named = targets if isinstance(targets, str) or targets is None else sorted(targets)
+    if kind == "lora":
+        return {
+            "kind": kind,
+            "rank": config["r"],
+            "alpha": config["lora_alpha"],
+            "scaling": "rslora" if config.get("use_rslora") else "standard",
+            "dora": bool(config.get("use_dora")),
+            "dropout": config.get("lora_dropout", 0.0),
+            "targets": named,
+            "train_also": sorted(config.get("modules_to_save") or []),
+        }
+    if kind == "ia3":
+        return {"kind": kind, "targets": named, "feedforward": sorted(config.get("feedforward_modules") or [])}
+    if kind in ("prefix", "prompt"):
+        return {"kind": kind, "length": config["num_virtual_tokens"]}
+    return {"kind": kind}
 
 
 def write_adapter(model: Model, folder: Path) -> None:
-    """Writes adapter_config.json and adapter_model.safetensors; `PeftModel.from_pretrained` opens them."""
-    from peft import get_peft_model_state_dict
-
-    module: Any = model.module
-    state = get_peft_model_state_dict(module, save_embedding_layers=False)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
+    """Writes adapter_config.json and adapter_model.safetensors, in PEFT's format where PEFT has the sort."""
+    assert isinstance(model.adapter, Adapter)
+    state, config = model.adapter.saved(model)
+    # Weights that the model shares are written under each of their names, as PEFT reads them.
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in sorted(state.items())}
     save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-    config = module.peft_config["default"].to_dict()
-    config |= {
-        "base_model_name_or_path": model.origin.reference,
-        "revision": model.origin.revision,
-        "inference_mode": True,
-        "task_type": _TASK_TYPES[model.family],
-    }
     # PEFT keeps names in sets, whose order changes from process to process.
     ordered = {key: sorted(value) if isinstance(value, set) else value for key, value in sorted(config.items())}
     write_json(folder / ADAPTER_CONFIG, ordered)

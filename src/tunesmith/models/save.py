@@ -38,7 +38,7 @@ def save(model: Model, folder: Path, facts: dict[str, Any]) -> None:
         facts: further JSON values for the card, such as `template` and `max_length`.
     """
     with whole_folder(folder) as unfinished, quiet():
-        if model.adapter is not None and model.module is not model.inner:
+        if model.adapter is not None:
             write_adapter(model, unfinished)
         else:
             model.inner.save_pretrained(unfinished)

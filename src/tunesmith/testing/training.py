@@ -145,31 +145,87 @@ def loss_moves_the_model(objective: Any) -> None:
 
 
 def starts_as_the_base(adapter: Any) -> None:
-    """Attached and not yet trained, it changes no output by a bit, and something trains."""
+    """Attached and not yet trained it changes no output by a bit, unless it says so; and something trains."""
     import torch
 
+    for model in _carriers(adapter):
+        model.train(False)
+        before_BC = _read(model)
+        adapter.attach(model, 0)
+        model.train(False)
+        assert [name for name in model.trainable() if not name.startswith("head.")], "nothing trains"
+        assert torch.equal(_read(model), before_BC) == adapter.starts_as_base
+
+
+def trains_what_it_counts(adapter: Any) -> None:
+    """As many parameters train as it says beforehand."""
+    for model in _carriers(adapter):
+        counted = adapter.count(model)
+        adapter.attach(model, 0)
+        trained = {name: weight for name, weight in model.trainable().items() if not name.startswith("head.")}
+        assert counted == sum(weight.numel() for weight in trained.values())
+
+
+def is_saved_and_goes_on(adapter: Any) -> None:
+    """Saved and opened again it gives the same outputs, bit for bit, and the same weights train."""
+    import torch
+
+    from tunesmith.models.load import open_model
+
+    for model in _carriers(adapter):
+        adapter.attach(model, 0)
+        _shake(model)
+        model.train(False)
+        trained_BC = _read(model)
+        with tempfile.TemporaryDirectory() as folder:
+            model.save(Path(folder) / "saved")
+            again = open_model(str(Path(folder) / "saved"), workspace=Path(folder))
+        assert torch.equal(_read(again), trained_BC)
+        adapter.attach(again, 1)
+        assert set(again.trainable()) == set(model.trainable())
+
+
+def _carriers(adapter: Any) -> Iterator[Model]:
+    """Each family the adapter can be put on."""
+    found = False
     for shape in SHAPES:
         with tiny(shape, "classify") as model:
-            model.train(False)
-            before_BC = _read(model)
-            adapter.attach(model, 0)
-            model.train(False)
-            assert model.trainable(), "nothing trains"
-            assert torch.equal(_read(model), before_BC)
+            try:
+                adapter.count(model)
+            except ModelError as error:
+                assert error.fix
+                continue
+            found = True
+            yield model
+    assert found, "no family of models can carry it"
+
+
+def _shake(model: Model) -> None:
+    import torch
+
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.trainable().values():
+            weight.add_(0.02 * torch.randn(weight.shape, generator=draw))
 
 
 def merges_without_a_trace(adapter: Any) -> None:
-    """Folded into the weights, a trained adapter gives the same outputs."""
+    """Folded into the weights, a trained adapter gives the same outputs; one that cannot be says so."""
     import torch
 
     with tiny("llama", "classify") as model:
         adapter.attach(model, 0)
-        draw = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for weight in model.trainable().values():
-                weight.add_(0.02 * torch.randn(weight.shape, generator=draw))
+        _shake(model)
         model.train(False)
         trained_BC = _read(model)
+        if not adapter.mergeable:
+            try:
+                adapter.merge(model)
+            except ModelError as error:
+                assert error.fix
+            else:
+                raise AssertionError("it says that it cannot be merged, and then merges")
+            return
         adapter.merge(model)
         model.train(False)
         assert torch.allclose(_read(model), trained_BC, atol=1e-4)
@@ -286,7 +342,7 @@ def _steps() -> Iterator[Any]:
 
 
 CHECKS: dict[str, tuple[Callable[[Any], None], ...]] = {
-    "adapters": (starts_as_the_base, merges_without_a_trace),
+    "adapters": (starts_as_the_base, trains_what_it_counts, is_saved_and_goes_on, merges_without_a_trace),
     "objectives": (says_what_it_needs, loss_is_a_sum_over_rows, loss_follows_the_weights, loss_moves_the_model),
     "optimizers": (goes_downhill,),
     "schedules": (rises_then_stays_within_its_peak, is_a_function_of_the_step),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Full(Adapter):
-    """Trains every weight that takes part in the job. A LoRA the model came with is merged first."""
+    """Trains every weight that takes part in the job. An adapter the model came with is merged first."""
 
     def attach(self, model: Model, seed: int) -> None:
         if model.adapter is not None:
@@ -24,8 +24,8 @@ class Full(Adapter):
     def merge(self, model: Model) -> None:
         """Nothing to do: the weights are the model's own."""
 
-    def count(self, linears: list[tuple[str, int, int]], total: int) -> int:
-        return total
+    def count(self, model: Model) -> int:
+        return sum(parameter.numel() for parameter in model.used().values())
 
 
 def _adapter(model: Model) -> Adapter:

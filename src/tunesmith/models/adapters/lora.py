@@ -6,87 +6,101 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tunesmith.errors import ModelError, did_you_mean
-from tunesmith.models.adapters import Adapter
+from tunesmith.errors import ModelError
+from tunesmith.models.adapters._peft import PeftAdapter, endings, named
 
 if TYPE_CHECKING:
     from tunesmith.models.model import Model
 
 
-class Lora(Adapter):
+class Lora(PeftAdapter):
     """Adds to chosen linear layers an update of low rank, and trains only that (arXiv 2106.09685)."""
 
     rank: int = Field(default=16, ge=1)
     """The rank of the update; more learns more and costs more."""
     alpha: float = Field(default=32.0, gt=0)
     """The update is scaled by alpha / rank."""
+    scaling: Literal["standard", "rslora"] = "standard"
+    """`rslora` scales by alpha / sqrt(rank) instead, so that large ranks learn as fast (arXiv 2312.03732)."""
+    dora: bool = False
+    """Trains the length of each output's weights apart from their direction (DoRA, arXiv 2402.09353)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the inputs of the update dropped in training."""
     targets: Literal["all-linear"] | list[str] = "all-linear"
     """Names of the linear layers that get an update, such as `[q_proj, v_proj]`, or all of them."""
+    train_also: list[str] = Field(default_factory=list)
+    """Layers trained whole beside it, by name, such as `norm`; `embeddings` and `head` mean the model's own."""
 
-    def attach(self, model: Model, seed: int) -> None:
-        if model.adapter is not None:
-            self._go_on(model)
-            return
-        import torch
-        from peft import LoraConfig, get_peft_model
+    def peft_config(self, model: Model) -> Any:
+        from peft import LoraConfig
 
-        from tunesmith.models.layers import linear_layers, transposed
-        from tunesmith.models.quiet import quiet
+        from tunesmith.models.layers import shared_with, transposed
 
-        layers = linear_layers(model)
-        config = LoraConfig(
+        whole = self._whole(model)
+        tied = [name for name in whole if shared_with(model, name)]
+        joined = {name.rpartition(".")[2] for name in tied for name in (name, *shared_with(model, name))}
+        if joined - {"embed_tokens", "lm_head"} or (tied and model.family != "causal"):
+            raise ModelError(
+                f"{tied[0]!r} shares its weights with {shared_with(model, tied[0])[0]!r}, and PEFT would part them",
+                where="train.adapter.train_also",
+                fix="leave it out, or train with `adapter: full`, which keeps shared weights shared",
+            )
+        return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=self._resolve([name for name, _, _ in layers], model),
+            use_rslora=self.scaling == "rslora",
+            use_dora=self.dora,
+            target_modules=endings(model, self._updated(model, whole)),
+            modules_to_save=whole or None,
+            # Input and output embeddings that are one matrix are trained as one and stay one.
+            ensure_weight_tying=bool(tied),
             fan_in_fan_out=transposed(model),
         )
-        with quiet(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model.module = get_peft_model(model.module, config, autocast_adapter_dtype=False)
-        model.adapter = self
 
-    def _go_on(self, model: Model) -> None:
-        assert model.adapter is not None
-        if model.adapter.settings() != self.settings():
+    def _updated(self, model: Model, whole: list[str]) -> list[str]:
+        """Names of the layers that get an update; those trained whole need none."""
+        from tunesmith.models.layers import linear_layers
+
+        names = [name for name, _, _ in linear_layers(model)]
+        if self.targets == "all-linear":
+            return [name for name in names if name not in whole]
+        chosen = named(
+            self.targets, names, what="linear layer", where="train.adapter.targets", also="; or `all-linear`"
+        )
+        if both := sorted(set(chosen) & set(whole)):
             raise ModelError(
-                f"{model.reference} carries the adapter {model.adapter.settings()}, not {self.settings()}",
+                f"{both[0]!r} is named in both targets and train_also",
                 where="train.adapter",
-                fix="write the same settings to go on training it, or `adapter: full`, which merges it first",
+                fix="name it in one: trained whole, it needs no update",
             )
-        for name, parameter in model.module.named_parameters():
-            parameter.requires_grad_("lora_" in name)
+        return chosen
 
-    def _resolve(self, names: list[str], model: Model) -> list[str]:
-        """The shortest list of name endings that PEFT matches to exactly the wanted layers."""
-        wanted = names if self.targets == "all-linear" else self._named(names)
-        endings = sorted({name.rpartition(".")[2] for name in wanted})
-        matched = [name for name, _ in model.module.named_modules() if name.rpartition(".")[2] in endings]
-        return endings if sorted(matched) == sorted(wanted) else sorted(wanted)
+    def _whole(self, model: Model) -> list[str]:
+        """Names of the layers that are trained whole."""
+        from tunesmith.models.layers import embeddings_and_head, weighted_layers
 
-    def _named(self, names: list[str]) -> list[str]:
-        for target in self.targets:
-            if not any(_matches(name, target) for name in names):
-                known = sorted({name.rpartition(".")[2] for name in names})
-                raise ModelError(
-                    f"the model has no linear layer {target!r}{did_you_mean(target, known)}",
-                    where="train.adapter.targets",
-                    fix=f"use some of: {', '.join(known)}; or `all-linear`",
-                )
-        return [name for name in names if any(_matches(name, target) for target in self.targets)]
+        words = embeddings_and_head(model)
+        layers = weighted_layers(model)
+        asked = [words.get(name, name) for name in self.train_also]
+        return named(
+            asked,
+            layers,
+            what="layer",
+            where="train.adapter.train_also",
+            also=f"; or {' or '.join(f'`{word}`' for word in words)}",
+        )
 
-    def merge(self, model: Model) -> None:
-        module: Any = model.module
-        model.module = module.merge_and_unload()
-        model.adapter = None
+    def count(self, model: Model) -> int:
+        from tunesmith.models.layers import linear_layers, weighted_layers
 
-    def count(self, linears: list[tuple[str, int, int]], total: int) -> int:
-        names = [name for name, _, _ in linears]
-        chosen = set(names if self.targets == "all-linear" else self._named(names))
-        return sum(self.rank * (inputs + outputs) for name, inputs, outputs in linears if name in chosen)
-
-
-def _matches(name: str, target: str) -> bool:
-    return name == target or name.endswith(f".{target}")
+        whole = self._whole(model)
+        chosen = set(self._updated(model, whole))
+        updates = [(inputs, outputs) for name, inputs, outputs in linear_layers(model) if name in chosen]
+        layers = weighted_layers(model)
+        shared = {id(weight): weight for name in whole for weight in layers[name].parameters()}
+        return (
+            sum(self.rank * (inputs + outputs) for inputs, outputs in updates)
+            + (sum(outputs for _, outputs in updates) if self.dora else 0)
+            + sum(weight.numel() for weight in shared.values())
+        )

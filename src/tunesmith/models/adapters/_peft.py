@@ -1,0 +1,140 @@
+"""What the adapters that PEFT computes have in common: put on, gone on with, saved, opened, folded in."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.errors import ModelError, did_you_mean
+from tunesmith.models.adapters import Adapter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tunesmith.models.model import Model
+
+_TASK_TYPES = {"causal": "CAUSAL_LM", "encoder": "FEATURE_EXTRACTION", "encoder_decoder": "SEQ_2_SEQ_LM"}
+_NAME = "default"
+"""What PEFT calls the one adapter of a model."""
+
+
+class PeftAdapter(Adapter):
+    """An adapter of PEFT's, kept in PEFT's format."""
+
+    @abstractmethod
+    def peft_config(self, model: Model) -> Any:
+        """PEFT's config of this adapter, fitted to the model.
+
+        Raises:
+            ModelError: it does not fit.
+        """
+
+    def prepare(self, model: Model) -> None:
+        """Changes the base before the adapter is put on; nothing for most."""
+
+    def finish(self, model: Model) -> None:
+        """Completes the model after the adapter was put on; nothing for most."""
+
+    def begin(self, model: Model, seed: int) -> None:
+        """Sets what is trained to where training starts, where PEFT's own start will not do."""
+
+    def attach(self, model: Model, seed: int) -> None:
+        if model.adapter is not None:
+            self.refuse_change(model)
+            return
+        self._put_on(model, lambda: self.peft_config(model), seed)
+        self.begin(model, seed)
+
+    def reopen(self, model: Model, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
+        from peft import PeftConfig, set_peft_model_state_dict
+
+        def read() -> Any:
+            read = PeftConfig.from_peft_type(**config)
+            # With a task PEFT would wrap the whole model in a class of that task's.
+            read.inference_mode, read.task_type, read.base_model_name_or_path = False, None, None
+            return read
+
+        self._put_on(model, read, seed=0)
+        compare(tensors, self._state(model))
+        module: Any = model.module
+        set_peft_model_state_dict(module, tensors)
+        module.eval()
+
+    def _put_on(self, model: Model, config: Callable[[], Any], seed: int) -> None:
+        import torch
+        from peft import get_peft_model
+
+        from tunesmith.models.quiet import quiet
+
+        self.prepare(model)
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module: Any = model.module
+            model.module = get_peft_model(module, config(), autocast_adapter_dtype=False)
+        model.adapter = self
+        self.finish(model)
+
+    def _state(self, model: Model) -> dict[str, Tensor]:
+        from peft import get_peft_model_state_dict
+
+        module: Any = model.module
+        state: dict[str, Tensor] = get_peft_model_state_dict(module, save_embedding_layers=False)
+        return state
+
+    def saved(self, model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        module: Any = model.module
+        config = module.peft_config[_NAME].to_dict() | {
+            "base_model_name_or_path": model.origin.reference,
+            "revision": model.origin.revision,
+            "inference_mode": True,
+            "task_type": _TASK_TYPES[model.family],
+        }
+        return self._state(model), config
+
+    def merge(self, model: Model) -> None:
+        module: Any = model.module
+        model.module = module.merge_and_unload()
+        model.adapter = None
+
+
+def compare(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Holds saved tensors against those the adapter has on this base.
+
+    Raises:
+        ValueError: names or shapes differ.
+    """
+    wrong = sorted(tensors.keys() ^ wanted.keys()) or sorted(
+        name for name in wanted if wanted[name].shape != tensors[name].shape
+    )
+    if wrong:
+        raise ValueError(f"{len(wrong)} of its tensors are not those of this base, the first is {wrong[0]!r}")
+
+
+def named(targets: Sequence[str], names: Collection[str], *, what: str, where: str, also: str = "") -> list[str]:
+    """Those of `names` that `targets` mean: whole dotted names, or their endings.
+
+    Raises:
+        ModelError: a target means none; the message lists what there is.
+    """
+    for target in targets:
+        if not any(matches(name, target) for name in names):
+            known = sorted({name.rpartition(".")[2] for name in names})
+            raise ModelError(
+                f"the model has no {what} {target!r}{did_you_mean(target, known)}",
+                where=where,
+                fix=f"use some of: {', '.join(known)}{also}",
+            )
+    return [name for name in names if any(matches(name, target) for target in targets)]
+
+
+def matches(name: str, target: str) -> bool:
+    """Whether a dotted name is `target` or ends with it."""
+    return name == target or name.endswith(f".{target}")
+
+
+def endings(model: Model, wanted: Collection[str]) -> list[str]:
+    """The shortest list of names that PEFT matches to exactly the wanted layers."""
+    last = sorted({name.rpartition(".")[2] for name in wanted})
+    matched = [name for name, _ in model.inner.named_modules() if name.rpartition(".")[2] in last]
+    return last if sorted(matched) == sorted(wanted) else sorted(wanted)
