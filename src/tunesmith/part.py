@@ -217,6 +217,7 @@ OBJECTIVES = Family("objectives", "objective", "tunesmith.train.objectives", "Ob
 OPTIMIZERS = Family("optimizers", "optimizer", "tunesmith.train.optimizers", "Optimizer", default="adamw")
 SCHEDULES = Family("schedules", "schedule", "tunesmith.train.schedules", "Schedule", default="cosine")
 WATCHERS = Family("watchers", "watcher", "tunesmith.train.watchers", "Watcher")
+TRACKERS = Family("trackers", "tracker", "tunesmith.trackers", "Tracker")
 
-FAMILIES = (READERS, STEPS, METRICS, ADAPTERS, OBJECTIVES, OPTIMIZERS, SCHEDULES, WATCHERS)
+FAMILIES = (READERS, STEPS, METRICS, ADAPTERS, OBJECTIVES, OPTIMIZERS, SCHEDULES, WATCHERS, TRACKERS)
 """Everything that can be extended."""

@@ -15,7 +15,7 @@ LAYERS = [
     {"spec", "scale", "store"},
     {"data", "prompts", "metrics", "judges", "models"},
     {"train", "evaluate", "retrieve", "search", "registry"},
-    {"serve", "monitor", "report"},
+    {"serve", "monitor", "report", "trackers"},
     {"flow"},
     {"cli", "studio"},
 ]

@@ -78,6 +78,28 @@ def report(
             typer.echo(path)
 
 
+@app.command(epilog="Example: tunesmith send support-triage/1 --to mlflow uri=http://localhost:5000")
+@edge
+def send(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, NAME or NAME/N.")],
+    to: Annotated[str, typer.Option(help="Which tracker: tensorboard, wandb, mlflow, or one of a plug-in.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help="Settings of the tracker.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where its files are put; tracked/ when left out.")] = None,
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Send a run's curves, figures and spec to a tracker; sent again, nothing is there twice."""
+    from tunesmith.flow.tracking import send_run
+
+    sent = send_run(run, to, workspace, settings=settings or [], folder=folder)
+    if as_json:
+        print_json(sent)
+    else:
+        typer.echo(f"{sent['run']}: {sent['rows']:,} rows of figures in {sent['where']}")
+
+
 @app.command(epilog="Example: tunesmith schema > tunesmith.schema.json")
 @edge
 def schema() -> None:

@@ -12,6 +12,7 @@ from tunesmith.data.tables import sample as rendered_sample
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import check_goal, collect_job, encode_job
 from tunesmith.flow.request import make_request
+from tunesmith.flow.tracking import check_trackers
 from tunesmith.spec.resolve import Resolved
 
 
@@ -51,6 +52,7 @@ def check(
     """
     narrator = Narrator(listen)
     request = make_request(spec_path, changes, workspace)
+    check_trackers(request.spec.track)
     job, collected = collect_job(request, narrator)
     check_goal(job, request)
     job, examples = encode_job(job, collected, narrator)

@@ -78,3 +78,13 @@ def peak_memory_mb() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def memory_mb() -> float:
+    """What this process holds now, in MB: of the GPU's memory where it computes on one, else of the machine's."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available() and (held := torch.cuda.memory_allocated()):
+        return held / 1e6
+    return float(psutil.Process().memory_info().rss) / 1e6

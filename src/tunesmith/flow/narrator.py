@@ -28,6 +28,7 @@ class Narrator:
         self._listen = listen
         self._events: Events | None = None
         self._waiting: list[tuple[str, dict[str, Any]]] = []
+        self._look: Callable[[], None] | None = None
 
     def write_to(self, events: Events) -> None:
         """From now on events are kept; those said before go first."""
@@ -42,11 +43,20 @@ class Narrator:
             self._waiting.append((kind, values))
         else:
             self._events.send(kind, **values)
-        self._listen({"kind": kind, **values})
+        self._tell({"kind": kind, **values})
+
+    def meanwhile(self, look: Callable[[], None] | None) -> None:
+        """From now on `look` is called with each event, and may say something itself; None: no more."""
+        self._look = look
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self._listen(event)
+        if self._look is not None:
+            self._look()
 
     def progressing(self, what: str, done: int, total: int | None = None) -> None:
         """Tells the listener how far `what` has come; nothing is kept."""
-        self._listen({"kind": "progress", "what": what, "done": done, "total": total})
+        self._tell({"kind": "progress", "what": what, "done": done, "total": total})
 
     def progress(self, what: str) -> Callable[[int, int | None], None]:
         """`progressing` for one thing."""

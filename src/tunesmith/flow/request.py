@@ -47,7 +47,8 @@ class Request:
         """Equal for the same spec on the same data, base, packages and number of threads."""
         return fingerprint(
             {
-                "spec": self.written.tree,
+                # Where a run is sent changes nothing about it: it stays the same run.
+                "spec": {key: value for key, value in self.written.tree.items() if key != "track"},
                 "content": self.digests,
                 "versions": versions(),
                 "threads": threads(),

@@ -16,6 +16,7 @@ from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import SPLITS, Job, check_goal, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.stages import Until, do, stages, write_lineage, write_report
+from tunesmith.flow.tracking import check_trackers, tracked
 from tunesmith.models.tokenizer import open_tokenizer
 from tunesmith.runs import Run, new_run, read_json, write_json, write_text
 from tunesmith.spec.resolve import Resolved
@@ -76,18 +77,20 @@ def run(
     use_threads()
     narrator = Narrator(listen)
     request = make_request(spec_path, changes, workspace)
+    check_trackers(request.spec.track)
     run = request.find() or _begin(request, narrator)
     with run.locked(), Events(run / "events.jsonl") as events, gentle_stop() as stop:
         narrator.write_to(events)
         job = load_job(run, request)
-        done = [do(stage, run, narrator, stop) for stage in stages(run, request, job, until)]
-        already = all(done) and (run.complete or until != "report")
-        if not already:
-            narrator.say("resource", peak_rss_mb=round(peak_memory_mb()))
-            write_lineage(run, request)
-        if until == "report" and not already:
-            with narrator.stage("report"):
-                write_report(run)
+        with tracked(run, request.spec.track, narrator):
+            done = [do(stage, run, narrator, stop) for stage in stages(run, request, job, until)]
+            already = all(done) and (run.complete or until != "report")
+            if not already:
+                narrator.say("resource", peak_rss_mb=round(peak_memory_mb()))
+                write_lineage(run, request)
+            if until == "report" and not already:
+                with narrator.stage("report"):
+                    write_report(run)
     if until == "report" and not already:
         run.finish()
     return Outcome(run, read_verdict(run) if until != "train" else None, already)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.validate import validation_metrics
+from tunesmith.flow.environment import memory_mb
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
@@ -50,8 +51,6 @@ def train(
     }
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
-    trainable = sum(parameter.numel() for parameter in model.trainable().values())
-    narrator.say("note", text=f"{trainable:,} parameters train; the base has {request.base.num_parameters:,}")
     last: Step | None = None
     best: Mapping[str, float] = {}
     began = time.monotonic()
@@ -65,6 +64,8 @@ def train(
         validate=_validation(job, stage, model, number),
         stop=stop,
     ):
+        if last is None:
+            narrator.say("note", text=_say_trained(model, stage, request))
         last = step
         _tell(step, name, narrator)
         best = step.validation if step.best and step.validation else best
@@ -76,9 +77,19 @@ def train(
         "seconds": round(last.seconds if last else time.monotonic() - began, 3),
         "stopped": last.stop if last else None,
         "best": dict(best),
-        "trained_parameters": trainable,
+        "trained_parameters": _count_trained(model),
         "digest": open_digest(model_folder(run, job, number), request),
     }
+
+
+def _count_trained(model: Model) -> int:
+    return sum(parameter.numel() for parameter in model.trainable().values())
+
+
+def _say_trained(model: Model, stage: Train, request: Request) -> str:
+    waits = stage.freeze is not None and stage.freeze.unfreeze is not None
+    more = f" at first; one more layer begins every {stage.freeze.unfreeze}" if stage.freeze and waits else ""
+    return f"{_count_trained(model):,} parameters train{more}; the base has {request.base.num_parameters:,}"
 
 
 def open_stage_model(request: Request, job: Job, number: int, start: str) -> Model:
@@ -147,6 +158,7 @@ def _tell(step: Step, stage: str, narrator: Narrator) -> None:
         total_steps=step.total,
         tokens_per_second=round(speed, 1),
         seconds_left=round(step.seconds / step.number * (step.total - step.number), 1),
+        memory_mb=round(memory_mb()),
         metrics=dict(step.metrics),
     )
     if step.validation is not None:

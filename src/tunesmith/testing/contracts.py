@@ -3,7 +3,7 @@
 `contract_cases` lists one case for each check of each part, found in the folders and entry points, so
 that pytest can be parametrised over it; `check_part` runs all checks of one part. What every part
 must do stands here; what a family adds stands in `material` (readers, steps, metrics) and `training`
-(adapters, objectives, optimizers, schedules, watchers).
+(adapters, objectives, optimizers, schedules, watchers) and `sending` (trackers).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from tunesmith.errors import SpecError
 from tunesmith.part import FAMILIES, Family, Part
-from tunesmith.testing import material, training
+from tunesmith.testing import material, sending, training
 
 Check = Callable[[Family, str], None]
 
@@ -129,6 +129,7 @@ _PLACES: dict[str, tuple[str | int, ...]] = {
     "optimizers": ("train", "optimizer"),
     "schedules": ("train", "schedule"),
     "watchers": ("train", "watch", 0),
+    "trackers": ("track", 0),
 }
 """A place of a spec where a part of the family stands."""
 
@@ -172,6 +173,6 @@ def _on_example(check: Callable[[Any], None]) -> Check:
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     family: tuple(_on_example(check) for check in checks)
-    for family, checks in {**material.CHECKS, **training.CHECKS}.items()
+    for family, checks in {**material.CHECKS, **training.CHECKS, **sending.CHECKS}.items()
 }
 """Family -> what its parts hold to beside that."""
