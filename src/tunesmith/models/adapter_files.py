@@ -109,7 +109,7 @@ def attach_saved(model: Model, folder: Path, settings: dict[str, Any] | None) ->
         part = ADAPTERS.make(settings or _settings(config))
         assert isinstance(part, Adapter)
         part.reopen(model, tensors, config)
-    except (ValueError, TypeError, RuntimeError, KeyError) as error:
+    except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
         raise ModelError(
             f"the adapter does not fit its base: {str(error).strip().splitlines()[0]}",
             where=str(folder),
@@ -137,7 +137,7 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
         return {"kind": kind, "targets": named, "feedforward": sorted(config.get("feedforward_modules") or [])}
     if kind in ("prefix", "prompt"):
         return {"kind": kind, "length": config["num_virtual_tokens"]}
-    return {"kind": kind}
+    return {"kind": kind, **config["settings"]}
 
 
 def write_adapter(model: Model, folder: Path) -> None:

@@ -33,11 +33,11 @@ class PeftAdapter(Adapter):
     def prepare(self, model: Model) -> None:
         """Changes the base before the adapter is put on; nothing for most."""
 
-    def finish(self, model: Model) -> None:
-        """Completes the model after the adapter was put on; nothing for most."""
-
     def begin(self, model: Model, seed: int) -> None:
         """Sets what is trained to where training starts, where PEFT's own start will not do."""
+
+    def finish(self, model: Model) -> None:
+        """Completes the model once the adapter holds its weights; nothing for most."""
 
     def attach(self, model: Model, seed: int) -> None:
         if model.adapter is not None:
@@ -45,25 +45,26 @@ class PeftAdapter(Adapter):
             return
         self._put_on(model, lambda: self.peft_config(model), seed)
         self.begin(model, seed)
+        self.finish(model)
 
     def reopen(self, model: Model, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
         from peft import PeftConfig, set_peft_model_state_dict
 
         def read() -> Any:
             read = PeftConfig.from_peft_type(**config)
-            # With a task PEFT would wrap the whole model in a class of that task's.
-            read.inference_mode, read.task_type, read.base_model_name_or_path = False, None, None
+            read.inference_mode = False
             return read
 
         self._put_on(model, read, seed=0)
         compare(tensors, self._state(model))
         module: Any = model.module
         set_peft_model_state_dict(module, tensors)
+        self.finish(model)
         module.eval()
 
     def _put_on(self, model: Model, config: Callable[[], Any], seed: int) -> None:
         import torch
-        from peft import get_peft_model
+        from peft import PeftModel
 
         from tunesmith.models.quiet import quiet
 
@@ -71,9 +72,8 @@ class PeftAdapter(Adapter):
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module: Any = model.module
-            model.module = get_peft_model(module, config(), autocast_adapter_dtype=False)
+            model.module = PeftModel(module, config(), autocast_adapter_dtype=False)
         model.adapter = self
-        self.finish(model)
 
     def _state(self, model: Model) -> dict[str, Tensor]:
         from peft import get_peft_model_state_dict
