@@ -8,7 +8,8 @@ Reads `classics_train.txt.xz` and `classics_val.txt.xz` (public-domain prose, bo
 held-out books, which become `validation.jsonl` and `test.jsonl`.
 
 Writes `train.jsonl`, `validation.jsonl` and `test.jsonl`, one `{"text", "source"}` a line, and
-`chat.jsonl`, the instructions as conversations, `{"messages", "source"}` a line. A document
+`chat.jsonl`, the instructions as conversations, `{"messages", "source"}` a line. For `reading.yaml`
+there are `exercises.jsonl` (see exercises.py) and `again.jsonl`, some documents of `train.jsonl`. A document
 is a run of whole paragraphs of one work. Most are about 500 tokens long, every sixth about 1,000, so
 that all positions of the context are trained while short rows keep attention cheap. Documents are
 shuffled, so that any part of an epoch sees every book.
@@ -26,6 +27,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from exercises import exercises
+
 SEED = 2026
 SHORT, LONG = 1_900, 3_900
 """Characters of a document; the tokenizer of this folder makes a token of about 4.2."""
@@ -35,6 +38,7 @@ HELD_OUT_PEP = 10
 NUM_VALIDATION, NUM_TEST = 64, 256
 CHAT_ROUNDS = 6
 """How often each instruction is used, each time in another conversation."""
+NUM_EXERCISES, NUM_AGAIN = 30_000, 8_000
 SYSTEM = "You answer briefly and correctly."
 
 INVISIBLE = re.compile("[\ufeff\u200b\u200c\u200d\u2060\u00ad]")
@@ -134,9 +138,18 @@ def documents(classics: Path, data: Path, chance: random.Random) -> dict[str, li
     seeds = rows(data / "inst_selfinstruct_seed.jsonl")
     chat = [{"messages": turns, "source": "selfinstruct"} for turns in conversations(seeds, chance)]
     chance.shuffle(train)
+    asked = exercises([row["text"] for row in train], NUM_EXERCISES, chance)
+    reading = [{"messages": turns, "source": "exercises"} for turns in asked]
     chance.shuffle(held_out)
     test = held_out[NUM_VALIDATION : NUM_VALIDATION + NUM_TEST]
-    return {"train": train, "chat": chat, "validation": held_out[:NUM_VALIDATION], "test": test}
+    return {
+        "train": train,
+        "chat": chat,
+        "exercises": reading,
+        "again": chance.sample(train, NUM_AGAIN),
+        "validation": held_out[:NUM_VALIDATION],
+        "test": test,
+    }
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ def test_nothing_after_the_last_target_is_computed():
         example.trained[:] = False
         example.trained[2] = True
     batch = Sft().batch(examples, causal())
-    assert batch.tensors["ids_BT"].shape == (3, 2)
+    assert batch.tensors["lengths_B"].tolist() == [2, 2, 2]
 
 
 def test_encoder_decoder_equals_transformers():
@@ -218,27 +218,16 @@ def test_gradients_do_not_depend_on_the_cut():
 
 
 @pytest.mark.parametrize("more", [1, 17])
-def test_padding_does_not_change_loss_or_gradient(more):
-    for make, objective in (
-        (causal, Sft()),
-        (encoder_decoder, Sft()),
-        (lambda: encoder("classify"), Classify()),
-        (lambda: encoder("tag", classes=4), Tag()),
-    ):
-        model = make()
-        batch = objective.batch(EXAMPLES, model)
-        expected = objective.loss(model, batch).sum.item(), gradients(model, objective.loss(model, batch).sum)
-        tensors = dict(batch.tensors)
-        width = tensors["ids_BT"].shape[1]
-        for name in ("ids_BT", "mask_BT", "answer_ids_BS", "answer_mask_BS"):
-            if name in tensors:
-                tensors[name] = torch.nn.functional.pad(tensors[name], (0, more))
-        if "positions_N" in tensors:
-            at = tensors["positions_N"]
-            tensors["positions_N"] = at // width * (width + more) + at % width
-        batch.tensors = tensors
-        loss = objective.loss(model, batch).sum
-        assert_equal((loss.item(), gradients(model, loss)), expected, tolerance=2e-6)
+def test_padding_does_not_change_what_a_decoder_learns(more):
+    model, objective = encoder_decoder(), Sft()
+    batch = objective.batch(EXAMPLES, model)
+    expected = objective.loss(model, batch).sum.item(), gradients(model, objective.loss(model, batch).sum)
+    tensors = dict(batch.tensors)
+    for name in ("ids_BT", "mask_BT", "answer_ids_BS", "answer_mask_BS"):
+        tensors[name] = torch.nn.functional.pad(tensors[name], (0, more))
+    batch.tensors = tensors
+    loss = objective.loss(model, batch).sum
+    assert_equal((loss.item(), gradients(model, loss)), expected, tolerance=2e-6)
 
 
 @pytest.mark.parametrize("objective", [Sft(), Pretrain()])

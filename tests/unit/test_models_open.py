@@ -92,11 +92,21 @@ def test_padding_changes_no_gradient(workspace: Path, shape: str, head: str) -> 
 
 
 @pytest.mark.parametrize("pooling", ["mean", "last", "first"])
-def test_pooling_sees_real_tokens_only(pooling: Any) -> None:
-    hidden = torch.tensor([[[1.0], [2.0], [6.0], [99.0]], [[4.0], [99.0], [99.0], [99.0]]])
-    mask = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0]])
+def test_pooling_sees_its_own_row_only(pooling: Any) -> None:
+    hidden = torch.tensor([[1.0], [2.0], [6.0], [4.0]])
     expected = {"mean": [3.0, 4.0], "last": [6.0, 4.0], "first": [1.0, 4.0]}[pooling]
-    assert pool(hidden, mask, pooling).flatten().tolist() == expected
+    assert pool(hidden, (3, 1), pooling).flatten().tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["classify", "tag"])
+def test_padding_does_not_reach_the_head(workspace: Path, kind: Any) -> None:
+    model = opened(workspace, "bert", kind)
+    row = a_row(6)
+    mask = torch.ones_like(row)
+    wider, narrower = torch.nn.functional.pad(row, (0, 3), value=7), torch.nn.functional.pad(mask, (0, 3))
+    expected = model.logits(row, mask)
+    found = model.logits(wider, narrower)
+    assert torch.allclose(found[:, :6] if kind == "tag" else found, expected, atol=1e-5)
 
 
 def test_pooling_and_dropout_reach_the_head(workspace: Path) -> None:

@@ -1,10 +1,11 @@
 """Our classification and tagging heads: one linear layer over a model's hidden states.
 
-Tensors: B rows, T tokens, D hidden width, C classes.
+Tensors: N tokens of all rows, B rows, T tokens of a row, D hidden width, C classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -50,19 +51,24 @@ class Head(nn.Module):
             nn.init.normal_(self.linear.weight, std=0.02)
             nn.init.zeros_(self.linear.bias)
 
-    def forward(self, hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        """Logits [B, C] for `classify`, [B, T, C] for `tag`."""
-        features = hidden_BTD if self.kind == "tag" else pool(hidden_BTD, mask_BT, self.pooling)
+    def forward(self, hidden_ND: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Logits of rows that lie one after another.
+
+        Args:
+            hidden_ND: hidden states of all rows' tokens.
+            lengths: tokens of each row.
+
+        Returns:
+            `classify`: [B, C], a row each; `tag`: [N, C], a token each.
+        """
+        features = hidden_ND if self.kind == "tag" else pool(hidden_ND, lengths, self.pooling)
         logits: Tensor = self.linear(self.dropout(features))
         return logits
 
 
-def pool(hidden_BTD: Tensor, mask_BT: Tensor, pooling: Pooling) -> Tensor:
-    """One vector [B, D] a row from its real tokens; padded ones have no influence."""
-    if pooling == "first":
-        return hidden_BTD[:, 0]
-    if pooling == "last":
-        last_B = mask_BT.long().sum(dim=1) - 1
-        return hidden_BTD[torch.arange(len(hidden_BTD), device=hidden_BTD.device), last_B]
-    real_BT1 = mask_BT.to(hidden_BTD.dtype).unsqueeze(-1)
-    return (hidden_BTD * real_BT1).sum(dim=1) / real_BT1.sum(dim=1)
+def pool(hidden_ND: Tensor, lengths: Sequence[int], pooling: Pooling) -> Tensor:
+    """One vector [B, D] a row from its tokens."""
+    rows = torch.split(hidden_ND, list(lengths))
+    if pooling == "mean":
+        return torch.stack([row_TD.mean(dim=0) for row_TD in rows])
+    return torch.stack([row_TD[0 if pooling == "first" else -1] for row_TD in rows])

@@ -138,8 +138,13 @@ class Model:
             predicts `answer_ids[:, s]`. classify: [B, C]. tag: [B, T, C].
         """
         if self.head is not None:
-            scores: Tensor = self.head(self.hidden(ids_BT, mask_BT), mask_BT)
-            return scores
+            real_BT = mask_BT.bool()
+            scores: Tensor = self.head(self.hidden(ids_BT, mask_BT)[real_BT], real_BT.sum(dim=1).tolist())
+            if self.head.kind == "classify":
+                return scores
+            scores_BTC = scores.new_zeros(*mask_BT.shape, scores.shape[-1])
+            scores_BTC[real_BT] = scores
+            return scores_BTC
         if self.family == "causal":
             logits_BTV: Tensor = self.module(input_ids=ids_BT, **self._masking(mask_BT)).logits
             return logits_BTV

@@ -3,7 +3,7 @@
 Logits are computed some rows at a time, and each piece's gradient is taken while the piece is still at
 hand, as in Cut Your Losses (arXiv 2411.09009) and Liger (arXiv 2410.10989), without their kernels.
 
-Shapes: N supervised positions, D hidden size, V vocabulary.
+Shapes: N tokens of all rows, M supervised positions, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
+
+from tunesmith.models.packing.rows import hidden_of_rows, logits_of_rows
+from tunesmith.train.collate import layout_of
 
 if TYPE_CHECKING:
     from tunesmith.models.load import Model
@@ -26,34 +29,34 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Sum over rows of `weight * cross_entropy(hidden @ table.T + bias, target)`."""
 
     @staticmethod
-    def forward(ctx: Any, hidden_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor,
-                weights_N: Tensor) -> Tensor:  # fmt: skip
+    def forward(ctx: Any, hidden_MD: Tensor, table_VD: Tensor, bias_V: Tensor | None, targets_M: Tensor,
+                weights_M: Tensor) -> Tensor:  # fmt: skip
         rows = max(1, CHUNK_ELEMENTS // table_VD.shape[0])
         wants_hidden, wants_table, wants_bias, *_ = ctx.needs_input_grad
-        total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
-        d_hidden_ND = torch.empty_like(hidden_ND) if wants_hidden else None
+        total = torch.zeros((), dtype=torch.float32, device=hidden_MD.device)
+        d_hidden_MD = torch.empty_like(hidden_MD) if wants_hidden else None
         d_table_VD = torch.zeros_like(table_VD, dtype=torch.float32) if wants_table else None
         d_bias_V = torch.zeros_like(bias_V, dtype=torch.float32) if wants_bias and bias_V is not None else None
-        for start in range(0, hidden_ND.shape[0], rows):
-            piece_ND = hidden_ND[start : start + rows]
-            target_N1 = targets_N[start : start + rows, None]
-            weight_N1 = weights_N[start : start + rows, None]
-            logits_NV = linear(piece_ND, table_VD, bias_V).float()
-            normalizer_N1 = logits_NV.logsumexp(dim=1, keepdim=True)
-            total += ((normalizer_N1 - logits_NV.gather(1, target_N1)) * weight_N1).sum()
+        for start in range(0, hidden_MD.shape[0], rows):
+            piece_MD = hidden_MD[start : start + rows]
+            target_M1 = targets_M[start : start + rows, None]
+            weight_M1 = weights_M[start : start + rows, None]
+            logits_MV = linear(piece_MD, table_VD, bias_V).float()
+            normalizer_M1 = logits_MV.logsumexp(dim=1, keepdim=True)
+            total += ((normalizer_M1 - logits_MV.gather(1, target_M1)) * weight_M1).sum()
             if not (wants_hidden or wants_table or wants_bias):
                 continue
-            d_logits_NV = logits_NV.sub_(normalizer_N1).exp_().mul_(weight_N1)
-            d_logits_NV.scatter_add_(1, target_N1, -weight_N1)
+            d_logits_MV = logits_MV.sub_(normalizer_M1).exp_().mul_(weight_M1)
+            d_logits_MV.scatter_add_(1, target_M1, -weight_M1)
             if d_bias_V is not None:
-                d_bias_V += d_logits_NV.sum(dim=0)
-            d_logits_NV = d_logits_NV.to(hidden_ND.dtype)
-            if d_hidden_ND is not None:
-                torch.mm(d_logits_NV, table_VD, out=d_hidden_ND[start : start + rows])
+                d_bias_V += d_logits_MV.sum(dim=0)
+            d_logits_MV = d_logits_MV.to(hidden_MD.dtype)
+            if d_hidden_MD is not None:
+                torch.mm(d_logits_MV, table_VD, out=d_hidden_MD[start : start + rows])
             if d_table_VD is not None:
-                d_table_VD += d_logits_NV.T @ piece_ND
-        ctx.save_for_backward(d_hidden_ND, d_table_VD, d_bias_V)
-        ctx.dtypes = (hidden_ND.dtype, table_VD.dtype, bias_V.dtype if bias_V is not None else None)
+                d_table_VD += d_logits_MV.T @ piece_MD
+        ctx.save_for_backward(d_hidden_MD, d_table_VD, d_bias_V)
+        ctx.dtypes = (hidden_MD.dtype, table_VD.dtype, bias_V.dtype if bias_V is not None else None)
         return total
 
     @staticmethod
@@ -71,24 +74,24 @@ _PLAIN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 def next_token_loss(model: Model, tensors: dict[str, Tensor]) -> Tensor:
     """Summed, weighted cross-entropy of the targets of `collate.causal`; a scalar in fp32."""
-    ids_BT, mask_BT, positions_N = tensors["ids_BT"], tensors["mask_BT"], tensors["positions_N"]
+    ids_N, positions_M, layout = tensors["ids_N"], tensors["positions_M"], layout_of(tensors)
     if not _is_plain(model):
-        logits_NV = model.logits(ids_BT, mask_BT).flatten(0, 1)[positions_N]
-        return weighted_cross_entropy(logits_NV, tensors["targets_N"], tensors["weights_N"])
-    hidden_ND = model.hidden(ids_BT, mask_BT).flatten(0, 1)
-    if len(positions_N) != len(hidden_ND):
-        hidden_ND = hidden_ND[positions_N]
+        logits_MV = logits_of_rows(model, ids_N, layout)[positions_M]
+        return weighted_cross_entropy(logits_MV, tensors["targets_M"], tensors["weights_M"])
+    hidden_MD = hidden_of_rows(model, ids_N, layout)
+    if len(positions_M) != len(hidden_MD):
+        hidden_MD = hidden_MD[positions_M]
     head = model.inner.get_output_embeddings()
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, head.weight, head.bias, tensors["targets_N"], tensors["weights_N"]
+        hidden_MD, head.weight, head.bias, tensors["targets_M"], tensors["weights_M"]
     )
     return loss
 
 
-def weighted_cross_entropy(logits_NV: Tensor, targets_N: Tensor, weights_N: Tensor, smoothing: float = 0.0) -> Tensor:
+def weighted_cross_entropy(logits_MV: Tensor, targets_M: Tensor, weights_M: Tensor, smoothing: float = 0.0) -> Tensor:
     """Sum of weighted cross-entropies, in fp32."""
-    loss_N = cross_entropy(logits_NV.float(), targets_N, reduction="none", label_smoothing=smoothing)
-    return (loss_N * weights_N).sum()
+    loss_M = cross_entropy(logits_MV.float(), targets_M, reduction="none", label_smoothing=smoothing)
+    return (loss_M * weights_M).sum()
 
 
 def _is_plain(model: Model) -> bool:

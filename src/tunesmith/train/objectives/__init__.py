@@ -4,7 +4,8 @@ An objective turns examples into tensors and tensors into a summed loss. What th
 known before the forward pass, so that the loop can divide by the count of the *whole* optimizer step,
 however it is cut into micro-batches.
 
-Shapes: B rows, T tokens, S answer tokens, N supervised positions, D hidden size, V vocabulary, C classes.
+Shapes: N tokens of all rows, M supervised positions, B rows, T tokens, S answer tokens, D hidden size,
+V vocabulary, C classes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Sequence classification: one label a row, or several.
 
-Shapes: B rows, T tokens, C classes.
+Shapes: N tokens of all rows, B rows, C classes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from tunesmith.train.collate import read
+from tunesmith.models.packing.rows import head_of_rows
+from tunesmith.train.collate import layout_of, read
 from tunesmith.train.objectives import Batch, Loss, Objective
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Classify(Objective):
         weights_B = torch.tensor([example.weight for example in examples])
         return Batch(
             {
-                **read(examples, model.pad_id, model.device),
+                **read(examples, model.device),
                 "targets_BC": targets_BC.to(model.device),
                 "weights_B": weights_B.to(model.device),
             },
@@ -49,7 +50,7 @@ class Classify(Objective):
 
     def loss(self, model: Model, batch: Batch) -> Loss:
         tensors = batch.tensors
-        logits_BC = model.logits(tensors["ids_BT"], tensors["mask_BT"]).float()
+        logits_BC = head_of_rows(model, tensors["ids_N"], layout_of(tensors)).float()
         targets_BC, weights_B = tensors["targets_BC"], tensors["weights_B"]
         # Smoothing is for learning; the validation loss is that of the targets as they are.
         smoothing = self.label_smoothing if model.module.training else 0.0

@@ -31,13 +31,13 @@ class Pretrain(Objective):
             )
 
     def batch(self, examples: Sequence[Example], model: Model) -> Batch:
-        tensors = causal(examples, model.pad_id, model.device)
+        tensors = causal(examples, model.device)
         return Batch(
             tensors,
             ids=[example.id for example in examples],
             num_tokens=sum(example.num_tokens for example in examples),
-            num_trained=len(tensors["targets_N"]),
-            count=float(tensors["weights_N"].double().sum()),
+            num_trained=len(tensors["targets_M"]),
+            count=float(tensors["weights_M"].double().sum()),
         )
 
     def loss(self, model: Model, batch: Batch) -> Loss:

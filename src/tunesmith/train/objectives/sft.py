@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tunesmith.errors import ModelError
-from tunesmith.train.collate import causal, mask_of, pad, read
+from tunesmith.train.collate import causal, mask_of, pad, padded
 from tunesmith.train.objectives import Batch, Loss, Objective
 from tunesmith.train.readout import next_token_loss, weighted_cross_entropy
 
@@ -34,14 +34,14 @@ class Sft(Objective):
 
     def batch(self, examples: Sequence[Example], model: Model) -> Batch:
         device = model.device
-        build = _encoder_decoder if model.family == "encoder_decoder" else causal
-        tensors = build(examples, model.pad_id, device)
+        apart = model.family == "encoder_decoder"
+        tensors = _encoder_decoder(examples, model.pad_id, device) if apart else causal(examples, device)
         return Batch(
             tensors,
             ids=[example.id for example in examples],
             num_tokens=sum(example.num_tokens for example in examples),
-            num_trained=len(tensors["targets_N"]),
-            count=float(tensors["weights_N"].double().sum()),
+            num_trained=len(tensors["targets_M"]),
+            count=float(tensors["weights_M"].double().sum()),
         )
 
     def loss(self, model: Model, batch: Batch) -> Loss:
@@ -49,19 +49,19 @@ class Sft(Objective):
             return Loss(next_token_loss(model, batch.tensors))
         tensors = batch.tensors
         logits_BSV = model.logits(tensors["ids_BT"], tensors["mask_BT"], tensors["answer_ids_BS"])
-        logits_NV = logits_BSV[tensors["answer_mask_BS"]]
-        return Loss(weighted_cross_entropy(logits_NV, tensors["targets_N"], tensors["weights_N"]))
+        logits_MV = logits_BSV[tensors["answer_mask_BS"]]
+        return Loss(weighted_cross_entropy(logits_MV, tensors["targets_M"], tensors["weights_M"]))
 
 
 def _encoder_decoder(examples: Sequence[Example], pad_id: int, device: torch.device) -> dict[str, torch.Tensor]:
     """Prompts for the encoder, answers for the decoder; every answer token is a target."""
     answers = [np.zeros(0, np.int32) if example.answer_ids is None else example.answer_ids for example in examples]
     lengths = [len(answer) for answer in answers]
-    weights_N = np.repeat([example.weight for example in examples], lengths).astype(np.float32)
+    weights_M = np.repeat([example.weight for example in examples], lengths).astype(np.float32)
     return {
-        **read(examples, pad_id, device),
+        **padded(examples, pad_id, device),
         "answer_ids_BS": pad(answers, pad_id, device),
         "answer_mask_BS": mask_of(lengths, device),
-        "targets_N": torch.from_numpy(np.concatenate(answers).astype(np.int64)).to(device),
-        "weights_N": torch.from_numpy(weights_N).to(device),
+        "targets_M": torch.from_numpy(np.concatenate(answers).astype(np.int64)).to(device),
+        "weights_M": torch.from_numpy(weights_M).to(device),
     }

@@ -1,6 +1,6 @@
 """Token classification: a tag for every token that is asked about.
 
-Shapes: B rows, T tokens, N tagged tokens, C tags.
+Shapes: N tokens of all rows, M tagged tokens, C tags.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import torch
 from pydantic import Field
 
 from tunesmith.errors import DataError
-from tunesmith.train.collate import read
+from tunesmith.models.packing.rows import head_of_rows
+from tunesmith.train.collate import layout_of, read
 from tunesmith.train.objectives import Batch, Loss, Objective
 from tunesmith.train.readout import weighted_cross_entropy
 
@@ -32,36 +33,33 @@ class Tag(Objective):
     """Share of each target spread evenly over all tags."""
 
     def batch(self, examples: Sequence[Example], model: Model) -> Batch:
-        tensors = read(examples, model.pad_id, model.device)
-        width = tensors["ids_BT"].shape[1]
-        tags = [_tags(example) for example in examples]
-        asked = [np.flatnonzero(row >= 0) for row in tags]
-        positions_N = np.concatenate([found + row * width for row, found in enumerate(asked)])
-        targets_N = np.concatenate([row[found] for row, found in zip(tags, asked, strict=True)])
-        weights_N = np.repeat([example.weight for example in examples], [len(found) for found in asked])
+        tags_N = np.concatenate([_tags(example) for example in examples])
+        asked = [np.flatnonzero(_tags(example) >= 0) for example in examples]
+        positions_M = np.flatnonzero(tags_N >= 0)
+        targets_M = tags_N[positions_M]
+        weights_M = np.repeat([example.weight for example in examples], [len(found) for found in asked])
         return Batch(
             {
-                **tensors,
-                "positions_N": torch.from_numpy(positions_N).to(model.device),
-                "targets_N": torch.from_numpy(targets_N.astype(np.int64)).to(model.device),
-                "weights_N": torch.from_numpy(weights_N.astype(np.float32)).to(model.device),
+                **read(examples, model.device),
+                "positions_M": torch.from_numpy(positions_M).to(model.device),
+                "targets_M": torch.from_numpy(targets_M.astype(np.int64)).to(model.device),
+                "weights_M": torch.from_numpy(weights_M.astype(np.float32)).to(model.device),
             },
             ids=[example.id for example in examples],
             num_tokens=sum(example.num_tokens for example in examples),
-            num_trained=len(targets_N),
-            count=float(weights_N.sum()),
+            num_trained=len(targets_M),
+            count=float(weights_M.sum()),
         )
 
     def loss(self, model: Model, batch: Batch) -> Loss:
         tensors = batch.tensors
-        logits_BTC = model.logits(tensors["ids_BT"], tensors["mask_BT"])
-        logits_NC = logits_BTC.flatten(0, 1)[tensors["positions_N"]]
-        targets_N, weights_N = tensors["targets_N"], tensors["weights_N"]
+        logits_MC = head_of_rows(model, tensors["ids_N"], layout_of(tensors))[tensors["positions_M"]]
+        targets_M, weights_M = tensors["targets_M"], tensors["weights_M"]
         smoothing = self.label_smoothing if model.module.training else 0.0
-        right_N = (logits_NC.detach().argmax(dim=1) == targets_N).float()
+        right_M = (logits_MC.detach().argmax(dim=1) == targets_M).float()
         return Loss(
-            weighted_cross_entropy(logits_NC, targets_N, weights_N, smoothing),
-            {"accuracy": (right_N * weights_N).sum()},
+            weighted_cross_entropy(logits_MC, targets_M, weights_M, smoothing),
+            {"accuracy": (right_M * weights_M).sum()},
         )
 
 

@@ -1,0 +1,1 @@
+"""Rows computed one after another, without padding."""
