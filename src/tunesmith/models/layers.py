@@ -10,12 +10,11 @@ from tunesmith.models.model import Model
 
 def linear_layers(model: Model) -> list[tuple[str, int, int]]:
     """(name, inputs, outputs) of the linear layers that take part in the job, output layer and pooler aside."""
-    used = {id(parameter) for parameter in model.used().values()}
     output = model.inner.get_output_embeddings()
     return [
         (name, *_sizes(layer))
-        for name, layer in model.inner.named_modules()
-        if isinstance(layer, (nn.Linear, Conv1D)) and layer is not output and id(layer.weight) in used
+        for name, layer in weighted_layers(model).items()
+        if isinstance(layer, (nn.Linear, Conv1D)) and layer is not output
     ]
 
 
