@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,29 @@ class Events:
         self.close()
 
 
+class Tail:
+    """Reads a diary onwards from where it was read to, while another process writes it.
+
+    Args:
+        path: the `events.jsonl`; it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """The events written since the last call; a line on its way is left for the next."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            written = file.read()
+        whole = written[: written.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return list(_events(whole.splitlines()))
+
+
 def read_events(path: Path, *kinds: str) -> list[dict[str, Any]]:
     """The events of a run in the order written, of the given kinds or all.
 
@@ -67,13 +90,18 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     with path.open("rb") as file:
-        for line in file:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and "kind" in event:
-                yield event
+        yield from _events(file)
+
+
+def _events(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """What lines hold; one torn by a crash holds nothing."""
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "kind" in event:
+            yield event
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -201,6 +201,17 @@ class Run:
         }
         write_json(self / MANIFEST, {"run": str(self), "files": files})
 
+    def worker(self) -> int | None:
+        """The process of this machine that works on the run; None where there is none. Asking disturbs nobody."""
+        try:
+            process = int((self / ".lock").read_text())
+            os.kill(process, 0)
+        except PermissionError:
+            return process
+        except (OSError, ValueError):
+            return None
+        return process
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps a second process out for as long as the block lasts; a dead owner's lock does not count.

@@ -16,11 +16,16 @@ def show(
     what: Annotated[str, typer.Argument(metavar="RUN|SPEC", help="A run (NAME or NAME/N) or a spec file.")],
     changes: Overrides = None,
     workspace: Workspace = Path(),
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Watch the run until it ends; Ctrl-C leaves it alone.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a run's verdict and figures, or every value of a spec with where it came from."""
     from tunesmith.flow.look import resolved_spec, run_summary
 
+    if follow and not _watch(what, workspace, as_json=as_json):
+        return
     if what.endswith((".yaml", ".yml", ".json")):
         resolved = resolved_spec(Path(what), changes or [], workspace)
         if as_json:
@@ -38,6 +43,23 @@ def show(
     from tunesmith.runs import Run
 
     console().print(terminal_summary(Run(Path(summary["path"]))))
+
+
+def _watch(what: str, workspace: Path, *, as_json: bool) -> bool:
+    """Shows a run until it ends; False when the watching was ended before."""
+    from tunesmith.cli.live import follow
+    from tunesmith.errors import UserError
+    from tunesmith.runs import find_run
+
+    if what.endswith((".yaml", ".yml", ".json")):
+        raise UserError("a spec cannot be followed", where=what, fix="name its run, as tunesmith ls lists them")
+    run = find_run(workspace / "runs", what)
+    if follow(run, console(stderr=True)):
+        if not run.complete and not as_json:
+            typer.echo(f"{run} has not reached its end and nobody works on it; its command goes on with it", err=True)
+        return True
+    typer.echo(f"{run} goes on; tunesmith show {run} tells what it has come to", err=True)
+    return False
 
 
 @app.command(epilog="Example: tunesmith ls")

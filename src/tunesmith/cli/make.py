@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from tunesmith.cli.live import Screen
+    from tunesmith.cli.progress import Voice
     from tunesmith.flow.stages import Until
 
 from tunesmith.cli.app import AsJson, Overrides, Quiet, SpecPath, Workspace, app, console, edge, print_json
@@ -90,6 +92,7 @@ def run(
     spec: SpecPath,
     changes: Overrides = None,
     workspace: Workspace = Path(),
+    live: Annotated[bool, typer.Option("--live", help="Show a dashboard: curves, rate, memory, targets.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
@@ -98,7 +101,7 @@ def run(
     Exit code 0: SHIP, or no targets were set. 3: DON'T SHIP. 2: wrong spec or data. 1: failed.
     130: interrupted; the same command goes on.
     """
-    return _run(spec, changes, workspace, "report", as_json=as_json, quiet=quiet)
+    return _run(spec, changes, workspace, "report", as_json=as_json, quiet=quiet, live=live)
 
 
 @app.command(epilog="Example: tunesmith train triage.yaml")
@@ -154,12 +157,20 @@ def evaluate(
     return _run(spec, changes, workspace, "evaluate", as_json=as_json, quiet=quiet)
 
 
-def _run(spec: Path, changes: list[str] | None, workspace: Path, until: Until, *, as_json: bool, quiet: bool) -> int:
-    from tunesmith.cli.progress import Voice
+def _run(
+    spec: Path,
+    changes: list[str] | None,
+    workspace: Path,
+    until: Until,
+    *,
+    as_json: bool,
+    quiet: bool,
+    live: bool = False,
+) -> int:
     from tunesmith.flow.run import run as run_spec
 
-    with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
-        outcome = run_spec(spec, changes or [], workspace, until=until, listen=voice)
+    with _listener(spec, changes or [], live=live, quiet=quiet or as_json) as listener:
+        outcome = run_spec(spec, changes or [], workspace, until=until, listen=listener)
     if as_json:
         print_json(outcome.to_json())
     elif until == "train":
@@ -169,3 +180,21 @@ def _run(spec: Path, changes: list[str] | None, workspace: Path, until: Until, *
 
         console().print(terminal_summary(outcome.run))
     return outcome.exit_code
+
+
+def _listener(spec: Path, changes: list[str], *, live: bool, quiet: bool) -> Screen | Voice:
+    """Who tells the user of the run: a screen where one is asked for, or lines."""
+    if not live:
+        from tunesmith.cli.progress import Voice
+
+        return Voice(console(stderr=True), quiet=quiet)
+    from tunesmith.cli.live import Screen
+    from tunesmith.cli.scene import scene_of
+    from tunesmith.spec.load import load
+
+    written, _ = load(spec, changes)
+    return Screen(
+        console(stderr=True),
+        scene_of(written.name, written.model_dump(mode="json")),
+        footer="Ctrl-C saves and stops; the same command goes on",
+    )

@@ -52,6 +52,9 @@ class Voice:
         kind = event["kind"]
         if kind == "warning":
             self._say(f"[yellow]warning[/] {_plain(event['text'])}", always=True)
+        elif kind == "diagnosis":
+            name = f"{_plain(event['name'])}: " if event.get("name") else ""
+            self._say(f"[yellow]![/] {name}{_plain(event['text'])}", always=True)
         elif kind == "note":
             self._say(f"[dim]·[/] {_plain(event['text'])}")
         elif kind == "stage" and event["status"] != "start":
@@ -62,11 +65,13 @@ class Voice:
         elif kind == "progress":
             self._advance(event["what"], event["done"], event["total"], rate(event, self._since(event["what"])))
         elif kind == "step":
-            figures = f"loss {event['loss']:.4f}  {event['tokens_per_second']:,.0f} tok/s  {_left(event)}"
-            self._advance(f"{event['stage']} step {event['step']}", event["step"], event["total_steps"], figures)
+            # Floats that are not finite stand as text in a diary.
+            loss, speed = float(event.get("loss", "nan")), float(event.get("tokens_per_second", "nan"))
+            figures = f"loss {loss:.4f}  {speed:,.0f} tok/s  {_left(event)}"
+            self._advance(f"{event['stage']} step {event['step']}", event["step"], event.get("total_steps"), figures)
         elif kind == "validation":
-            figures = "  ".join(f"{name} {value:.4g}" for name, value in event["figures"].items())
-            best = "  [green]best so far[/]" if event["best"] else ""
+            figures = "  ".join(f"{_plain(name)} {float(value):.4g}" for name, value in event["figures"].items())
+            best = "  [green]best so far[/]" if event.get("best") else ""
             self._say(f"  step {event['step']:>5}  validation {figures}{best}")
 
     def _say(self, line: str, *, always: bool = False) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from tunesmith.events import Events
 
 Listener = Callable[[dict[str, Any]], None]
-"""Gets every event as it happens; `progress` events (`what`, `done`, `total`) are for it alone."""
+"""Gets every event as it happens. For it alone: `progress` (`what`, `done`, `total`), and `run` (`path`), told once
+when the run has its folder, whose diary holds what was said so far."""
 
 
 def silent(event: dict[str, Any]) -> None:
@@ -36,6 +37,7 @@ class Narrator:
         for kind, values in self._waiting:
             events.send(kind, **values)
         self._waiting.clear()
+        self._tell({"kind": "run", "path": str(events.path.parent)})
 
     def say(self, kind: str, **values: Any) -> None:
         """Tells the listener and writes the diary."""

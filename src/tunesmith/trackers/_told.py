@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tunesmith.events import Tail
 from tunesmith.runs import Run, fingerprint, read_json
 
 FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "memory_mb", "epoch", "tokens_seen")
@@ -58,7 +58,7 @@ class Told:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._offset = 0
+        self._diary = Tail(run / "events.jsonl")
         self._numbers: dict[Key, int] = {}
 
     def rows(self) -> list[Row]:
@@ -67,8 +67,8 @@ class Told:
         A resumed run tells steps again: they come again under their old numbers.
         """
         last: dict[Key, dict[str, Any]] = {}
-        for event in self._new_events():
-            if event.get("kind") in ("step", "validation") and isinstance(event.get("step"), int):
+        for event in self._diary.new():
+            if event["kind"] in ("step", "validation") and isinstance(event.get("step"), int):
                 key = (str(event["kind"]), str(event.get("stage", "train")), int(event["step"]))
                 self._numbers.setdefault(key, len(self._numbers))
                 last[key] = event
@@ -78,29 +78,11 @@ class Told:
         ]
         return sorted(rows, key=lambda row: row.number)
 
-    def _new_events(self) -> Iterator[dict[str, Any]]:
-        path = self.run / "events.jsonl"
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            file.seek(self._offset)
-            new = file.read()
-        # The last line may still be on its way.
-        whole = new[: new.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
-
     def facts(self) -> Facts:
         """What the run's files say of it now."""
         run = self.run
         spec, manifest = _read(run, "spec.json"), run / "manifest.json"
-        first = next(Told(run)._new_events(), {})
+        first: dict[str, Any] = next(iter(Tail(run / "events.jsonl").new()), {})
         return Facts(
             name=str(run),
             id=fingerprint([str(run), spec.get("request"), first.get("at")]),
