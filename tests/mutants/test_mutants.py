@@ -45,6 +45,7 @@ CUT = "golden/test_train_parity.py::test_micro_batches_do_not_change_the_result[
 CAUSAL = "golden/test_train_parity.py::test_causal_equals_transformers[objective0]"
 
 OPTIMIZERS = "golden/test_train_optimizers.py"
+DIAGNOSE = "golden/test_train_diagnose.py"
 ADAMW = "golden/test_train_loop.py::test_adamw_schedule_and_clip_equal_a_plain_loop"
 
 # fmt: off
@@ -166,6 +167,22 @@ MUTANTS = [
            "return (torch.arange(self.num_tokens) - begins_N).to(self.device)",
            "return torch.arange(self.num_tokens).to(self.device)",
            "golden/test_packed_parity.py::test_packed_rows_equal_each_row_alone[gpt2]"),
+    Mutant("a gaining figure taken for overfitting", "train/watchers/_symptoms.py",
+           "any(memory[\"num_checks\"] - entry[\"check\"] < checks for",
+           "any(memory[\"num_checks\"] - entry[\"check\"] < checks and entry is memory[\"best\"][\"loss\"] for",
+           f"{DIAGNOSE}::test_a_figure_that_still_gains_is_no_overfitting"),
+    Mutant("said again and again", "train/watchers/diagnose.py",
+           "memory[\"said\"].append(name)",
+           "pass",
+           f"{DIAGNOSE}::test_nothing_is_said_twice_and_a_resume_changes_nothing"),
+    Mutant("diagnoses not handed on", "train/loop.py",
+           "for note in watcher.notes(step, memory))",
+           "for note in watcher.notes(step, memory)[:0])",
+           f"{DIAGNOSE}::test_leak"),
+    Mutant("a slow fall taken for a sound one", "train/watchers/_symptoms.py",
+           "late < 0.6 * early",
+           "late < 6 * early",
+           f"{DIAGNOSE}::test_a_learning_rate_ten_times_too_low"),
 ]
 # fmt: on
 

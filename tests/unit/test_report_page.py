@@ -354,3 +354,7 @@ def test_a_model_without_mistakes_is_not_said_to_have_weak_spots(tmp_path: Path)
     assert "No slice does worse than all 240 rows together, 1.000." in text
     assert "Where tuned is right, but least sure" in text
     assert "does worst" not in text
+
+
+def test_what_looked_wrong_is_shown_with_the_training(html: str) -> None:
+    assert "What looks wrong" in html and html.count("Plateau: the loss has &lt;stood&gt;") == 1

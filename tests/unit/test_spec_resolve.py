@@ -187,7 +187,7 @@ def test_what_is_watched_is_measured() -> None:
 def test_without_validation_rows_nothing_watches() -> None:
     text = "data: {sources: [a.jsonl], split: {train: 0.9, validation: 0, test: 0.1}}\n"
     spec, written = parse(f"name: a\n{text}")
-    assert resolve(spec, written, TICKETS).spec.train[0].watch == []
+    assert [watcher.kind for watcher in resolve(spec, written, TICKETS).spec.train[0].watch] == ["diagnose"]
     spec, written = parse("name: a\n" + text.replace("[a.jsonl]", "[a.jsonl, {path: b.jsonl, split: validation}]"))
     assert resolve(spec, written, TICKETS).spec.train[0].watch != []
 
@@ -275,6 +275,7 @@ def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: 
         "data.split.group",
         "base.revision",
         "prompt.system",
+        "train.0.freeze",
         "evaluate.max_rows",
     }
 
@@ -446,3 +447,16 @@ def test_conflicts_come_all_at_once() -> None:
     with pytest.raises(SpecError) as raised:
         resolved(replace(CHAT, family="encoder"), text)
     assert len(raised.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "times"), [("adamw", 1), ("adamw8bit", 1), ("adam", 1), ("sgd", 100), ("adafactor", 20)]
+)
+def test_the_learning_rate_is_derived_for_the_optimizer(kind: str, times: float) -> None:
+    of_adamw = value(TICKETS, "train.0.optimizer.lr")
+    found = value(TICKETS, "train.0.optimizer.lr", f"train: {{optimizer: {kind}}}\n")
+    assert found == pytest.approx(times * of_adamw, rel=0.05)
+
+
+def test_what_may_go_wrong_is_looked_out_for() -> None:
+    assert value(CHAT, "train.0.watch.1.kind") == "diagnose"

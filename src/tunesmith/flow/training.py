@@ -17,6 +17,7 @@ from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
 from tunesmith.models.load import Model, open_model
+from tunesmith.models.packing.rows import packs
 from tunesmith.runs import Run
 from tunesmith.spec.sections import Train
 from tunesmith.train.checkpoint import Checkpoints
@@ -107,6 +108,7 @@ def open_stage_model(request: Request, job: Job, number: int, start: str) -> Mod
         seed=stage.seed,
     )
     cast(Adapter, stage.adapter).attach(model, stage.seed)
+    packs(model)  # measured here, while the weights are still in fp32
     return model
 
 
@@ -163,6 +165,8 @@ def _tell(step: Step, stage: str, narrator: Narrator) -> None:
     )
     if step.validation is not None:
         narrator.say("validation", stage=stage, step=step.number, figures=dict(step.validation), best=step.best)
+    for note in step.notes:
+        narrator.say("diagnosis", stage=stage, after=step.number, text=note)
     if step.stop:
         narrator.say("note", text=f"{stage} ends at step {step.number}: {step.stop}")
 

@@ -23,7 +23,14 @@ from tunesmith.runs import Run, read_json
 
 T = TypeVar("T")
 
-NEEDED = {"stage": "stage", "step": "step", "validation": "step", "note": "text", "warning": "text"}
+NEEDED = {
+    "stage": "stage",
+    "step": "step",
+    "validation": "step",
+    "note": "text",
+    "warning": "text",
+    "diagnosis": "text",
+}
 """Kind of event -> what it must have."""
 
 

@@ -211,7 +211,7 @@ def validate_every(facts: Facts, duration: Duration, batch: Batch) -> Derived:
 
 
 def watch(objective: str, measured: list[str], *, validated: bool) -> Derived:
-    """What may stop the training.
+    """What looks on, and may stop the training.
 
     Args:
         objective: of the stage.
@@ -219,9 +219,12 @@ def watch(objective: str, measured: list[str], *, validated: bool) -> Derived:
         validated: whether there are validation rows.
     """
     if not validated:
-        return Derived([], "there are no validation rows to go by")
+        return Derived([{"kind": "diagnose"}], "there are no validation rows to stop by; what goes wrong is still said")
     figure = next((name for name in measured if name in FIGURES_TO_WATCH.get(objective, ())), "loss")
-    return Derived([{"kind": "early_stop", "metric": figure}], f"training ends when validation {figure} stops gaining")
+    return Derived(
+        [{"kind": "early_stop", "metric": figure}, {"kind": "diagnose"}],
+        f"training ends when validation {figure} stops gaining, and what goes wrong is said",
+    )
 
 
 def max_length(facts: Facts, *, prose: bool) -> Derived:

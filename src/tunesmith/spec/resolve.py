@@ -169,7 +169,7 @@ def _conflicts(spec: Spec, facts: Facts, *, validated: bool) -> Iterator[tuple[s
                 f"{path}.objective",
                 f"{kind} needs a base that writes; this one is an encoder, for classify or tag",
             )
-        if stage.watch and not validated:
+        if any(getattr(watcher, "figure", None) for watcher in stage.watch) and not validated:
             yield f"{path}.watch", "there are no validation rows to go by; give data.split.validation a share"
     if facts.family == "encoder" and "base" in spec.evaluate.arms:
         yield "evaluate.arms", "an encoder cannot answer unaided; write [majority, tuned]"

@@ -183,7 +183,7 @@ class Train(Section):
     schedule: Annotated[Part, SCHEDULES] | None = None
     """How the learning rate changes over the training."""
     watch: list[Annotated[Part, WATCHERS]] | None = None
-    """What looks on and may stop the training; derived: `early_stop`, by accuracy or entity F1 for heads."""
+    """What looks on; derived: `early_stop`, by accuracy or entity F1 for heads, and `diagnose`."""
     validate_every: Every | None = None
     """How often the validation rows are measured and a checkpoint is kept."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -241,16 +241,16 @@ class _Training:
         if self.horizon.passed(self.every, before, now) or self.horizon.ended(now):
             step = replace(step, validation=self._measure())
             best = self._note_best(step)
-        reasons = [
-            watcher.after(step, memory) for watcher, memory in zip(self.watchers, self.state.memories, strict=True)
-        ]
+        watched = list(zip(self.watchers, self.state.memories, strict=True))
+        reasons = [watcher.after(step, memory) for watcher, memory in watched]
         self.state.stopped = next((reason for reason in reasons if reason), None)
+        notes = tuple(note for watcher, memory in watched for note in watcher.notes(step, memory))
         if step.number % TRIM_EVERY == 0:
             return_free_memory()
         save = step.validation is not None or self.ended or self.checkpoints.due
         if save:
             self.save()
-        return replace(step, best=best, stop=self.state.stopped, saved=save)
+        return replace(step, best=best, notes=notes, stop=self.state.stopped, saved=save)
 
     def _measure(self) -> dict[str, float] | None:
         """The validation figures; None where there is nothing to measure."""

@@ -36,6 +36,8 @@ class Step:
     """Figures of the validation rows, where they were measured after this step; `loss` among them."""
     best: bool = False
     """Whether these figures are the best so far."""
+    notes: tuple[str, ...] = ()
+    """What the watchers found worth saying of the training so far, each in whole sentences."""
     stop: str | None = None
     """Why the training ends here, before its time."""
     saved: bool = False

@@ -14,6 +14,8 @@ from tunesmith.report.format import counted, figure
 
 Points = list[tuple[float, float]]
 Axis = tuple[float, float]
+TOLD = ("note", "diagnosis")
+"""Events whose sentences are shown; a resumed run may say one again."""
 
 
 def view(evidence: Evidence) -> Section:
@@ -22,12 +24,16 @@ def view(evidence: Evidence) -> Section:
     if not steps:
         return Section("training", "Training", "Training", missing=_why_no_steps(evidence))
     stages = list(dict.fromkeys(event.get("stage", "train") for event in steps))
-    told = list(dict.fromkeys(str(event["text"]) for event in evidence.events_of("note")))
+    told = {kind: list(dict.fromkeys(str(event["text"]) for event in evidence.events_of(kind))) for kind in TOLD}
     return Section(
         "training",
         "Training",
         "Training",
-        {"stages": [_stage(evidence, stage) for stage in stages], "notes": told},
+        {
+            "stages": [_stage(evidence, stage) for stage in stages],
+            "notes": told["note"],
+            "diagnoses": told["diagnosis"],
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""Watchers: what looks on during training and may stop it."""
+"""Watchers: what looks on during training, may say something about it, and may stop it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ class Watcher(Part):
     @abstractmethod
     def after(self, step: Step, memory: dict[str, Any]) -> str | None:
         """Looks at a finished step and changes its memory. Returns why training should stop, or None."""
+
+    def notes(self, step: Step, memory: dict[str, Any]) -> list[str]:
+        """What it has to say of a step it has looked at, in whole sentences; each once, so it may change its memory."""
+        return []
 
 
 def better(figure: str) -> Literal["higher", "lower"]:

@@ -1,0 +1,187 @@
+"""Diagnoses on trainings where the condition is really present, and silence on those where none is."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from train_tasks import task
+from train_tiny import causal, encoder, stage, train
+
+from tunesmith.train.objectives.classify import Classify
+from tunesmith.train.objectives.pretrain import Pretrain
+from tunesmith.train.optimizers.adamw import AdamW
+from tunesmith.train.optimizers.sgd import Sgd
+from tunesmith.train.schedules.constant import Constant
+from tunesmith.train.step import Step
+from tunesmith.train.watchers._history import STRETCHES
+from tunesmith.train.watchers._symptoms import SYMPTOMS
+from tunesmith.train.watchers.diagnose import Diagnose, Symptom
+from tunesmith.train.watchers.early_stop import EarlyStop
+
+
+def notes(folder, kind="rule", count=400, *, model=None, objective=None, validation=None, ignore=(), **settings):
+    """(step, first words) of what is said of a training on a synthetic task, and the sentences."""
+    objective = {"objective": objective} if objective else {}
+    train_settings = stage(
+        watch=[Diagnose(ignore=list(ignore))],
+        **{"batch": "16 rows", "validate_every": "1 epochs", "duration": "12 epochs", **objective, **settings},
+    )
+    held_out = task(100, seed=5, kind=kind) if validation is None else validation
+    steps = train(
+        folder, model or causal(), task(count, kind=kind), objective.get("objective"),
+        train=train_settings, validation=held_out,
+    )  # fmt: skip
+    return [(step.number, note) for step in steps for note in step.notes]
+
+
+def heads(said):
+    return [re.split(r"[:,]| that holds", note)[0] for _, note in said]
+
+
+HEALTHY = {
+    "rule, 3e-3": ({"optimizer": AdamW(lr=3e-3)}, {}),
+    "rule, 1e-2": ({"optimizer": AdamW(lr=1e-2)}, {}),
+    "rule, another order": ({"optimizer": AdamW(lr=3e-3), "seed": 3}, {}),
+    "rule, one epoch's worth of checks": ({"optimizer": AdamW(lr=5e-3), "validate_every": "5 steps"}, {}),
+    "rule, constant": ({"optimizer": AdamW(lr=3e-3), "schedule": Constant()}, {}),
+    "few steps": ({"optimizer": AdamW(lr=3e-3), "duration": "1 epochs"}, {}),
+    "classify": ({"optimizer": AdamW(lr=1e-3, head=3.0), "duration": "6 epochs"}, {"objective": Classify()}),
+    "chain": ({"optimizer": AdamW(lr=1e-2), "duration": "8 epochs"}, {"objective": Pretrain(), "kind": "chain"}),
+    "no validation": ({"optimizer": AdamW(lr=3e-3)}, {"validation": []}),
+    "no dropout, SGD": ({"optimizer": Sgd(lr=0.2), "duration": "30 epochs"}, {}),
+}
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_trainings_hear_nothing(tmp_path, name):
+    settings, more = HEALTHY[name]
+    model = encoder("classify") if name == "classify" else causal()
+    assert notes(tmp_path, model=model, **settings, **more) == []
+
+
+@pytest.mark.parametrize("lr", [1e-7, 1e-6])
+def test_nothing_learned(tmp_path, lr):
+    ((step, said),) = notes(tmp_path, optimizer=AdamW(lr=lr))
+    assert step == 150 and said.startswith("Nothing learned: the loss was 4.23")
+    assert f"{lr:.2g} at its highest, is far too low (try {lr * 10:.2g})" in said
+
+
+def test_nothing_learned_from_noise(tmp_path):
+    said = notes(
+        tmp_path, "noise", 1000, optimizer=AdamW(lr=1e-3), duration="2 epochs",
+        validation=task(100, seed=5, kind="noise", answers=60),
+    )  # fmt: skip
+    assert heads(said) in ([], ["Nothing learned"])
+    random = task(1000, kind="noise", answers=60)
+    steps = train(
+        tmp_path / "random", causal(), random, validation=task(100, seed=5, kind="noise", answers=60),
+        train=stage(watch=[Diagnose()], batch="16 rows", duration="2 epochs", optimizer=AdamW(lr=1e-3),
+                    validate_every="1 epochs"),
+    )  # fmt: skip
+    (said,) = [note for step in steps for note in step.notes]
+    assert said.startswith("Nothing learned that holds for other rows: the training loss came from 4.1")
+
+
+@pytest.mark.parametrize("lr", [1e-5, 3e-5])
+def test_a_learning_rate_ten_times_too_low(tmp_path, lr):
+    ((step, said),) = notes(tmp_path, optimizer=AdamW(lr=lr))
+    assert step == 180 and said.startswith("Learning rate too low, probably by an order: after 180 of 300 steps")
+    assert f"`optimizer: {{lr: {lr * 10:.2g}}}`; its highest was {lr:.2g}" in said
+
+
+@pytest.mark.parametrize("lr", [1.0, 3.0])
+def test_a_learning_rate_that_makes_it_diverge(tmp_path, lr):
+    step, said = notes(tmp_path, optimizer=AdamW(lr=lr))[0]
+    assert step == 20 and said.startswith("Divergence: the loss is ") and "it began at 4.2" in said
+    assert f"is too high, probably by an order: write `optimizer: {{lr: {lr / 10:.2g}}}`" in said
+
+
+def test_exploding_gradients(tmp_path):
+    said = notes(tmp_path, optimizer=Sgd(lr=0.6, clip=None), duration="6 epochs")
+    assert heads(said) == ["Divergence", "Exploding gradients"]
+    assert re.search(r"their length is \d+ after \d+ steps and was \d\.\d+ at the start.*clip: 1.0", said[1][1])
+
+
+def test_overfitting_and_exhausted_data(tmp_path):
+    settings = {"optimizer": AdamW(lr=5e-3), "duration": "40 epochs"}
+    said = notes(tmp_path, "noise", 48, **settings)
+    assert heads(said) == ["Overfitting", "Data exhausted"]
+    (early, overfit), (late, exhausted) = said
+    assert early < late
+    assert re.search(r"lowest at step \d+ \(epoch (\d)\), 3\.2\d*, and is 3\.\d+, .*`duration: \1 epochs`", overfit)
+    assert re.search(r"has gained since epoch (\d); this is epoch \d+.*write `duration: \1 epochs`", exhausted)
+    # Each can be left out, and neither stops the training.
+    assert heads(notes(tmp_path / "b", "noise", 48, ignore=["overfitting"], **settings)) == ["Data exhausted"]
+
+
+def test_a_figure_that_still_gains_is_no_overfitting(tmp_path):
+    """Confidence makes the validation loss rise while accuracy still climbs: common, and healthy."""
+    accuracies = iter(0.5 + 0.01 * number for number in range(100))
+    settings = stage(
+        watch=[Diagnose()], batch="16 rows", duration="40 epochs", validate_every="1 epochs",
+        optimizer=AdamW(lr=5e-3),
+    )  # fmt: skip
+    steps = train(
+        tmp_path, causal(), task(48, kind="noise"), train=settings, validation=task(100, seed=5, kind="noise"),
+        validate=lambda: {"accuracy": next(accuracies)},
+    )  # fmt: skip
+    assert [note for step in steps for note in step.notes] == []
+
+
+def test_plateau(tmp_path):
+    said = notes(tmp_path, "hard", 600, optimizer=AdamW(lr=5e-3), duration="20 epochs")
+    assert heads(said) == ["Plateau"]
+    assert re.search(r"fell from 3\.\d+ to 2\.8\d* and has stood there for 182 steps", said[0][1])
+
+
+@pytest.mark.parametrize("settings", [
+    {"optimizer": AdamW(lr=1e-3), "duration": "2 epochs", "schedule": Constant(), "validate_every": "5 steps"},
+    {"optimizer": AdamW(lr=4e-4), "duration": "4 epochs", "validate_every": "10 steps"},
+])  # fmt: skip
+def test_underfitting(tmp_path, settings):
+    said = notes(tmp_path, **settings)
+    assert heads(said) == ["Underfitting"]
+    assert "still falls" in said[0][1] and "twice the `duration`" in said[0][1]
+
+
+def test_leak(tmp_path):
+    learned = causal()
+    assert notes(tmp_path / "first", model=learned, optimizer=AdamW(lr=1e-2)) == []
+    said = notes(tmp_path / "again", model=learned, optimizer=AdamW(lr=1e-3), duration="1 epochs")
+    assert heads(said) == ["Suspiciously low at the start"] and said[0][0] == 3
+
+
+def test_nothing_is_said_twice_and_a_resume_changes_nothing(tmp_path):
+    settings = stage(
+        watch=[EarlyStop(patience=99), Diagnose()], batch="16 rows", duration="40 epochs", validate_every="1 epochs",
+        optimizer=AdamW(lr=5e-3),
+    )  # fmt: skip
+    given = {"train": settings, "validation": task(100, seed=5, kind="noise")}
+    rows = task(48, kind="noise")
+    whole = train(tmp_path / "whole", causal(), rows, **given)
+    cut = train(tmp_path / "cut", causal(), rows, steps=60, save_every=0.0, **given)
+    rest = train(tmp_path / "cut", causal(), rows, **given)
+    assert [step.notes for step in cut + rest] == [step.notes for step in whole]
+    assert sum(len(step.notes) for step in whole) == 2
+
+
+def test_its_memory_stays_small():
+    watcher = Diagnose()
+    memory = watcher.start()
+    sizes = []
+    for number in range(1, 5001):
+        step = Step(
+            number=number, total=5000, epoch=number / 100, loss=3 / number, lr=1e-3, grad_norm=1.0, rows=1, trained=1,
+            tokens=number, seconds=1.0, validation={"loss": 3 / number} if number % 10 == 0 else None,
+        )  # fmt: skip
+        assert watcher.after(step, memory) is None and watcher.notes(step, memory) == []
+        sizes.append(len(json.dumps(memory)))
+    assert max(sizes) < 10_000 and len(memory["stretches"]) <= STRETCHES
+    assert sum(stretch[0] for stretch in memory["stretches"]) == 5000
+    assert sum(stretch[1] for stretch in memory["stretches"]) == pytest.approx(sum(3 / n for n in range(1, 5001)))
+
+
+def test_every_symptom_can_be_switched_off():
+    assert set(Symptom.__args__) == set(SYMPTOMS)
