@@ -1,4 +1,4 @@
-"""Verbs that make something: init, check, plan, run, train, data, evaluate."""
+"""Verbs that make something: init, check, plan, run, train, data, evaluate, merge."""
 
 from __future__ import annotations
 
@@ -155,6 +155,49 @@ def evaluate(
 ) -> int:
     """Do what `run` does, up to the verdict, and print every figure."""
     return _run(spec, changes, workspace, "evaluate", as_json=as_json, quiet=quiet)
+
+
+@app.command(epilog="Example: tunesmith merge run:triage/4 --into triage-merged")
+@edge
+def merge(
+    adapters: Annotated[list[str], typer.Argument(metavar="ADAPTER...", help="Folders, hub ids or run:NAME/N.")],
+    into: Annotated[Path, typer.Option(help="The folder to write; it must not exist.")],
+    method: Annotated[
+        Literal["linear", "ties", "dare"], typer.Option(help="How several adapters become one.")
+    ] = "linear",
+    weights: Annotated[str, typer.Option(help="One for each adapter, such as 0.7,0.3; their mean when left out.")] = "",
+    density: Annotated[
+        float | None, typer.Option(help="The share of each adapter that ties and dare keep; 0.5 when left out.")
+    ] = None,
+    adapter: Annotated[bool, typer.Option("--adapter", help="Write one adapter instead of a whole model.")] = False,
+    seed: Annotated[int, typer.Option(help="Draws what dare keeps.")] = 0,
+    workspace: Workspace = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Fold an adapter into its base, or make one model or adapter of several on the same base."""
+    from tunesmith.errors import UserError
+    from tunesmith.flow.merge import merge as merge_adapters
+
+    try:
+        factors = [float(part) for part in weights.split(",")] if weights else []
+    except ValueError:
+        raise UserError(f"{weights!r} are not numbers", where="--weights", fix="write such as 0.7,0.3") from None
+    done = merge_adapters(
+        adapters,
+        into,
+        method=method,
+        weights=factors,
+        density=density,
+        form="adapter" if adapter else "model",
+        seed=seed,
+        workspace=workspace,
+    )
+    if as_json:
+        print_json(done.to_json())
+    else:
+        for note in done.notes:
+            typer.echo(note, err=True)
+        typer.echo(done.folder)
 
 
 def _run(

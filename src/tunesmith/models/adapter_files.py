@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from tunesmith.errors import ModelError
 from tunesmith.models.adapters import Adapter
+from tunesmith.models.adapters._peft import PeftAdapter
 from tunesmith.models.model import Model
 from tunesmith.models.references import (
     ADAPTER_CONFIG,
@@ -85,13 +86,17 @@ def locate_base(place: Place, base: dict[str, Any], *, workspace: Path) -> Place
     return found
 
 
-def attach_saved(model: Model, folder: Path, settings: dict[str, Any] | None) -> None:
+def attach_saved(model: Model, folder: Path, settings: dict[str, Any] | None, *, beside: str | None = None) -> Adapter:
     """Puts the saved adapter in `folder` on a whole model, ready to be trained further.
 
     Args:
         model: the base the adapter was trained on; changed in place.
         folder: holds adapter_config.json and adapter_model.safetensors.
         settings: the part as Tunesmith saved it; None for adapters that others made.
+        beside: put it, under this name, beside the adapter that the model carries.
+
+    Returns:
+        The part it was made by.
 
     Raises:
         ModelError: the adapter is damaged or does not fit the model.
@@ -105,16 +110,24 @@ def attach_saved(model: Model, folder: Path, settings: dict[str, Any] | None) ->
             where=str(folder),
             fix="copy the adapter again",
         ) from error
+    part = ADAPTERS.make(settings or _settings(config))
+    assert isinstance(part, Adapter)
     try:
-        part = ADAPTERS.make(settings or _settings(config))
-        assert isinstance(part, Adapter)
-        part.reopen(model, tensors, config)
+        if beside is None:
+            part.reopen(model, tensors, config)
+        elif isinstance(part, PeftAdapter):
+            part.join(model, beside, tensors, config)
+        else:
+            raise ValueError(f"{part.kind} adapters stand on their base alone")
     except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
         raise ModelError(
             f"the adapter does not fit its base: {str(error).strip().splitlines()[0]}",
             where=str(folder),
-            fix="use the base model that adapter_config.json names",
+            fix="use the base model that adapter_config.json names"
+            if beside is None
+            else "open it alone, without other adapters on its base",
         ) from error
+    return part
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:

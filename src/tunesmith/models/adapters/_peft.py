@@ -48,19 +48,43 @@ class PeftAdapter(Adapter):
         self.finish(model)
 
     def reopen(self, model: Model, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
-        from peft import PeftConfig, set_peft_model_state_dict
-
-        def read() -> Any:
-            read = PeftConfig.from_peft_type(**config)
-            read.inference_mode = False
-            return read
-
-        self._put_on(model, read, seed=0)
-        compare(tensors, self._state(model))
-        module: Any = model.module
-        set_peft_model_state_dict(module, tensors)
+        self._put_on(model, lambda: _read(config), seed=0)
+        self._fill(model, _NAME, tensors)
         self.finish(model)
+        model.module.eval()
+
+    def join(self, model: Model, name: str, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
+        """Puts a saved adapter beside one of the same sort that the model carries; `switch` puts it to use.
+
+        Raises:
+            ValueError: the two cannot stand on one base, or the tensors do not fit.
+        """
+        import torch
+
+        from tunesmith.models.quiet import quiet
+
+        carried = model.adapter
+        if not isinstance(carried, PeftAdapter) or carried.kind != self.kind or carried.of_base() != self.of_base():
+            raise ValueError(
+                f"the base carries {carried.settings() if carried else 'no adapter'}, beside which a {self.kind} "
+                "adapter with these settings cannot stand"
+            )
+        module: Any = model.module
+        with quiet(), torch.random.fork_rng(devices=[]):
+            module.add_adapter(name, _read(config), autocast_adapter_dtype=False)
+        self._fill(model, name, tensors)
         module.eval()
+
+    def of_base(self) -> dict[str, Any]:
+        """What it does to the base itself, on which adapters that share the base agree; nothing for most."""
+        return {}
+
+    def _fill(self, model: Model, name: str, tensors: dict[str, Tensor]) -> None:
+        from peft import set_peft_model_state_dict
+
+        compare(tensors, self.state(model, name))
+        module: Any = model.module
+        set_peft_model_state_dict(module, tensors, adapter_name=name)
 
     def _put_on(self, model: Model, config: Callable[[], Any], seed: int) -> None:
         import torch
@@ -75,11 +99,12 @@ class PeftAdapter(Adapter):
             model.module = PeftModel(module, config(), autocast_adapter_dtype=False)
         model.adapter = self
 
-    def _state(self, model: Model) -> dict[str, Tensor]:
+    def state(self, model: Model, name: str = _NAME) -> dict[str, Tensor]:
+        """Its tensors, as PEFT names them in files."""
         from peft import get_peft_model_state_dict
 
         module: Any = model.module
-        state: dict[str, Tensor] = get_peft_model_state_dict(module, save_embedding_layers=False)
+        state: dict[str, Tensor] = get_peft_model_state_dict(module, adapter_name=name, save_embedding_layers=False)
         return state
 
     def saved(self, model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -90,12 +115,24 @@ class PeftAdapter(Adapter):
             "inference_mode": True,
             "task_type": _TASK_TYPES[model.family],
         }
-        return self._state(model), config
+        return self.state(model), config
 
     def merge(self, model: Model) -> None:
         module: Any = model.module
         model.module = module.merge_and_unload()
         model.adapter = None
+
+
+def switch(model: Model, name: str) -> None:
+    """Puts one of the PEFT adapters that a model carries to use, in place of the one in use."""
+    module: Any = model.module
+    module.set_adapter(name)
+
+
+def _read(config: dict[str, Any]) -> Any:
+    from peft import PeftConfig
+
+    return PeftConfig.from_peft_type(**{**config, "inference_mode": False})
 
 
 def compare(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

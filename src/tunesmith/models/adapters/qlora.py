@@ -41,12 +41,15 @@ class Qlora(Lora):
         whole = self._whole(model)
         return [name for name, _, _ in linear_layers(model) if name not in whole]
 
+    def of_base(self) -> dict[str, Any]:
+        return {"double_quantize": self.double_quantize, "train_also": self.train_also}
+
     def merge(self, model: Model) -> None:
         from peft import set_peft_model_state_dict
 
         from tunesmith.models.adapters._nf4 import error, restore
 
-        tensors = self._state(model)
+        tensors = self.state(model)
         module: Any = model.module
         model.module, model.adapter = module.unload(), None
         model.notes.append(
