@@ -92,19 +92,16 @@ class Layout:
     @cached_property
     def buckets(self) -> tuple[Bucket, ...]:
         """All rows, put together by length so that little is padded."""
-        order = sorted(range(len(self.lengths)), key=lambda row: self.lengths[row])
-        groups: list[list[int]] = []
-        for row in order:
-            group = groups[-1] if groups else None
-            if group is None or self._waste([*group, row]) > WASTE:
-                groups.append([row])
-            else:
-                group.append(row)
+        groups: list[list[int]] = [[]]
+        held = 0
+        for row in sorted(range(len(self.lengths)), key=lambda row: self.lengths[row]):
+            length = self.lengths[row]
+            if groups[-1] and (len(groups[-1]) + 1) * length > WASTE * (held + length):
+                groups.append([])
+                held = 0
+            groups[-1].append(row)
+            held += length
         return tuple(self._bucket(group) for group in groups)
-
-    def _waste(self, rows: Sequence[int]) -> float:
-        lengths = [self.lengths[row] for row in rows]
-        return len(lengths) * max(lengths) / sum(lengths)
 
     def _bucket(self, rows: Sequence[int]) -> Bucket:
         lengths_B = torch.tensor([self.lengths[row] for row in rows])
