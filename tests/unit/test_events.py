@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.events import Events, read_events
+from tunesmith.events import Events, Tail, read_events
 
 
 def test_what_is_sent_is_read_back_in_order(tmp_path: Path) -> None:
@@ -78,3 +78,20 @@ def test_the_last_word_holds_though_the_diary_is_read_for_one_kind_only(tmp_path
         events.send("validation", stage="train", step=1, loss=2.0)
     assert len(read_events(path)) == 2
     assert len(read_events(path, "step", "validation")) == 2
+
+
+def test_a_tail_reads_on_from_where_it_was_and_never_half_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    tail = Tail(path)
+    assert tail.new() == []
+    with Events(path) as events:
+        first = events.send("note", text="one")
+        assert tail.new() == [first] and tail.new() == []
+        second = events.send("note", text="two")
+    line = json.dumps({"kind": "note", "text": "schön"}, ensure_ascii=False).encode()
+    with path.open("ab") as file:
+        file.write(line[:-4])
+    assert tail.new() == [second]
+    with path.open("ab") as file:
+        file.write(line[-4:] + b"\n{torn\n[]\n")
+    assert tail.new() == [{"kind": "note", "text": "schön"}]

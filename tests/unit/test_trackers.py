@@ -16,7 +16,7 @@ from tests.unit.report_fixture import full_run
 
 from tunesmith.errors import MissingDependency, NotFound, RunError, UserError
 from tunesmith.events import Events, read_events
-from tunesmith.flow.tracking import send_run
+from tunesmith.flow.look import send_run
 from tunesmith.part import TRACKERS
 from tunesmith.runs import Run, read_json
 from tunesmith.trackers import Told, Tracker, send

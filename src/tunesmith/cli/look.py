@@ -113,7 +113,7 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     """Send a run's curves, figures and spec to a tracker; sent again, nothing is there twice."""
-    from tunesmith.flow.tracking import send_run
+    from tunesmith.flow.look import send_run
 
     sent = send_run(run, to, workspace, settings=settings or [], folder=folder)
     if as_json:

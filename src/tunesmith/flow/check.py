@@ -12,8 +12,8 @@ from tunesmith.data.tables import sample as rendered_sample
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import check_goal, collect_job, encode_job
 from tunesmith.flow.request import make_request
-from tunesmith.flow.tracking import check_trackers
 from tunesmith.spec.resolve import Resolved
+from tunesmith.trackers import check_trackers
 
 
 @dataclass(frozen=True)

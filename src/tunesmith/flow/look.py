@@ -1,13 +1,20 @@
-"""What is there: runs, their verdicts, a spec with the origin of every value."""
+"""What is there: runs, their verdicts, a spec with the origin of every value; and showing it to trackers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from pydantic import ValidationError
+
+from tunesmith.errors import Error, RunError, UserError, did_you_mean
+from tunesmith.part import TRACKERS
+from tunesmith.report.format import excerpt
 from tunesmith.runs import Run, find_run, list_runs, read_json
+from tunesmith.spec.overrides import OverrideError, override
 from tunesmith.spec.resolve import Resolved
+from tunesmith.trackers import Tracker, send
 
 
 def resolved_spec(spec_path: Path, changes: Sequence[str], workspace: Path) -> Resolved:
@@ -44,6 +51,57 @@ def run_summary(reference: str, workspace: Path) -> dict[str, Any]:
         "spec": _read(run, "spec.json"),
         "environment": _read(run, "environment.json"),
     }
+
+
+def send_run(
+    reference: str, kind: str, workspace: Path = Path(), *, settings: Sequence[str] = (), folder: Path | None = None
+) -> dict[str, Any]:
+    """Sends a run to a tracker after the fact, or again; what is there already is not put there twice.
+
+    Args:
+        reference: the run, `NAME` or `NAME/N`.
+        kind: the tracker's name.
+        workspace: the folder that holds `runs/`.
+        settings: `name=value`, in place of what the run's spec says of this tracker.
+        folder: where the tracker's files are put.
+
+    Returns:
+        JSON values: the run, the tracker, where it can be found, and how many rows of figures are there.
+
+    Raises:
+        NotFound: no such run or tracker.
+        UserError: a setting is wrong, the package is missing, or the tracker cannot be reached.
+    """
+    run = find_run(workspace / "runs", reference)
+    written = read_json(run / "spec.json")["spec"].get("track") or []
+    asked: dict[str, Any] = next((dict(one) for one in written if one["kind"] == kind), {"kind": kind})
+    if folder is not None:
+        asked["folder"] = str(folder.absolute())
+    try:
+        for setting in settings:
+            override(asked, {}, setting)
+        tracker = cast(Tracker, TRACKERS.make(asked))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        known = list(TRACKERS.load(kind).model_fields)
+        raise UserError(
+            f"{first['msg']}{did_you_mean(name, known)}",
+            where=f"{kind}.{name}",
+            fix=f"its settings: {', '.join(known)}",
+        ) from error
+    except OverrideError as error:
+        raise UserError(str(error), where=kind, fix="write name=value, as folder=./curves") from error
+    try:
+        where, rows = send(run, tracker)
+    except Error:
+        raise
+    except Exception as error:  # whatever a foreign package raises: a server that is away, a file that is none
+        why = excerpt(" ".join(str(error).split()) or type(error).__name__, 300)
+        raise RunError(
+            f"could not be sent: {why}", where=f"tracker {kind}", fix="mend that and send it again"
+        ) from error
+    return {"run": str(run), "tracker": kind, "where": where, "rows": rows}
 
 
 def _row(run: Run) -> dict[str, Any]:

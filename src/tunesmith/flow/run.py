@@ -16,10 +16,11 @@ from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import SPLITS, Job, check_goal, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.stages import Until, do, stages, write_lineage, write_report
-from tunesmith.flow.tracking import check_trackers, tracked
 from tunesmith.models.tokenizer import open_tokenizer
 from tunesmith.runs import Run, new_run, read_json, write_json, write_text
 from tunesmith.spec.resolve import Resolved
+from tunesmith.trackers import check_trackers
+from tunesmith.trackers._beside import tracked
 
 SAMPLED = 6
 """Rendered rows kept for the report."""

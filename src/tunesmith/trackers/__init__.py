@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 from tunesmith.errors import MissingDependency
 from tunesmith.part import Part
 from tunesmith.runs import Run
 from tunesmith.trackers._told import Facts, Row, Told
 
-__all__ = ["Facts", "Row", "Sink", "Told", "Tracker", "send"]
+__all__ = ["Facts", "Row", "Sink", "Told", "Tracker", "check_trackers", "send"]
 
 
 class Sink(Protocol):
@@ -72,6 +72,16 @@ class Tracker(Part):
         """The folder for this tracker's files; a relative `folder` is one of the workspace."""
         workspace = run.path.parent.parent.parent
         return (workspace / Path(self.folder or "tracked").expanduser()).absolute()
+
+
+def check_trackers(trackers: Iterable[Part]) -> None:
+    """Refuses trackers that could not send anything, before a run is made for them.
+
+    Raises:
+        MissingDependency: the package of one is not installed.
+    """
+    for tracker in trackers:
+        cast(Tracker, tracker).check()
 
 
 def send(run: Run, tracker: Tracker) -> tuple[str, int]:
