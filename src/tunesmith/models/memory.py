@@ -36,7 +36,7 @@ class Estimate:
     num_trained: int
     """Parameters that move, a head of ours aside."""
     weight_bytes: int
-    """The model, and the fp32 masters of what trains where it computes in bf16."""
+    """The model, the fp32 masters of what trains where it computes in bf16, and their average where one is kept."""
     gradient_bytes: int
     optimizer_bytes: int
     activation_bytes: int
@@ -69,26 +69,32 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
         ModelError: the adapter does not fit the base.
     """
     lm = getattr(train.objective, "head", "lm") == "lm"
-    model = _shapes(facts, train, lm)
+    model, (packed, packed_bytes, unpacked) = _shapes(facts, train, lm)
     width = 2 if train.precision == "bf16" else 4
     parameters = dict(model.module.named_parameters())
     trained = sum(parameter.numel() for parameter in parameters.values() if parameter.requires_grad)
     held = sum(parameter.numel() for parameter in parameters.values())
     rows = _rows(train, row_tokens)
-    tokens = min(row_tokens, facts.context)
+    tokens = min(row_tokens, model.context)
     activations, flops = _traced(model, rows, tokens, width)
     head_flops, head_bytes = _language_head(model) if lm and facts.family == "causal" else (0.0, 0)
     return Estimate(
         num_parameters=facts.num_parameters,
         num_trained=trained,
-        weight_bytes=held * width + (trained * 4 if width == 2 else 0),
+        weight_bytes=(held - packed) * width + packed_bytes + trained * 4 * _copies(train, width),
         gradient_bytes=trained * (4 if width == 4 else 6),
         optimizer_bytes=int(trained * getattr(train.optimizer, "state_bytes", 0)),
-        activation_bytes=activations + head_bytes,
+        # Of what is packed, one layer at a time is unpacked, in the forward and in the backward pass.
+        activation_bytes=activations + head_bytes + unpacked * width,
         process_bytes=_PROCESS_BYTES,
         flops_per_token=flops / (rows * tokens),
         flops_per_trained_token=head_flops,
     )
+
+
+def _copies(train: Train, width: int) -> int:
+    """fp32 copies of what trains beside the model's own weights: masters, and their average."""
+    return (width == 2) + (train.regularize.ema is not None)
 
 
 def _rows(train: Train, row_tokens: int) -> int:
@@ -99,8 +105,8 @@ def _rows(train: Train, row_tokens: int) -> int:
     return max(1, int(at_once.value) if at_once.unit == "rows" else int(at_once.value) // row_tokens)
 
 
-def _shapes(facts: BaseFacts, train: Train, lm: bool) -> Model:
-    """The model with its adapter on the meta device."""
+def _shapes(facts: BaseFacts, train: Train, lm: bool) -> tuple[Model, tuple[int, int, int]]:
+    """The model with its adapter on the meta device, and what the adapter holds packed (`Adapter.packed`)."""
     import torch
 
     from tunesmith.models.freeze import freeze
@@ -123,10 +129,13 @@ def _shapes(facts: BaseFacts, train: Train, lm: bool) -> Model:
             digest=facts.digest,
             origin=Origin(facts.reference, facts.revision, "pretrained", 0, facts.digest),
         )
+        packed = (0, 0, 0)
         if train.adapter is not None:
-            cast(Adapter, train.adapter).attach(model, seed=0)
+            adapter = cast(Adapter, train.adapter)
+            packed = adapter.packed(model)
+            adapter.attach(model, seed=0)
     freeze(model, train.freeze)
-    return model
+    return model, packed
 
 
 def _traced(model: Model, rows: int, tokens: int, width: int) -> tuple[int, float]:
