@@ -48,6 +48,7 @@ def test_a_tracker_of_the_spec_follows_the_run(desk: Path) -> None:
 
 
 def test_where_a_run_is_sent_does_not_make_it_another_run(desk: Path) -> None:
+    pytest.importorskip("tensorboard", reason="pip install 'tunesmith[tensorboard]' brings tensorboard")
     assert tunesmith("train", "colours.yaml", "train.duration=2 steps", cwd=desk).returncode == 0
     again = tunesmith("train", "colours.yaml", "train.duration=2 steps", "track=[tensorboard]", cwd=desk)
     assert again.returncode == 0 and "train-1: already done" in again.stderr, again.stderr
