@@ -276,6 +276,9 @@ def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: 
         "base.revision",
         "prompt.system",
         "train.0.freeze",
+        "train.0.regularize.dropout",
+        "train.0.regularize.neftune",
+        "train.0.regularize.ema",
         "evaluate.max_rows",
     }
 

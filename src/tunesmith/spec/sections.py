@@ -163,6 +163,17 @@ class Freeze(Section):
         return self
 
 
+class Regularize(Section):
+    """What keeps a training from learning its rows by heart, beside the optimizer's weight decay and L1."""
+
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the base's activations dropped in training, in place of its config's; as it says when left out."""
+    neftune: float | None = Field(default=None, gt=0)
+    """Noise on embeddings in training: uniform up to this over sqrt(tokens x width) (arXiv 2310.05914); 5 is usual."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Validate and keep an average of the weights that holds this share of itself at every step, such as 0.999."""
+
+
 class Train(Section):
     """One training stage."""
 
@@ -182,6 +193,8 @@ class Train(Section):
     """How weights move: `adamw`, with its learning rate."""
     schedule: Annotated[Part, SCHEDULES] | None = None
     """How the learning rate changes over the training."""
+    regularize: Regularize = Regularize()
+    """Dropout, noise on embeddings, an average of the weights."""
     watch: list[Annotated[Part, WATCHERS]] | None = None
     """What looks on; derived: `early_stop`, by accuracy or entity F1 for heads, and `diagnose`."""
     validate_every: Every | None = None

@@ -27,6 +27,7 @@ from tunesmith.train.horizon import Horizon, Position
 from tunesmith.train.memory import return_free_memory
 from tunesmith.train.objectives import Batch, Objective
 from tunesmith.train.optimizers import Optimizer
+from tunesmith.train.regularize import dropout, noise
 from tunesmith.train.schedules import Schedule
 from tunesmith.train.state import State, capture, print_of_examples, restore, seed_everything
 from tunesmith.train.step import Step
@@ -76,6 +77,14 @@ def fit(
         DataError: nothing can be learned from a batch.
     """
     training = _Training(model, examples, objective, train, checkpoints, validation, validate)
+    with dropout(model, train.regularize.dropout):
+        yield from _steps(training, examples, stop)
+    training.keep_best()
+
+
+def _steps(training: _Training, examples: Sequence[Example], stop: Callable[[], bool]) -> Iterator[Step]:
+    """The steps that are left."""
+    objective, model = training.objective, training.model
     schedule, at = training.schedule, training.state.position
     for epoch, index, micros in training.batches.steps_from(at.epoch, at.index):
         before = training.state.position
@@ -109,7 +118,6 @@ def fit(
             metrics=metrics,
         )
         yield training.look(step, before)
-    training.keep_best()
 
 
 class _Training:
@@ -150,9 +158,9 @@ class _Training:
             "settings": fingerprint([train.model_dump(mode="json"), objective.settings()]),
         }
         seed_everything(train.seed)
-        self.freeze = train.freeze
+        self.freeze, self.regularize = train.freeze, train.regularize
         self.waiting = freeze(model, train.freeze)
-        self.weights = Weights(model, choose_precision(train.precision, self.device))
+        self.weights = Weights(model, choose_precision(train.precision, self.device), train.regularize.ema)
         self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters, depths(model))
         self.state = self._open()
         self.unsaved = False
@@ -189,7 +197,8 @@ class _Training:
         sums: dict[str, Tensor] = {}
         for batch in batches:
             if batch.num_trained:
-                loss = self.objective.loss(self.model, batch)
+                with noise(self.model, self.regularize.neftune, _lengths(batch)):
+                    loss = self.objective.loss(self.model, batch)
                 (loss.sum / count).backward()  # type: ignore[no-untyped-call]
                 self.weights.gather()
                 for name, value in {**loss.metrics, "loss": loss.sum}.items():
@@ -219,6 +228,7 @@ class _Training:
         lr = (self.optimizer_part.lr or 0.0) * factor
         self.optimizer_part.move(self.optimizer, lr)
         self.weights.publish()
+        self.weights.follow(self.state.position.step)
         return lr
 
     def advance(self, epoch: int, index: int, tokens: int) -> None:
@@ -258,7 +268,8 @@ class _Training:
             return None
         self.model.train(False)
         # Whatever is drawn at random while measuring must not change what is learned afterwards.
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        drawn = torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
+        with drawn, self.weights.lent():
             figures = dict(self.validate()) if self.validate else {}
             if self.validation:
                 figures["loss"] = mean_loss(self.model, self.validation, self.objective, rows=self.validation_rows)
@@ -271,7 +282,7 @@ class _Training:
         value = step.validation[self.figure]
         if gain(self.figure, value, self.state.best_value) <= 0:
             return False
-        self.checkpoints.save_best(step.number, self.weights.masters)
+        self.checkpoints.save_best(step.number, self.weights.result)
         self.state.best_step, self.state.best_value = step.number, value
         return True
 
@@ -284,11 +295,10 @@ class _Training:
 
     def keep_best(self) -> None:
         """Leaves the best weights in the model."""
-        best = self.state.best_step
+        best, kept = self.state.best_step, self.weights.result
         if best is not None and best != self.state.position.step:
-            weights = self.checkpoints.best(best)
-            if weights is not None:
-                self.weights.load(weights)
+            kept = self.checkpoints.best(best) or kept
+        self.weights.load(kept)
         self.model.train(False)
 
 
@@ -310,6 +320,12 @@ def mean_loss(model: Model, examples: Sequence[Example], objective: Objective, *
             total += float(objective.loss(model, batch).sum)
             count += batch.count
     return total / count if count else math.nan
+
+
+def _lengths(batch: Batch) -> Tensor:
+    """Tokens of each row the model reads."""
+    packed = batch.tensors.get("lengths_B")
+    return batch.tensors["mask_BT"].sum(dim=1) if packed is None else packed
 
 
 def _micro_rows(train: Train) -> int:

@@ -51,6 +51,7 @@ def capture(
 ) -> Saved:
     """All of a training, ready to be written."""
     tensors = {f"weights/{name}": master for name, master in weights.masters.items()}
+    tensors |= {f"average/{name}": average for name, average in weights.average.items()}
     tensors |= {f"optimizer/{name}": value for name, value in _memory(optimizer).items()}
     tensors["random/torch"] = torch.get_rng_state()
     if device.type == "cuda":
@@ -107,6 +108,8 @@ def restore(
                 fix=f"bring the {name} back as they were, or delete the folder to train from the beginning",
             )
     weights.load(saved.part("weights"))
+    for name, average in saved.part("average").items():
+        weights.average[name].copy_(average)
     optimizer_state: dict[int, dict[str, Any]] = {}
     for name, tensor in saved.part("optimizer").items():
         index, _, key = name.partition("/")
@@ -131,6 +134,7 @@ def _refuse_missing(saved: Saved, weights: Weights, device: torch.device, where:
     values = (*STATE, "best_step", "tensors")
     missing = [name for name in values if name not in saved.state]
     missing += [f"weights/{name}" for name in weights.masters if f"weights/{name}" not in saved.tensors]
+    missing += [f"average/{name}" for name in weights.average if f"average/{name}" not in saved.tensors]
     wanted = {*saved.state.get("tensors", ()), "random/torch", *(["random/cuda"] if device.type == "cuda" else [])}
     missing += sorted(wanted - set(saved.tensors))
     if missing:

@@ -3,11 +3,13 @@
 With `bf16` the model computes in bfloat16 and the optimizer moves fp32 copies ("masters"), because
 updates smaller than 1/256 of a weight would be rounded away (arXiv 1710.03740). With `fp32` the
 model's own weights are the masters. What is validated, saved and served is what the model computes
-with: the masters rounded to its precision.
+with: the masters rounded to its precision, or their moving average where one is kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -35,9 +37,10 @@ class Weights:
     Args:
         model: its floating-point parameters are cast to `dtype`, in place.
         dtype: bfloat16 or float32.
+        ema: the share of itself that the average of the masters holds at every step; None for no average.
     """
 
-    def __init__(self, model: Model, dtype: torch.dtype) -> None:
+    def __init__(self, model: Model, dtype: torch.dtype, ema: float | None = None) -> None:
         # Buffers keep their precision: rotary frequencies in bfloat16 would blur positions.
         for module in (model.module, model.head):
             for parameter in module.parameters() if isinstance(module, nn.Module) else ():
@@ -48,6 +51,42 @@ class Weights:
             name: parameter if dtype == torch.float32 else parameter.detach().float().clone()
             for name, parameter in self.working.items()
         }
+        self.ema = ema
+        self.average = {name: master.detach().clone() for name, master in self.masters.items()} if ema else {}
+
+    @property
+    def result(self) -> Mapping[str, Tensor]:
+        """What is validated and kept: the average where there is one, the masters where not."""
+        return self.average or self.masters
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """Moves the average towards the masters, after optimizer step `step`, from 0.
+
+        Until step t it holds at most (1 + t) / (10 + t) of itself, as TensorFlow's moving average does: a short
+        training would else end with an average of where it began.
+        """
+        if self.ema is not None:
+            kept = min(self.ema, (1 + step) / (10 + step))
+            torch._foreach_lerp_(list(self.average.values()), list(self.masters.values()), 1 - kept)
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Lets the model compute with the average, where there is one, and takes it back."""
+        if not self.average:
+            yield
+            return
+        own = {name: working.detach().clone() for name, working in self.working.items()}
+        self._put(self.average)
+        try:
+            yield
+        finally:
+            self._put(own)
+
+    @torch.no_grad()
+    def _put(self, weights: Mapping[str, Tensor]) -> None:
+        for name, working in self.working.items():
+            working.copy_(weights[name])
 
     @torch.no_grad()
     def gather(self) -> None:
@@ -74,7 +113,7 @@ class Weights:
                 self.working[name].copy_(master)
 
     @torch.no_grad()
-    def load(self, masters: dict[str, Tensor]) -> None:
+    def load(self, masters: Mapping[str, Tensor]) -> None:
         """Takes over saved masters and publishes them."""
         for name, master in self.masters.items():
             master.copy_(masters[name])

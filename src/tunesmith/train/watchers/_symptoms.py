@@ -82,9 +82,9 @@ def nothing_learned(memory: Memory, step: Step) -> str | None:
         return None
     return (
         f"Nothing learned: the loss was {before.mean:.4g} in the first quarter and is {after.mean:.4g} in the last, "
-        f"no more apart than its noise ({noise:.2g}). Either the learning rate, "
-        f"{memory['peak_lr']:.2g} at its highest, is far too low (try {memory['peak_lr'] * 10:.2g}), or the answers do not follow from what is read: look at "
-        "the rows with `tunesmith check`."
+        f"no more apart than its noise ({noise:.2g}). Either the learning rate, {memory['peak_lr']:.2g} at its "
+        f"highest, is far too low (try {memory['peak_lr'] * 10:.2g}), or the answers do not follow from what is "
+        "read: look at the rows with `tunesmith check`."
     )
 
 
@@ -173,9 +173,9 @@ def exhausted(memory: Memory, step: Step) -> str | None:
     if last["train"] > max(0.05 * first, 0.01) or last["epoch"] < max(best["epoch"] + 2, 1.5 * best["epoch"]):
         return None
     return (
-        f"Data exhausted: the training loss is {last['train']:.2g} ({first:.3g} at the start), and no "
-        f"validation figure has gained since epoch {best['epoch']:.3g}; this is epoch {last['epoch']:.3g}. More epochs teach nothing: "
-        f"write `duration: {max(round(best['epoch']), 1)} epochs`, or add other rows."
+        f"Data exhausted: the training loss is {last['train']:.2g} ({first:.3g} at the start), and no validation "
+        f"figure has gained since epoch {best['epoch']:.3g}; this is epoch {last['epoch']:.3g}. More epochs teach "
+        f"nothing: write `duration: {max(round(best['epoch']), 1)} epochs`, or add other rows."
     )
 
 
