@@ -3,11 +3,12 @@
 Logits are computed some rows at a time, and each piece's gradient is taken while the piece is still at
 hand, as in Cut Your Losses (arXiv 2411.09009) and Liger (arXiv 2410.10989), without their kernels.
 
-Shapes: N tokens of all rows, M supervised positions, D hidden size, V vocabulary.
+Shapes: N tokens of all rows, M supervised positions, B and C some of them, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from tunesmith.models.load import Model
 
 CHUNK_ELEMENTS = 2**21
-"""Logits held at once, at least one row of them; larger pieces fall out of the processor's cache."""
+"""Logits held at once in fp32, at least one row of them; larger pieces fall out of the processor's cache."""
+BLOCK_ELEMENTS = 2**25
+"""Gradients of logits held at once, in the precision of the model; each block costs a pass over the table's."""
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -31,30 +34,30 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden_MD: Tensor, table_VD: Tensor, bias_V: Tensor | None, targets_M: Tensor,
                 weights_M: Tensor) -> Tensor:  # fmt: skip
-        rows = max(1, CHUNK_ELEMENTS // table_VD.shape[0])
         wants_hidden, wants_table, wants_bias, *_ = ctx.needs_input_grad
+        learns = wants_hidden or wants_table or wants_bias
         total = torch.zeros((), dtype=torch.float32, device=hidden_MD.device)
         d_hidden_MD = torch.empty_like(hidden_MD) if wants_hidden else None
         d_table_VD = torch.zeros_like(table_VD, dtype=torch.float32) if wants_table else None
         d_bias_V = torch.zeros_like(bias_V, dtype=torch.float32) if wants_bias and bias_V is not None else None
-        for start in range(0, hidden_MD.shape[0], rows):
-            piece_MD = hidden_MD[start : start + rows]
-            target_M1 = targets_M[start : start + rows, None]
-            weight_M1 = weights_M[start : start + rows, None]
-            logits_MV = linear(piece_MD, table_VD, bias_V).float()
-            normalizer_M1 = logits_MV.logsumexp(dim=1, keepdim=True)
-            total += ((normalizer_M1 - logits_MV.gather(1, target_M1)) * weight_M1).sum()
-            if not (wants_hidden or wants_table or wants_bias):
+        for block in _pieces(len(hidden_MD), BLOCK_ELEMENTS // len(table_VD)):
+            count = block.stop - block.start
+            d_logits_BV = hidden_MD.new_empty(count, len(table_VD)) if learns else None
+            for chunk in _pieces(count, CHUNK_ELEMENTS // len(table_VD)):
+                rows = slice(block.start + chunk.start, block.start + chunk.stop)
+                logits_CV = linear(hidden_MD[rows], table_VD, bias_V).float()
+                loss, d_logits_CV = _cross_entropy(logits_CV, targets_M[rows, None], weights_M[rows, None])
+                total += loss
+                if d_logits_BV is not None:
+                    d_logits_BV[chunk] = d_logits_CV
+                if d_bias_V is not None:
+                    d_bias_V += d_logits_CV.sum(dim=0)
+            if d_logits_BV is None:
                 continue
-            d_logits_MV = logits_MV.sub_(normalizer_M1).exp_().mul_(weight_M1)
-            d_logits_MV.scatter_add_(1, target_M1, -weight_M1)
-            if d_bias_V is not None:
-                d_bias_V += d_logits_MV.sum(dim=0)
-            d_logits_MV = d_logits_MV.to(hidden_MD.dtype)
             if d_hidden_MD is not None:
-                torch.mm(d_logits_MV, table_VD, out=d_hidden_MD[start : start + rows])
+                torch.mm(d_logits_BV, table_VD, out=d_hidden_MD[block])
             if d_table_VD is not None:
-                d_table_VD += d_logits_MV.T @ piece_MD
+                d_table_VD += d_logits_BV.T @ hidden_MD[block]
         ctx.save_for_backward(d_hidden_MD, d_table_VD, d_bias_V)
         ctx.dtypes = (hidden_MD.dtype, table_VD.dtype, bias_V.dtype if bias_V is not None else None)
         return total
@@ -66,6 +69,25 @@ class _LinearCrossEntropy(torch.autograd.Function):
             for kept, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
         return (*scaled, None, None)
+
+
+def _pieces(length: int, size: int) -> Iterator[slice]:
+    """`length` rows in pieces of `size`, at least one row each."""
+    size = max(1, size)
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
+
+
+def _cross_entropy(logits_CV: Tensor, target_C1: Tensor, weight_C1: Tensor) -> tuple[Tensor, Tensor]:
+    """The weighted, summed loss of some logits and its gradient, which takes their place in memory."""
+    right_C1 = logits_CV.gather(1, target_C1)
+    largest_C1 = logits_CV.amax(dim=1, keepdim=True)
+    exp_CV = logits_CV.sub_(largest_C1).exp_()
+    sum_C1 = exp_CV.sum(dim=1, keepdim=True)
+    loss = ((sum_C1.log() + largest_C1 - right_C1) * weight_C1).sum()
+    d_logits_CV = exp_CV.mul_(weight_C1 / sum_C1)
+    d_logits_CV.scatter_add_(1, target_C1, -weight_C1)
+    return loss, d_logits_CV
 
 
 _PLAIN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
