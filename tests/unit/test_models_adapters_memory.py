@@ -46,7 +46,8 @@ def part(settings: dict[str, Any], shape: str) -> Adapter:
 
 
 def estimated(bench: Path, chosen: Adapter, shape: str, head: str, **more: Any) -> Estimate:
-    stage = Train.model_validate({"objective": OBJECTIVES.make(HEADS[head]), "adapter": chosen, "precision": "fp32", **more})  # fmt: skip
+    objective = OBJECTIVES.make(HEADS[head])
+    stage = Train.model_validate({"objective": objective, "adapter": chosen, "precision": "fp32", **more})
     return estimate(base_facts(shape, workspace=bench), stage, 32)
 
 

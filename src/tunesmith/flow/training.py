@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from tunesmith.data.tokenize import Example
+from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.validate import validation_metrics
 from tunesmith.flow.environment import memory_mb
@@ -50,6 +52,7 @@ def train(
         ).examples
         for split in ("train", "validation")
     }
+    _refuse_long(model, encoded)
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
     last: Step | None = None
@@ -110,6 +113,21 @@ def open_stage_model(request: Request, job: Job, number: int, start: str) -> Mod
     cast(Adapter, stage.adapter).attach(model, stage.seed)
     packs(model)  # measured here, while the weights are still in fp32
     return model
+
+
+def _refuse_long(model: Model, encoded: Mapping[str, Sequence[Example]]) -> None:
+    """Virtual tokens take their place in the context; rows that are too long beside them are noticed at once.
+
+    Raises:
+        ModelError: a row is.
+    """
+    longest = max((len(example.ids) for examples in encoded.values() for example in examples), default=0)
+    if longest > model.context:
+        raise ModelError(
+            f"a row has {longest} tokens, and the model reads {model.context} beside the adapter's virtual ones",
+            where="train.adapter.length",
+            fix=f"write `data: {{max_length: {model.context} tokens}}`, or fewer virtual tokens",
+        )
 
 
 def model_folder(run: Run, job: Job, number: int) -> Path:

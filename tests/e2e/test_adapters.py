@@ -1,0 +1,64 @@
+"""Every adapter through the command line: from the spec to a model that opens with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.e2e.desk import make_desk
+from tunesmith.cli.app import app
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    make_desk(tmp_path, duration="2 steps")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("kind=lora", "dora=true", "scaling=rslora", "train_also=[embeddings]"),
+        ("kind=qlora",),
+        ("kind=ia3",),
+        ("kind=prefix", "length=4"),
+        ("kind=prompt", "length=4"),
+        ("kind=bottleneck", "size=8"),
+    ],
+    ids=lambda settings: settings[0],
+)
+def test_from_spec_to_a_model_that_is_evaluated(desk: Path, settings: tuple[str, ...]) -> None:
+    changes = [f"train.adapter.{setting}" for setting in settings]
+    said = run("run", "colours.yaml", *changes, "--quiet")
+    assert said.exit_code in (0, 3), said.output
+    card = json.loads((desk / "runs/colours/1/model/tunesmith.json").read_text())
+    assert card["adapter"]["kind"] == settings[0].removeprefix("kind=")
+    assert (desk / "runs/colours/1/evaluation/verdict.json").exists()
+    # A second run goes on from the first one's model, adapter included.
+    more = run("train", "colours.yaml", "base.model=run:colours/1", *changes, "-q")
+    assert more.exit_code == 0, more.output
+
+
+def test_rows_too_long_beside_virtual_tokens_are_refused_before_training(desk: Path) -> None:
+    rows = [{"text": "cold " * 80 + str(number), "label": ["warm", "cold"][number % 2]} for number in range(40)]
+    (desk / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    asked = ("train", "colours.yaml", "train.adapter.kind=prompt", "evaluate.slices=[]", "-q")
+    said = run(*asked, "train.adapter.length=40")
+    assert said.exit_code == 2 and "88 beside the adapter's virtual ones" in said.output
+    assert run(*asked, "train.adapter.length=40", "data.max_length=88 tokens").exit_code == 0
+
+
+def test_a_run_is_merged_by_its_name(desk: Path) -> None:
+    assert run("train", "colours.yaml", "train.adapter.kind=lora", "-q").exit_code == 0
+    said = run("merge", "run:colours/1", "--into", "merged", "--json")
+    assert said.exit_code == 0, said.output
+    assert json.loads((desk / "merged/lineage.json").read_text())["adapters"][0]["reference"] == "run:colours/1"
+    assert run("train", "colours.yaml", "base.model=./merged", "-q").exit_code == 0
