@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -360,3 +362,13 @@ def test_the_card_says_what_the_model_stands_on(bench: Path) -> None:
     (folder / "tunesmith.json").write_text(json.dumps(card | {"format": 99}))
     with pytest.raises(ModelError, match="format 99"):
         open_model("tuned", workspace=bench)
+
+
+def test_attaching_says_nothing_to_the_terminal(bench: Path) -> None:
+    """In a process of its own, because libraries speak when they are first imported."""
+    code = (
+        "from pathlib import Path; from tunesmith.models.load import open_model; from tunesmith.part import ADAPTERS\n"
+        f"ADAPTERS.make('lora').attach(open_model('llama', workspace=Path({str(bench)!r})), 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == done.stderr == ""

@@ -463,3 +463,12 @@ def test_the_learning_rate_is_derived_for_the_optimizer(kind: str, times: float)
 
 def test_what_may_go_wrong_is_looked_out_for() -> None:
     assert value(CHAT, "train.0.watch.1.kind") == "diagnose"
+
+
+@pytest.mark.parametrize(
+    ("adapter", "times"), [("ia3", 20), ("prefix", 20), ("prompt", 20), ("bottleneck", 1), ("qlora", 1)]
+)
+def test_the_learning_rate_is_derived_for_the_adapter(adapter: str, times: float) -> None:
+    of_lora = value(TICKETS, "train.0.optimizer.lr", "train: {adapter: lora}\n")
+    found = value(TICKETS, "train.0.optimizer.lr", f"train: {{adapter: {adapter}}}\n")
+    assert found == pytest.approx(times * of_lora, rel=0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging as plain_logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ def quiet() -> Iterator[None]:
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
+    # PEFT imports bitsandbytes wherever it is installed, which then says what kernels of its own it misses.
+    plain_logging.getLogger("bitsandbytes").setLevel(plain_logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
