@@ -303,6 +303,18 @@ MUTANTS = [
            "(held - packed) * width + packed_bytes",
            "held * width",
            "unit/test_models_adapters_memory.py::test_a_packed_base_takes_an_eighth"),
+    Mutant("layers computed again though all fits", "models/memory.py",
+           "plain.total_bytes > free_bytes and able",
+           "plain.total_bytes >= free_bytes and able",
+           "golden/test_train_checkpointing.py::test_auto_turns_it_on_only_when_a_step_would_not_fit[llama]"),
+    Mutant("checkpointing accepted and not done", "train/memory.py",
+           "    if not wanted:",
+           "    if True:",
+           "golden/test_train_checkpointing.py::test_less_is_kept"),
+    Mutant("other free memory is other settings", "train/loop.py",
+           'NO_MATTER = {"checkpointing"}',
+           "NO_MATTER: set[str] = set()",
+           "golden/test_train_checkpointing.py::test_a_training_goes_on_where_other_memory_is_free"),
 ]
 # fmt: on
 

@@ -88,3 +88,11 @@ def memory_mb() -> float:
     if torch.cuda.is_available() and (held := torch.cuda.memory_allocated()):
         return held / 1e6
     return float(psutil.Process().memory_info().rss) / 1e6
+
+
+def free_memory() -> int:
+    """Bytes a training can still take: of the GPU where there is one."""
+    import psutil
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else int(psutil.virtual_memory().available)

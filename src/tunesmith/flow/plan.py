@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.tokenize import Example
-from tunesmith.flow.environment import use_threads
+from tunesmith.flow.environment import free_memory, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import Job, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
-from tunesmith.flow.training import open_stage_model
-from tunesmith.models.memory import Estimate, estimate
+from tunesmith.flow.training import long_row, open_stage_model
+from tunesmith.models.memory import Estimate, settle_checkpointing
 from tunesmith.spec.sections import Train
 from tunesmith.train.batches import Batches
 from tunesmith.train.checkpoint import Checkpoints
@@ -49,6 +49,8 @@ class StagePlan:
     memory_parts: dict[str, int]
     free_bytes: int
     """Memory this machine has left now."""
+    checkpointing: bool
+    """Whether layers are computed again in the backward pass, which a step that would not fit makes up for."""
     seconds: float
     seconds_basis: str
     """How the time was found."""
@@ -57,6 +59,7 @@ class StagePlan:
     def lines(self) -> list[tuple[str, str, str]]:
         """Name, value and basis of each figure, for people."""
         parts = ", ".join(f"{name} {_gigabytes(size)}" for name, size in self.memory_parts.items())
+        again = ", layers computed again" if self.checkpointing else ""
         fits = "fits" if self.memory_bytes < self.free_bytes else "DOES NOT FIT"
         return [
             ("objective", self.objective, f"adapter {self.adapter}"),
@@ -68,7 +71,7 @@ class StagePlan:
             ("rows", f"{self.rows:,}", "after cleaning, in the training split"),
             ("steps", f"{self.steps:,}", f"{self.epochs:.4g} epochs"),
             ("tokens", f"{self.tokens:,}", "read in all; an early stop takes fewer"),
-            ("memory", _gigabytes(self.memory_bytes), f"{fits} in {_gigabytes(self.free_bytes)} free; {parts}"),
+            ("memory", _gigabytes(self.memory_bytes), f"{fits} in {_gigabytes(self.free_bytes)} free{again}; {parts}"),
             ("time", _duration(self.seconds), self.seconds_basis),
             ("compute", f"{self.flops:.2e} FLOPs", ""),
         ]
@@ -106,20 +109,18 @@ def plan(spec_path: Path, changes: Sequence[str] = (), workspace: Path = Path(),
 
 
 def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> StagePlan:
-    import psutil
-
     stage = job.spec.train[number]
-    assert stage.batch and stage.duration and stage.adapter
     records = job.splits["train"]
     examples = job.codec(stage).encode_many(job.render(stage, records)).examples
+    free = free_memory()
+    stage, estimated = settle_checkpointing(request.base, stage, long_row(examples), free)
+    assert stage.batch and stage.duration and stage.adapter
     lengths = [example.num_tokens for example in examples]
     batches = Batches(lengths, batch=stage.batch, micro_batch=stage.micro_batch, seed=stage.seed)
-    estimated = estimate(request.base, stage, sorted(lengths)[int(0.99 * (len(lengths) - 1))])
     tokens_a_step = sum(lengths) / len(batches.epoch(0))
     trained_share = sum(int(example.trained.sum()) for example in examples) / sum(lengths)
     flops_a_step = tokens_a_step * (estimated.flops_per_token + trained_share * estimated.flops_per_trained_token)
-    free = psutil.virtual_memory().available
-    seconds_a_step, basis = _step_time(request, job, number, examples, flops_a_step, estimated, free, narrator)
+    seconds_a_step, basis = _step_time(request, job, number, stage, examples, flops_a_step, estimated, free, narrator)
     horizon = Horizon(stage.duration, batches)
     timed = stage.duration.unit == "seconds"
     steps = max(1, int(stage.duration.value / seconds_a_step)) if timed else horizon.total(Position())
@@ -142,6 +143,7 @@ def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> 
             "program": estimated.process_bytes,
         },
         free_bytes=free,
+        checkpointing=stage.checkpointing == "on",
         seconds=stage.duration.value if timed else steps * seconds_a_step,
         seconds_basis="the spec gives a time" if timed else basis,
         flops=steps * flops_a_step,
@@ -152,6 +154,7 @@ def _step_time(
     request: Request,
     job: Job,
     number: int,
+    stage: Train,
     examples: list[Example],
     flops: float,
     estimated: Estimate,
@@ -166,7 +169,7 @@ def _step_time(
     if not first or told * (TRIED_STEPS + 1) > LONGEST_TRIAL or estimated.total_bytes > free:
         return told, arithmetic
     narrator.say("note", text=f"timing {TRIED_STEPS} steps of train-{number + 1}")
-    seconds = _try(request, job, number, examples, job.spec.train[number])
+    seconds = _try(request, job, number, examples, stage)
     return seconds, f"{TRIED_STEPS} real steps timed here, validation and evaluation left out"
 
 

@@ -12,13 +12,14 @@ from tunesmith.data.tokenize import Example
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.validate import validation_metrics
-from tunesmith.flow.environment import memory_mb
+from tunesmith.flow.environment import free_memory, memory_mb
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
 from tunesmith.models.load import Model, open_model
+from tunesmith.models.memory import settle_checkpointing
 from tunesmith.models.packing.rows import packs
 from tunesmith.runs import Run
 from tunesmith.spec.sections import Train
@@ -53,6 +54,7 @@ def train(
         for split in ("train", "validation")
     }
     _refuse_long(model, encoded)
+    stage = _settle_memory(request, stage, encoded["train"], narrator)
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
     last: Step | None = None
@@ -84,6 +86,27 @@ def train(
         "trained_parameters": _count_trained(model),
         "digest": open_digest(model_folder(run, job, number), request),
     }
+
+
+def long_row(examples: Sequence[Example]) -> int:
+    """Tokens of the longer rows, which decide the memory: one in a hundred has more."""
+    lengths = sorted(example.num_tokens for example in examples)
+    return lengths[int(0.99 * (len(lengths) - 1))]
+
+
+def _settle_memory(request: Request, stage: Train, examples: Sequence[Example], narrator: Narrator) -> Train:
+    """The stage with its checkpointing decided by the memory that is free now."""
+    if stage.checkpointing != "auto" or not examples:
+        return stage
+    free = free_memory()
+    settled, estimated = settle_checkpointing(request.base, stage, long_row(examples), free)
+    if settled.checkpointing == "on":
+        narrator.say(
+            "note",
+            text=f"a step would not fit in the {free / 1e9:.2f} GB that are free, so layers are computed again in the "
+            f"backward pass; it then takes about {estimated.total_bytes / 1e9:.2f} GB",
+        )
+    return settled
 
 
 def _count_trained(model: Model) -> int:

@@ -68,6 +68,8 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
     Raises:
         ModelError: the adapter does not fit the base.
     """
+    from tunesmith.models.depth import layers
+
     lm = getattr(train.objective, "head", "lm") == "lm"
     model, (packed, packed_bytes, unpacked) = _shapes(facts, train, lm)
     width = 2 if train.precision == "bf16" else 4
@@ -77,6 +79,10 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
     rows = _rows(train, row_tokens)
     tokens = min(row_tokens, model.context)
     activations, flops = _traced(model, rows, tokens, width)
+    if train.checkpointing == "on":
+        layers_kept, flops = _traced(model, rows, tokens, width, recompute=True)
+        # One layer at a time is computed again and kept for its backward pass.
+        activations = min(activations, layers_kept + activations // max(layers(model).count, 1))
     head_flops, head_bytes = _language_head(model) if lm and facts.family == "causal" else (0.0, 0)
     return Estimate(
         num_parameters=facts.num_parameters,
@@ -90,6 +96,17 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
         flops_per_token=flops / (rows * tokens),
         flops_per_trained_token=head_flops,
     )
+
+
+def settle_checkpointing(facts: BaseFacts, train: Train, row_tokens: int, free_bytes: int) -> tuple[Train, Estimate]:
+    """Decides `checkpointing: auto` by whether a step fits into `free_bytes`; returns the stage and its estimate."""
+    plain = estimate(facts, train, row_tokens)
+    if train.checkpointing != "auto":
+        return train, plain
+    able = getattr(meta_module(facts.config, facts.family), "supports_gradient_checkpointing", False)
+    tight = plain.total_bytes > free_bytes and able
+    settled = train.model_copy(update={"checkpointing": "on" if tight else "off"})
+    return settled, estimate(facts, settled, row_tokens) if tight else plain
 
 
 def _copies(train: Train, width: int) -> int:
@@ -138,14 +155,16 @@ def _shapes(facts: BaseFacts, train: Train, lm: bool) -> tuple[Model, tuple[int,
     return model, packed
 
 
-def _traced(model: Model, rows: int, tokens: int, width: int) -> tuple[int, float]:
+def _traced(model: Model, rows: int, tokens: int, width: int, *, recompute: bool = False) -> tuple[int, float]:
     """Bytes kept for the backward pass of a micro-batch, and operations of both passes, head aside."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
+    from tunesmith.models.quiet import quiet
+
     kept: dict[int, int] = {}
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         _give_devices(model.module, torch.bfloat16 if width == 2 else torch.float32)
         weights = {parameter.untyped_storage()._cdata for parameter in model.module.parameters()}
 
@@ -156,6 +175,10 @@ def _traced(model: Model, rows: int, tokens: int, width: int) -> tuple[int, floa
             return tensor
 
         model.module.train()
+        if recompute:
+            # Shapes draw nothing at random, and fake tensors have no random state to keep.
+            keeps = {"use_reentrant": False, "preserve_rng_state": False}
+            model.inner.activation_checkpointing_enable(activation_checkpointing_kwargs=keeps)
         ids_BT = torch.zeros(rows, tokens, dtype=torch.long)
         with (
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
@@ -164,7 +187,8 @@ def _traced(model: Model, rows: int, tokens: int, width: int) -> tuple[int, floa
             if model.family == "encoder_decoder" and model.head is None:
                 model.module(input_ids=ids_BT, decoder_input_ids=ids_BT, use_cache=False).logits.sum().backward()
             else:
-                model.trunk(input_ids=ids_BT).last_hidden_state.sum().backward()
+                alone = {"use_cache": False} if model.family == "causal" else {}
+                model.trunk(input_ids=ids_BT, **alone).last_hidden_state.sum().backward()
     largest = max(kept.values(), default=0)
     # The backward pass holds the gradients of a few activations beside what was kept.
     return sum(kept.values()) + 2 * largest, ops.get_total_flops() + _attention_flops(model, rows, tokens)

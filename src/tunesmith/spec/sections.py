@@ -201,6 +201,8 @@ class Train(Section):
     """How often the validation rows are measured and a checkpoint is kept."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """The arithmetic of the forward and backward pass; weights that train are kept in fp32."""
+    checkpointing: Literal["auto", "on", "off"] = "auto"
+    """Compute each layer again in the backward pass, for less memory; `auto`: only when a step would not fit."""
     seed: int = 0
     """Order of rows, dropout and fresh weights."""
 

@@ -24,7 +24,7 @@ from tunesmith.spec.quantity import Every
 from tunesmith.train.batches import Batches
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.horizon import Horizon, Position
-from tunesmith.train.memory import return_free_memory
+from tunesmith.train.memory import recomputed, return_free_memory
 from tunesmith.train.objectives import Batch, Objective
 from tunesmith.train.optimizers import Optimizer
 from tunesmith.train.regularize import dropout, noise
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from tunesmith.models.load import Model
     from tunesmith.spec.sections import Train
 
+NO_MATTER = {"checkpointing"}
+"""Settings that change no result: a training goes on where less or more memory is free."""
 TRIM_EVERY = 10
 """Optimizer steps between two times that freed memory is given back to the system."""
 
@@ -64,7 +66,8 @@ def fit(
         model: what learns; `objective` says which head it needs.
         examples: what it learns from.
         objective: how.
-        train: the resolved stage: duration, batch, optimizer (with `lr`), schedule, watch, validate_every.
+        train: the resolved stage: duration, batch, optimizer (with `lr`), schedule, watch, validate_every; its
+            checkpointing is `on`, or not done.
         checkpoints: where its state is kept, at validations, every `save_every` seconds and at the end.
         validation: examples whose loss is measured at every validation.
         validate: further validation figures, by name; called with the model in evaluation mode.
@@ -77,7 +80,7 @@ def fit(
         DataError: nothing can be learned from a batch.
     """
     training = _Training(model, examples, objective, train, checkpoints, validation, validate)
-    with dropout(model, train.regularize.dropout):
+    with dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"):
         yield from _steps(training, examples, stop)
     training.keep_best()
 
@@ -155,7 +158,7 @@ class _Training:
         self.horizon = Horizon(train.duration, self.batches)
         self.prints = {
             "data": print_of_examples(examples, validation),
-            "settings": fingerprint([train.model_dump(mode="json"), objective.settings()]),
+            "settings": fingerprint([train.model_dump(mode="json", exclude=NO_MATTER), objective.settings()]),
         }
         seed_everything(train.seed)
         self.freeze, self.regularize = train.freeze, train.regularize

@@ -165,7 +165,7 @@ class _Rows(torch.autograd.Function):
         query_NHK, key_NGK, value_NGK, said_NHK, *kept = ctx.saved_tensors
         layout, causal, scale, dropout = ctx.settings
         d_query_NHK, d_key_NGK, d_value_NGK = (
-            torch.empty(states.shape, dtype=states.dtype) for states in ctx.saved_tensors[:3]
+            torch.empty(states.shape, dtype=states.dtype) for states in (query_NHK, key_NGK, value_NGK)
         )
         for bucket, left in zip(layout.buckets, kept, strict=True):
             query, key, value, said, d_said = (
