@@ -19,6 +19,10 @@ from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.loop import mean_loss
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.sft import Sft
+from tunesmith.train.optimizers.adafactor import Adafactor
+from tunesmith.train.optimizers.adamw import AdamW
+from tunesmith.train.optimizers.adamw8bit import AdamW8bit
+from tunesmith.train.optimizers.sgd import Sgd
 from tunesmith.train.regularize import dropout, noise
 
 EXAMPLES = rows(14)
@@ -189,3 +193,10 @@ def test_an_average_is_in_the_memory_estimate(tmp_path):
         estimate(facts, stage(adapter=Full(), regularize=Regularize(ema=ema)), 16) for ema in (None, 0.99)
     )
     assert averaged.weight_bytes - plain.weight_bytes == 4 * plain.num_trained
+
+
+@pytest.mark.parametrize(("optimizer", "size"), [(AdamW(), 8), (Sgd(), 4), (AdamW8bit(), 2.03125), (Adafactor(), 0.1)])
+def test_the_optimizer_decides_what_it_remembers(tmp_path, optimizer, size):
+    facts = base_facts(str(tiny_model(tmp_path, "llama")), workspace=tmp_path)
+    found = estimate(facts, stage(adapter=Full(), optimizer=optimizer), 16)
+    assert found.optimizer_bytes == int(found.num_trained * size)

@@ -89,7 +89,7 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
         num_trained=trained,
         weight_bytes=(held - packed) * width + packed_bytes + trained * 4 * _copies(train, width),
         gradient_bytes=trained * (4 if width == 4 else 6),
-        optimizer_bytes=int(trained * getattr(train.optimizer, "state_bytes", 0)),
+        optimizer_bytes=int(trained * getattr(train.optimizer, "state_bytes", 8.0)),
         # Of what is packed, one layer at a time is unpacked, in the forward and in the backward pass.
         activation_bytes=activations + head_bytes + unpacked * width,
         process_bytes=_PROCESS_BYTES,
