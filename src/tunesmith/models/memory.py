@@ -187,8 +187,9 @@ def _traced(model: Model, rows: int, tokens: int, width: int, *, recompute: bool
             if model.family == "encoder_decoder" and model.head is None:
                 model.module(input_ids=ids_BT, decoder_input_ids=ids_BT, use_cache=False).logits.sum().backward()
             else:
-                alone = {"use_cache": False} if model.family == "causal" else {}
-                model.trunk(input_ids=ids_BT, **alone).last_hidden_state.sum().backward()
+                # Without a cache transformers looks for packed rows, which fake tensors answer with a mask.
+                cacheless = {"use_cache": False} if recompute and model.family == "causal" else {}
+                model.trunk(input_ids=ids_BT, **cacheless).last_hidden_state.sum().backward()
     largest = max(kept.values(), default=0)
     # The backward pass holds the gradients of a few activations beside what was kept.
     return sum(kept.values()) + 2 * largest, ops.get_total_flops() + _attention_flops(model, rows, tokens)
