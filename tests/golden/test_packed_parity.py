@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from tunesmith.models.packing import attention, rows
 from tunesmith.models.model import Model
+from tunesmith.models.packing import attention, rows
 from tunesmith.models.packing.layout import Layout
 from tunesmith.models.quiet import quiet
 
