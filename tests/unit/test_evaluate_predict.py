@@ -15,6 +15,8 @@ from tunesmith.evaluate.predict import majority, manner, predict, provides
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.validate import validation_metrics
 from tunesmith.metrics import Metric
+from tunesmith.metrics.exact_match import ExactMatch
+from tunesmith.models.generate import Answer
 from tunesmith.models.load import Model, open_model
 from tunesmith.part import METRICS
 from tunesmith.records import Message, Prediction, Record, Span
@@ -122,6 +124,24 @@ def test_generate_leaves_out_what_is_not_asked_for(lm: Model, monkeypatch: pytes
     monkeypatch.setattr("tunesmith.models.generate.generate", refuse)
     rows = predict(lm, codec(lm, "chat"), QUESTIONS, manner="generate", text=False)
     assert all(row.output == "" and row.nll is not None for row in rows)
+
+
+def test_a_labelled_row_that_is_answered_in_json_is_right_when_all_of_it_is(
+    lm: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = '{"label": "PlayMusic", "artist": "Patterson"}'
+    messages = (Message("user", "Play Patterson"), Message("assistant", answer, trained=True))
+    record = Record(
+        "r", "s:1", messages=messages, text="Play Patterson", labels=("PlayMusic",), spans=(Span(5, 14, "artist"),)
+    )
+    said = [
+        Answer(text, num_tokens=9, finished=True, seconds=0.1)
+        for text in ('{"artist": "Patterson", "label": "PlayMusic"}', "PlayMusic")
+    ]
+    monkeypatch.setattr("tunesmith.models.generate.generate", lambda *_, **__: said)
+    rows = predict(lm, codec(lm, "chat"), [record, record], manner="generate", nll=False, alone=0)
+    assert ExactMatch().for_task("extract").scores(rows) == [1.0, 0.0]
+    assert [row.expected for row in predict(lm, codec(lm, "chat"), [record], manner="generate", text=False)] == [answer]
 
 
 def test_choose_gives_the_models_own_probabilities(lm: Model) -> None:

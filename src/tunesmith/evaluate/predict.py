@@ -185,9 +185,8 @@ class _Asker:
         """What the model says until it stops."""
         from tunesmith.models.generate import generate
 
-        expected = [_right_label(record) if record.labels else record.answer for record in records]
         if not self.text:
-            return [Prediction(record, "", right) for record, right in zip(records, expected, strict=True)]
+            return [Prediction(record, "", record.answer) for record in records]
         answers = generate(
             self.model,
             [self.codec.prompt_ids(record, room=self.max_new_tokens) for record in records],
@@ -196,9 +195,9 @@ class _Asker:
             batch=self.batch,
             after=after,
         )
+        # What is right is the whole answer: beside a label it may name stretches, as JSON.
         return [
-            Prediction(record, answer.text, right)
-            for record, right, answer in zip(records, expected, answers, strict=True)
+            Prediction(record, answer.text, record.answer) for record, answer in zip(records, answers, strict=True)
         ]
 
     def classify(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
