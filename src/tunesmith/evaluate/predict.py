@@ -196,9 +196,7 @@ class _Asker:
             after=after,
         )
         # What is right is the whole answer: beside a label it may name stretches, as JSON.
-        return [
-            Prediction(record, answer.text, record.answer) for record, answer in zip(records, answers, strict=True)
-        ]
+        return [Prediction(record, answer.text, record.answer) for record, answer in zip(records, answers, strict=True)]
 
     def classify(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
         """The head's labels: the likeliest, or all that are likely where rows may have several."""
