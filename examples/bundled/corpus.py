@@ -138,7 +138,7 @@ def documents(classics: Path, data: Path, chance: random.Random) -> dict[str, li
     seeds = rows(data / "inst_selfinstruct_seed.jsonl")
     chat = [{"messages": turns, "source": "selfinstruct"} for turns in conversations(seeds, chance)]
     chance.shuffle(train)
-    asked = exercises([row["text"] for row in train], NUM_EXERCISES, chance)
+    asked = exercises([row["text"] for row in train], min(NUM_EXERCISES, len(train)), chance)
     reading = [{"messages": turns, "source": "exercises"} for turns in asked]
     chance.shuffle(held_out)
     test = held_out[NUM_VALIDATION : NUM_VALIDATION + NUM_TEST]
@@ -146,7 +146,7 @@ def documents(classics: Path, data: Path, chance: random.Random) -> dict[str, li
         "train": train,
         "chat": chat,
         "exercises": reading,
-        "again": chance.sample(train, NUM_AGAIN),
+        "again": chance.sample(train, min(NUM_AGAIN, len(train))),
         "validation": held_out[:NUM_VALIDATION],
         "test": test,
     }

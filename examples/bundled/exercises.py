@@ -112,9 +112,11 @@ EXERCISES: tuple[Callable[[Sequence[str], random.Random], Exercise], ...] = (
 
 
 def exercises(texts: Sequence[str], count: int, chance: random.Random) -> Iterator[list[dict[str, str]]]:
-    """`count` conversations of one or two exercises."""
+    """Up to `count` conversations of one or two exercises, fewer where the texts have hardly any sentences."""
     made = 0
-    while made < count:
+    for _ in range(10 * count):
+        if made == count:
+            return
         found = sentences(chance.choice(texts))
         if len(found) < 4:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -139,7 +140,33 @@ def test_the_corpus_holds_out_what_it_says(corpus):
 
 
 def test_the_corpus_has_every_instruction_in_six_conversations(corpus):
-    chats = [row["text"] for row in corpus["train"] if row["source"] == "selfinstruct"]
+    chats = [row["messages"] for row in corpus["chat"]]
     for number in range(9):
-        assert sum(f"<|user|>Do {number}.<|end|><|assistant|>Done {number}." in chat for chat in chats) == 6
-    assert not any(chat.endswith("<|end|>") for chat in chats)  # the codec puts it there
+        asked = {"role": "user", "content": f"Do {number}."}
+        answered = [chat[chat.index(asked) + 1]["content"] for chat in chats if asked in chat]
+        assert answered == [f"Done {number}."] * 6
+
+
+def test_exercises_can_be_answered_from_what_was_asked(monkeypatch):
+    monkeypatch.syspath_prepend(str(BUNDLED))
+    from exercises import exercises
+
+    names = ("Anna", "the old Captain", "Mr. Pickwick", "her brother John")
+    texts = [
+        " ".join(
+            f"On day {day} we met {name} of house {number}, and all were pleased." for day, name in enumerate(names)
+        )
+        for number in range(5)
+    ]
+    made = list(exercises(texts, 200, random.Random(0)))
+    turns = [turn for chat in made for turn in zip(chat[::2], chat[1::2], strict=True)]
+    assert len(made) == 200 and len({question["content"] for question, _ in turns}) > 150
+    for question, answer in turns:
+        said = answer["content"]
+        parts = [said] if said[:1] != "{" else [*flat(json.loads(said).values())]
+        assert all(part in question["content"] for part in parts), (question, answer)
+    assert list(exercises(["No sentence here"], 200, random.Random(0))) == []
+
+
+def flat(values):
+    return [part for value in values for part in (value if isinstance(value, list) else [value])]
