@@ -163,13 +163,13 @@ def test_run_live_shows_a_dashboard_and_ends_like_a_run_without(desk: Path) -> N
 
 
 def test_follow_watches_a_run_of_another_process_to_its_verdict(desk: Path) -> None:
-    working = Terminal("run", "colours.yaml", "train.duration=60 steps", cwd=desk)
+    # A training by the clock: however fast the machine, it is still going when the others have come.
+    working = Terminal("run", "colours.yaml", "train.duration=40 s", "train.watch=[]", cwd=desk)
     working.wait_for("train-1")
     while not (desk / "runs/colours/1/spec.json").exists():
         time.sleep(0.05)
-    watching = Terminal("show", "colours", "--follow", cwd=desk)
+    watching, leaving = (Terminal("show", "colours", "--follow", cwd=desk) for _ in range(2))
     watching.wait_for("colours/1")
-    leaving = Terminal("show", "colours", "--follow", cwd=desk)
     leaving.wait_for("colours/1")
     os.kill(leaving.process.pid, signal.SIGINT)
     code, out, shown = leaving.end()
@@ -200,12 +200,13 @@ def test_a_spec_cannot_be_followed(desk: Path) -> None:
 
 
 def test_ctrl_c_in_a_live_run_saves_and_says_how_to_go_on(desk: Path) -> None:
-    live = Terminal("run", "colours.yaml", "train.duration=2000 steps", "--live", cwd=desk)
+    endless = ("run", "colours.yaml", "train.duration=1000000 steps", "train.watch=[]", "--live")
+    live = Terminal(*endless, cwd=desk)
     live.wait_for("step")
     os.kill(live.process.pid, signal.SIGINT)
     code, _, shown = live.end()
     assert code == 130 and "interrupted" in shown.rpartition(LEAVE)[2], shown[-500:]
-    again = Terminal("run", "colours.yaml", "train.duration=2000 steps", "--live", cwd=desk)
+    again = Terminal(*endless, cwd=desk)
     again.wait_for("colours/1")
     again.wait_for("training")
     os.kill(again.process.pid, signal.SIGINT)
