@@ -125,6 +125,8 @@ class Terminal:
             stderr=its,
             env={**environment, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1"},
             start_new_session=True,
+            # A test run in the background hands down an ignored SIGINT, which a terminal never does.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(its)
         self.shown = b""
