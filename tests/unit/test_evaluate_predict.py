@@ -16,7 +16,7 @@ from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.validate import validation_metrics
 from tunesmith.metrics import Metric
 from tunesmith.metrics.exact_match import ExactMatch
-from tunesmith.models.generate import Answer
+from tunesmith.models.inference.generate import Answer
 from tunesmith.models.load import Model, open_model
 from tunesmith.part import METRICS
 from tunesmith.records import Message, Prediction, Record, Span
@@ -118,10 +118,10 @@ def test_generate_leaves_out_what_is_not_asked_for(lm: Model, monkeypatch: pytes
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("not needed")
 
-    monkeypatch.setattr("tunesmith.models.score.score", refuse)
+    monkeypatch.setattr("tunesmith.models.inference.score.score", refuse)
     assert all(row.nll is None for row in predict(lm, codec(lm, "chat"), QUESTIONS, manner="generate", nll=False))
     monkeypatch.undo()
-    monkeypatch.setattr("tunesmith.models.generate.generate", refuse)
+    monkeypatch.setattr("tunesmith.models.inference.generate.generate", refuse)
     rows = predict(lm, codec(lm, "chat"), QUESTIONS, manner="generate", text=False)
     assert all(row.output == "" and row.nll is not None for row in rows)
 
@@ -138,7 +138,7 @@ def test_a_labelled_row_that_is_answered_in_json_is_right_when_all_of_it_is(
         Answer(text, num_tokens=9, finished=True, seconds=0.1)
         for text in ('{"artist": "Patterson", "label": "PlayMusic"}', "PlayMusic")
     ]
-    monkeypatch.setattr("tunesmith.models.generate.generate", lambda *_, **__: said)
+    monkeypatch.setattr("tunesmith.models.inference.generate.generate", lambda *_, **__: said)
     rows = predict(lm, codec(lm, "chat"), [record, record], manner="generate", nll=False, alone=0)
     assert ExactMatch().for_task("extract").scores(rows) == [1.0, 0.0]
     assert [row.expected for row in predict(lm, codec(lm, "chat"), [record], manner="generate", text=False)] == [answer]
@@ -260,7 +260,7 @@ def test_only_rows_timed_alone_carry_seconds(lm: Model) -> None:
 
 
 def test_timing_asks_one_row_at_a_time(lm: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunesmith.models import generate as module
+    from tunesmith.models.inference import generate as module
 
     sizes: list[int] = []
     real = module.generate
@@ -303,7 +303,7 @@ def test_validation_generates_only_for_metrics_that_read_text(lm: Model, monkeyp
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("not needed")
 
-    monkeypatch.setattr("tunesmith.models.generate.generate", refuse)
+    monkeypatch.setattr("tunesmith.models.inference.generate.generate", refuse)
     metrics = [METRICS.make("perplexity")]
     figures = validation_metrics(lm, codec(lm, "chat"), QUESTIONS, metrics, manner="generate")  # type: ignore[arg-type]
     assert figures["perplexity"] > 1

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from tunesmith.errors import ModelError
 from tunesmith.models.facts import base_facts
-from tunesmith.models.layers import linear_layers
+from tunesmith.models.layers.reach import linear_layers
 from tunesmith.models.load import Model, open_model
 from tunesmith.models.quiet import quiet
 from tunesmith.runs import file_digest

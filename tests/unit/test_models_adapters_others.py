@@ -13,7 +13,7 @@ from adapter_tiny import ANSWERS, IDS, JOBS, MASK, adapter, close, loss, opened,
 
 from tunesmith.errors import ModelError
 from tunesmith.models.adapters import Adapter
-from tunesmith.models.generate import generate, score, score_choices
+from tunesmith.models.inference.generate import generate, score, score_choices
 from tunesmith.models.load import open_model
 from tunesmith.models.quiet import quiet
 from tunesmith.part import ADAPTERS

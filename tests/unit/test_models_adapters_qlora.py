@@ -13,8 +13,8 @@ from adapter_tiny import JOBS, adapter, close, loss, opened, outputs, peft_opens
 from scipy.stats import norm
 from torch import nn
 
-from tunesmith.models.adapters._nf4 import BLOCK, LEVELS, Nf4Linear, nf4_layers, pack, packed_bytes, unpack
 from tunesmith.models.load import open_model
+from tunesmith.models.nf4 import BLOCK, LEVELS, Nf4Linear, nf4_layers, pack, packed_bytes, unpack
 
 
 def test_the_levels_are_quantiles_of_the_normal_distribution() -> None:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith.errors import ModelError
-from tunesmith.models.choices import _SURE, Tree
-from tunesmith.models.generate import classify, generate, score, score_choices, tag
+from tunesmith.models.inference.choices import _SURE, Tree
+from tunesmith.models.inference.generate import classify, generate, score, score_choices, tag
 from tunesmith.models.load import Model, open_model
 from tunesmith.testing.tiny import tiny_model, tiny_tokenizer
 

@@ -271,7 +271,10 @@ def test_the_billion_laughs_are_not_laughed() -> None:
         ("train: [{}, {objective: stf}]", "a.yaml:3 train.1.objective: no objective 'stf'"),
         ("train: []", "train: needs at least 1 entry"),
         ("train: lora", "a.yaml:3 train: write settings"),
-        ("train: {adapter: 5}", "train.adapter: write the name of one adapter or {kind: name, ...}; there are:"),
+        (
+            "train: {adapter: 5}",
+            "train.adapter: write the name of one adapter or {kind: name, ...}; there are: bottleneck, full, ia3, ",
+        ),
         ("train: {adapter: {kind: lora, rank: '16'}}", "train.adapter.rank: write a whole number, not '16'"),
         ("train: {adapter: {kind: lora, rank: 16.5}}", "train.adapter.rank: write a whole number, not 16.5"),
         ("train: {adapter: {kind: lora, rank: true}}", "train.adapter.rank: write a whole number, not true"),

@@ -6,7 +6,7 @@ import pytest
 
 from tunesmith.models.adapters.full import Full
 from tunesmith.models.adapters.lora import Lora
-from tunesmith.models.depth import depths, layers
+from tunesmith.models.layers.depth import depths, layers
 from tunesmith.models.load import open_model
 from tunesmith.testing.tiny import tiny_model
 from tunesmith.train.optimizers.adamw import AdamW

@@ -156,7 +156,7 @@ class _Asker:
     def choose(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
         """The likeliest label. Its probability is the model's own of answering with it and then stopping,
         shared out over the labels, so that neither short labels nor prefixes of others are favoured."""
-        from tunesmith.models.choices import score_choices
+        from tunesmith.models.inference.choices import score_choices
 
         choices = [self._spelled(label) for label in self.labels]
         room = max(len(choice) for choice in choices)
@@ -183,7 +183,7 @@ class _Asker:
 
     def generate(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
         """What the model says until it stops."""
-        from tunesmith.models.generate import generate
+        from tunesmith.models.inference.generate import generate
 
         if not self.text:
             return [Prediction(record, "", record.answer) for record in records]
@@ -200,7 +200,7 @@ class _Asker:
 
     def classify(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
         """The head's labels: the likeliest, or all that are likely where rows may have several."""
-        from tunesmith.models.score import classify
+        from tunesmith.models.inference.score import classify
 
         # What is read does not hang on what is right, which may be a label the model does not know.
         places, examples = self._encoded([replace(record, labels=self.codec.labels[:1]) for record in records])
@@ -222,7 +222,7 @@ class _Asker:
 
     def tag(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
         """The spans that the tokens' tags spell."""
-        from tunesmith.models.score import tag
+        from tunesmith.models.inference.score import tag
 
         places, examples = self._encoded([replace(record, spans=()) for record in records])
         made = [Prediction(record, "", _spelled_spans(record, record.spans or ()), spans=()) for record in records]

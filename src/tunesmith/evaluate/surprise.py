@@ -25,7 +25,7 @@ def surprises(
 
     The nll is None where nothing is trained.
     """
-    from tunesmith.models.score import score
+    from tunesmith.models.inference.score import score
 
     asked = [[part for example in codec.encode(record) for part in parts(example)] for record in records]
     every = [part for of_record in asked for part in of_record]

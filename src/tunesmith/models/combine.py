@@ -22,10 +22,10 @@ from torch import Tensor
 from tunesmith.errors import ModelError
 from tunesmith.models.adapter_set import AdapterSet
 from tunesmith.models.adapters import Adapter
-from tunesmith.models.adapters._nf4 import error, restore
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.load import open_model
 from tunesmith.models.model import Model
+from tunesmith.models.nf4 import error, restore
 from tunesmith.part import ADAPTERS
 
 Method = Literal["linear", "ties", "dare"]

@@ -68,7 +68,7 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
     Raises:
         ModelError: the adapter does not fit the base.
     """
-    from tunesmith.models.depth import layers
+    from tunesmith.models.layers.depth import layers
 
     lm = getattr(train.objective, "head", "lm") == "lm"
     model, (packed, packed_bytes, unpacked) = _shapes(facts, train, lm)
@@ -126,8 +126,8 @@ def _shapes(facts: BaseFacts, train: Train, lm: bool) -> tuple[Model, tuple[int,
     """The model with its adapter on the meta device, and what the adapter holds packed (`Adapter.packed`)."""
     import torch
 
-    from tunesmith.models.freeze import freeze
     from tunesmith.models.heads import Head
+    from tunesmith.models.layers.freeze import freeze
     from tunesmith.models.model import Model, Origin
 
     with torch.device("meta"):

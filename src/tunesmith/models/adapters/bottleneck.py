@@ -57,7 +57,7 @@ class Bottleneck(Adapter):
 
     def _resolve(self, model: Model) -> list[tuple[str, int]]:
         """(name, outputs) of the linear layers that get one behind them."""
-        from tunesmith.models.layers import linear_layers
+        from tunesmith.models.layers.reach import linear_layers
 
         widths = {name: outputs for name, _, outputs in linear_layers(model)}
         if isinstance(self.after, list):

@@ -30,7 +30,7 @@ class Ia3(PeftAdapter):
     def peft_config(self, model: Model) -> Any:
         from peft import IA3Config
 
-        from tunesmith.models.layers import transposed
+        from tunesmith.models.layers.reach import transposed
 
         targets, feedforward = self._resolve(model)
         return IA3Config(target_modules=targets, feedforward_modules=feedforward, fan_in_fan_out=transposed(model))
@@ -44,7 +44,7 @@ class Ia3(PeftAdapter):
             TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING as TARGETS,
         )
 
-        from tunesmith.models.layers import linear_layers
+        from tunesmith.models.layers.reach import linear_layers
 
         names = [name for name, _, _ in linear_layers(model)]
         architecture = model.inner.config.model_type
@@ -63,7 +63,7 @@ class Ia3(PeftAdapter):
         return targets, named(inputs, targets, what="scaled layer", where="train.adapter.feedforward")
 
     def count(self, model: Model) -> int:
-        from tunesmith.models.layers import linear_layers
+        from tunesmith.models.layers.reach import linear_layers
 
         targets, feedforward = self._resolve(model)
         sizes = {name: (inputs, outputs) for name, inputs, outputs in linear_layers(model)}

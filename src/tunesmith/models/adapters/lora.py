@@ -34,7 +34,7 @@ class Lora(PeftAdapter):
     def peft_config(self, model: Model) -> Any:
         from peft import LoraConfig
 
-        from tunesmith.models.layers import shared_with, transposed
+        from tunesmith.models.layers.reach import shared_with, transposed
 
         whole = self._whole(model)
         tied = [name for name in whole if shared_with(model, name)]
@@ -60,7 +60,7 @@ class Lora(PeftAdapter):
 
     def _updated(self, model: Model, whole: list[str]) -> list[str]:
         """Names of the layers that get an update; those trained whole need none."""
-        from tunesmith.models.layers import linear_layers
+        from tunesmith.models.layers.reach import linear_layers
 
         names = [name for name, _, _ in linear_layers(model)]
         if self.targets == "all-linear":
@@ -78,7 +78,7 @@ class Lora(PeftAdapter):
 
     def _whole(self, model: Model) -> list[str]:
         """Names of the layers that are trained whole."""
-        from tunesmith.models.layers import embeddings_and_head, weighted_layers
+        from tunesmith.models.layers.reach import embeddings_and_head, weighted_layers
 
         words = embeddings_and_head(model)
         layers = weighted_layers(model)
@@ -92,7 +92,7 @@ class Lora(PeftAdapter):
         )
 
     def count(self, model: Model) -> int:
-        from tunesmith.models.layers import linear_layers, weighted_layers
+        from tunesmith.models.layers.reach import linear_layers, weighted_layers
 
         whole = self._whole(model)
         chosen = set(self._updated(model, whole))

@@ -23,7 +23,7 @@ class Qlora(Lora):
     """Holds the scales of the 4-bit weights in 8 bits: 4.13 bits a weight instead of 4.5."""
 
     def prepare(self, model: Model) -> None:
-        from tunesmith.models.adapters._nf4 import error, replace
+        from tunesmith.models.nf4 import error, replace
 
         names = self._rounded(model)
         if any(model.inner.get_submodule(name).weight.is_meta for name in names):
@@ -36,7 +36,7 @@ class Qlora(Lora):
 
     def _rounded(self, model: Model) -> list[str]:
         """Names of the layers held in NF4: every linear layer that an adapter can reach and that is not trained."""
-        from tunesmith.models.layers import linear_layers
+        from tunesmith.models.layers.reach import linear_layers
 
         whole = self._whole(model)
         return [name for name, _, _ in linear_layers(model) if name not in whole]
@@ -47,7 +47,7 @@ class Qlora(Lora):
     def merge(self, model: Model) -> None:
         from peft import set_peft_model_state_dict
 
-        from tunesmith.models.adapters._nf4 import error, restore
+        from tunesmith.models.nf4 import error, restore
 
         tensors = self.state(model)
         module: Any = model.module
@@ -65,8 +65,8 @@ class Qlora(Lora):
         plain.merge(model)
 
     def packed(self, model: Model) -> tuple[int, int, int]:
-        from tunesmith.models.adapters._nf4 import packed_bytes
-        from tunesmith.models.layers import linear_layers
+        from tunesmith.models.layers.reach import linear_layers
+        from tunesmith.models.nf4 import packed_bytes
 
         names = set(self._rounded(model))
         sizes = [inputs * outputs for name, inputs, outputs in linear_layers(model) if name in names]

@@ -46,7 +46,7 @@ class Optimizer(Part):
 
         Args:
             masters: weights by name; those of a head of ours begin with `head.`.
-            depths: how many layers lie above each weight's own, see `models.depth`; 0 for names left out.
+            depths: how many layers lie above each weight's own, see `models.layers.depth`; 0 for names left out.
 
         Raises:
             UserError: it cannot run here.

@@ -13,10 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tunesmith.models.batching import accepted, by_length, check_prompts, nobody, pad_left, pad_right
-from tunesmith.models.choices import score_choices
+from tunesmith.models.inference.batching import accepted, by_length, check_prompts, nobody, pad_left, pad_right
+from tunesmith.models.inference.choices import score_choices
+from tunesmith.models.inference.score import classify, score, tag
 from tunesmith.models.model import Model
-from tunesmith.models.score import classify, score, tag
 
 __all__ = ["Answer", "classify", "generate", "score", "score_choices", "tag"]
 

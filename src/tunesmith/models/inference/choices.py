@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from tunesmith.models.batching import accepted, by_length, check_prompts, nobody, pad_left, pad_right
+from tunesmith.models.inference.batching import accepted, by_length, check_prompts, nobody, pad_left, pad_right
+from tunesmith.models.inference.score import score
 from tunesmith.models.model import Model
-from tunesmith.models.score import score
 
 _LOGITS_AT_ONCE = 2**24
 """Elements of the logits held at once."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tunesmith.models.batching import by_length, check_prompts, nobody, pad_right
+from tunesmith.models.inference.batching import by_length, check_prompts, nobody, pad_right
 from tunesmith.models.model import Model
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from tunesmith.errors import ModelError, did_you_mean
-from tunesmith.models.depth import layers
+from tunesmith.models.layers.depth import layers
 
 if TYPE_CHECKING:
     from tunesmith.models.model import Model

@@ -1,0 +1,1 @@
+"""What a model answers: generated text, scored choices, the surprise of a text, batch by batch."""
