@@ -11,7 +11,7 @@ from tunesmith.errors import ModelError
 from tunesmith.models.adapters.full import Full
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.facts import base_facts
-from tunesmith.models.freeze import freeze
+from tunesmith.models.layers.freeze import freeze
 from tunesmith.models.load import open_model
 from tunesmith.models.memory import estimate
 from tunesmith.spec.quantity import Every

@@ -68,10 +68,7 @@ def test_ten_kills(tmp_path):
         if process.exitcode == 0:
             break
     assert kills == 10 and journal.read_text().endswith("done\n")
-    said = last_step(journal)
-    # A kill between the save of a step and its line in the journal loses that line, never the step.
-    assert len(said) >= 32 - kills
-    assert {step: line for step, line in expected.items() if step in said} == said
+    assert last_step(journal) == expected, "no step is lost between its line and its checkpoint"
     reference = weights(tmp_path / "whole")
     found = weights(folder)
     assert found.keys() == reference.keys()

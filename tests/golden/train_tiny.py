@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
 from tunesmith.data.tokenize import Example
+from tunesmith.errors import Interrupted
 from tunesmith.models.heads import Head
 from tunesmith.models.model import Model, Origin
 from tunesmith.spec.quantity import Batch, Duration, Every
@@ -155,11 +157,10 @@ def train(
 ) -> list[Step]:  # fmt: skip
     """Runs `fit`, to its end or for some steps."""
     checkpoints = Checkpoints(folder, save_every=save_every)
-    done = []
-    for step in fit(model, examples, objective or Sft(), train=train or stage(), checkpoints=checkpoints, **more):
-        done.append(step)
-        if len(done) == steps:
-            break
+    done: list[Step] = []
+    more.setdefault("stop", lambda: len(done) == steps)
+    with suppress(Interrupted):
+        done.extend(fit(model, examples, objective or Sft(), train=train or stage(), checkpoints=checkpoints, **more))
     return done
 
 

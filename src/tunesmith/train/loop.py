@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from tunesmith.errors import DataError, Interrupted, NonFinite
-from tunesmith.models.depth import depths
-from tunesmith.models.freeze import freeze, release
+from tunesmith.models.layers.depth import depths
+from tunesmith.models.layers.freeze import freeze, release
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
 from tunesmith.train.batches import Batches
@@ -120,7 +120,11 @@ def _steps(training: _Training, examples: Sequence[Example], stop: Callable[[], 
             seconds=training.state.position.seconds,
             metrics=metrics,
         )
-        yield training.look(step, before)
+        step = training.look(step, before)
+        yield step
+        # Only once the consumer has noted the step: killed before that, the step is taken again and noted.
+        if step.saved:
+            training.save()
 
 
 class _Training:
@@ -248,7 +252,7 @@ class _Training:
         self.unsaved = True
 
     def look(self, step: Step, before: Position) -> Step:
-        """Validates, asks the watchers, saves, where it is time to; returns the completed step."""
+        """Validates and asks the watchers; returns the completed step, which says whether it is time to save."""
         now = self.state.position
         best = False
         if self.horizon.passed(self.every, before, now) or self.horizon.ended(now):
@@ -260,10 +264,8 @@ class _Training:
         notes = tuple(note for watcher, memory in watched for note in watcher.notes(step, memory))
         if step.number % TRIM_EVERY == 0:
             return_free_memory()
-        save = step.validation is not None or self.ended or self.checkpoints.due
-        if save:
-            self.save()
-        return replace(step, best=best, notes=notes, stop=self.state.stopped, saved=save)
+        due = step.validation is not None or self.ended or self.checkpoints.due
+        return replace(step, best=best, notes=notes, stop=self.state.stopped, saved=due)
 
     def _measure(self) -> dict[str, float] | None:
         """The validation figures; None where there is nothing to measure."""

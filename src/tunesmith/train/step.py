@@ -41,4 +41,4 @@ class Step:
     stop: str | None = None
     """Why the training ends here, before its time."""
     saved: bool = False
-    """Whether a checkpoint was written after this step."""
+    """Whether a checkpoint is written when the next step is asked for."""
