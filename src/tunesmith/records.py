@@ -61,6 +61,8 @@ class Record:
     references: tuple[str, ...] = ()
     """Further right answers beside the trained one, for evaluation only."""
     weight: float = 1.0
+    origin: int = 0
+    """The number of its source: those of `data.sources`, then those that stages replay."""
 
     @property
     def shape(self) -> Shape:
@@ -99,12 +101,11 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; empty fields left out."""
+        empty = _fields(Record("", ""))
         return {
             key: (dict(value) if isinstance(value, Mapping) else value)
             for key, value in _fields(self).items()
-            if key in ("id", "source")
-            or not (value is None or value == () or value == {} or value == 1.0)
-            or (key == "spans" and value is not None)
+            if key in ("id", "source") or value != empty[key]
         }
 
     @classmethod
@@ -127,6 +128,7 @@ class Record:
             slices=dict(row.get("slices") or {}),
             references=tuple(row.get("references") or ()),
             weight=row.get("weight", 1.0),
+            origin=row.get("origin", 0),
         )
 
 
@@ -143,6 +145,7 @@ def _fields(record: Record) -> dict[str, Any]:
         "slices",
         "references",
         "weight",
+        "origin",
     )
     values = {name: getattr(record, name) for name in names}
     for name in ("messages", "spans", "chosen", "rejected"):

@@ -14,12 +14,12 @@ from train_tiny import PAD, causal, encoder, encoder_decoder, rows, stage, train
 
 from tunesmith.errors import DataError, ModelError, NonFinite
 from tunesmith.spec.quantity import Stretch
-from tunesmith.train.batches import Batches
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.pretrain import Pretrain
 from tunesmith.train.objectives.sft import Sft
 from tunesmith.train.objectives.tag import Tag
 from tunesmith.train.optimizers.adamw import AdamW
+from tunesmith.train.order.batches import Batches
 from tunesmith.train.schedules.constant import Constant
 from tunesmith.train.schedules.cosine import Cosine
 from tunesmith.train.schedules.linear import Linear

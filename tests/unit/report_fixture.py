@@ -301,6 +301,10 @@ def ledger() -> dict[str, Any]:
         "changed": [{"step": "clean", "reason": "white space", "count": 412, "rows": ["tickets.jsonl:2"]}],
         "duplicates": {"same": 138, "conflicts": 4},
         "splits": {"train": split(1410, counts), "validation": split(240, {}), "test": split(240, {})},
+        "epoch": [
+            {"source": "tickets.jsonl", "rows": 1400, "drawn": 1000, "unseen": 400},
+            {"source": "old.jsonl", "rows": 10, "drawn": 410, "unseen": 0},
+        ],
         "notes": ["the chat template of the base writes no system turn of its own"],
     }
 

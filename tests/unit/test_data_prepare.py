@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.prepare import Collected, collect, encode
+from tunesmith.data.prepare import Collected, Older, collect, encode
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
 from tunesmith.data.tables import read_records, sample, write_changed, write_dropped, write_records
 from tunesmith.data.tokenize import Codec
@@ -167,7 +167,8 @@ def chats(count: int, answer: str = "fine") -> list[dict[str, str]]:
 
 def test_tokens_are_counted_by_role_and_split(tmp_path: Path) -> None:
     found = gathered(tmp_path, [*chats(19), {"prompt": "q", "response": "word " * 200}])
-    examples = encode(found.splits, codec("chat"), found.ledger)
+    encoded = encode(found.splits, codec("chat"), found.ledger)
+    examples = {name: part.examples for name, part in encoded.items()}
     said = found.ledger.to_json()["splits"]
     for name, part in examples.items():
         entry = said[name]
@@ -187,7 +188,8 @@ def test_tokens_are_counted_by_role_and_split(tmp_path: Path) -> None:
 
 def test_rows_the_codec_drops_are_entered(tmp_path: Path) -> None:
     found = gathered(tmp_path, [*chats(19), {"prompt": "q", "response": "word " * 200}])
-    examples = encode(found.splits, codec("chat", too_long="drop"), found.ledger)
+    encoded = encode(found.splits, codec("chat", too_long="drop"), found.ledger)
+    examples = {name: part.examples for name, part in encoded.items()}
     said = found.ledger.to_json()
     assert said["dropped"][-1]["step"] == "tokenize"
     assert said["dropped"][-1]["reason"] == "longer than max_length"
@@ -209,6 +211,62 @@ def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
         encode(found.splits, codec("chat", too_long="drop"), found.ledger)
 
 
+def older(folder: Path, rows: list[Any]) -> Older:
+    write(folder, "older.jsonl", rows)
+    return Older("train.0.replay.source", "older.jsonl", None)
+
+
+def prepared(folder: Path, rows: list[Record]) -> Older:
+    write_records(folder / "train.parquet", rows)
+    return Older("train.0.replay.source", "run:old/1", folder / "train.parquet")
+
+
+@pytest.mark.parametrize("steps", [["clean", "exact_dedup"], []])
+def test_older_rows_are_replayed_unless_they_are_held_out(tmp_path: Path, steps: list[str]) -> None:
+    write(tmp_path, "rows.jsonl", labelled(40))
+    plain = collect(data(steps=steps), tmp_path)
+    again = [*labelled(40), *labelled(6, start=100, channel="x")]
+    found = collect(data(steps=steps), tmp_path, older=[older(tmp_path, again)])
+    assert {name: found.splits[name] for name in plain.splits} == plain.splits, "what is divided stays as it was"
+    replayed = {record.content() for record in found.splits["replay"]}
+    assert {f"my card number {n}" for n in range(100, 106)} <= replayed
+    assert not replayed & {record.content() for name in ("validation", "test") for record in found.splits[name]}
+    assert {record.origin for record in found.splits["replay"]} == {1} and not plain.splits["train"][0].origin
+    said = found.ledger.to_json()
+    assert said["rows"]["read"] == 86 == said["rows"]["kept"] + said["rows"]["dropped"]
+    assert said["sources"][1]["split"] == "replay"
+    reasons = {drop["step"]: drop["count"] for drop in said["dropped"]}
+    assert reasons == ({"exact_dedup": 40} if steps else {"replay": 8})
+    assert Ledger.from_json(said).to_json() == said
+
+
+def test_the_rows_of_a_run_are_taken_as_it_prepared_them(tmp_path: Path) -> None:
+    write(tmp_path, "rows.jsonl", labelled(20))
+    kept = [Record("rows.jsonl:1", "was.jsonl:1", text="an older text", labels=("c",), slices={"channel": "email"})]
+    found = collect(data(), tmp_path, older=[prepared(tmp_path, kept)])
+    (record,) = found.splits["replay"]
+    assert (record.text, record.source, record.slices) == ("an older text", "was.jsonl:1", {"channel": "email"})
+    assert record.id != "rows.jsonl:1", "ids stay unique"
+    assert found.labels == ("a", "b", "c"), "its labels are learned too"
+
+
+def test_nothing_left_to_replay_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "rows.jsonl", labelled(20))
+    with pytest.raises(DataError, match=r"older.jsonl has no row left to replay") as caught:
+        collect(data(), tmp_path, older=[older(tmp_path, labelled(20))])
+    assert caught.value.where == "train.0.replay.source"
+
+
+def test_what_a_weight_multiplies(tmp_path: Path) -> None:
+    write(tmp_path, "rows.jsonl", labelled(20))
+    write(tmp_path, "more.jsonl", labelled(20, start=50))
+    sources = ["rows.jsonl", {"path": "more.jsonl", "weight": 3.0}]
+    for mixture, weights in ((None, {1.0, 3.0}), ({"weight": "loss"}, {1.0, 3.0}), ({}, {1.0})):
+        found = collect(data(*sources, mixture=mixture), tmp_path)
+        assert {record.weight for record in found.splits["train"]} == weights
+        assert {record.origin for record in found.splits["train"]} == {0, 1}
+
+
 def test_rows_and_reasons_survive_parquet(tmp_path: Path) -> None:
     found = gathered(
         tmp_path, [*labelled(20), '{"text": "half \\ud83d", "label": "a"}', {"text": "Ã¶\x00", "label": "a"}]
@@ -226,7 +284,7 @@ def test_rows_and_reasons_survive_parquet(tmp_path: Path) -> None:
 def test_a_sample_spells_the_text_and_marks_what_is_trained(tmp_path: Path) -> None:
     examples = encode(
         {"train": [Record("r", "s:1", text="Grüße")] * 1, "test": []}, codec("text"), entered("r")
-    )["train"]  # fmt: skip
+    )["train"].examples  # fmt: skip
     shown = sample(examples, TOKENIZER, 3)
     assert [each["id"] for each in shown] == ["r"]
     tokens = shown[0]["tokens"]

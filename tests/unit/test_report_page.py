@@ -99,7 +99,16 @@ def test_the_figures_of_the_files_are_on_the_page(tmp_path: Path) -> None:
     for measure in comparison["measures"]:
         for estimate in measure["arms"].values():
             assert f"{estimate['value']:.3f}" in page.text or f"{estimate['value']:.2f}" in page.text
-    for said in ("2,063", "173", "1,890", "not valid JSON", "tickets.jsonl:17", "exact_dedup"):
+    for said in (
+        "2,063",
+        "173",
+        "1,890",
+        "not valid JSON",
+        "tickets.jsonl:17",
+        "exact_dedup",
+        "71.4% of them, in turns",
+        "29.1%",
+    ):
         assert said in page.text
     assert "The stop token is trained in 1,410 of 1,410 answers." in page.text
     assert "138 exact copies dropped." in page.text

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.spec.quantity import Batch
-from tunesmith.train.batches import WINDOW, Batches
+from tunesmith.train.order.batches import WINDOW, Batches
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=120)
 ROWS = st.integers(1, 20).map(lambda value: Batch(value, "rows"))

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from tunesmith.spec.quantity import Batch, Duration, Every, Stretch
-from tunesmith.train.batches import Batches
-from tunesmith.train.horizon import Horizon, Position
+from tunesmith.train.order.batches import Batches
+from tunesmith.train.order.horizon import Horizon, Position
 
 BATCHES = Batches([10] * 25, batch=Batch(4, "rows"), seed=0)  # 7 steps an epoch, the last one short (10 tokens)
 

@@ -10,6 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tunesmith.report.format import times_seen
+
 if TYPE_CHECKING:
     from tunesmith.flow.check import Checked
     from tunesmith.flow.plan import Plan
@@ -38,6 +40,9 @@ def print_check(console: Console, checked: Checked) -> None:
     console.print(_rows_table(ledger))
     _heading(console, "Splits and tokens")
     console.print(_splits_table(ledger))
+    if len(ledger["epoch"]) > 1:
+        _heading(console, "An epoch")
+        console.print(_epoch_table(ledger))
     for split, said in ledger["splits"].items():
         _print_warnings(console, split, said)
     if checked.sample:
@@ -80,6 +85,24 @@ def _splits_table(ledger: dict[str, Any]) -> Table:
             f"{said['lengths']['p95']:,}",
             f"{said['truncated']['rows']:,}",
             f"{stop['trained']:,} of {stop['answers']:,}" if stop.get("answers") else "no answers",
+        )
+    return table
+
+
+def _epoch_table(ledger: dict[str, Any]) -> Table:
+    names = ["source", "rows", "drawn", "share", "each is seen", "not seen"]
+    table = plain_table(*names, numbers=names[1:4])
+    whole = sum(source["drawn"] for source in ledger["epoch"])
+    for source in ledger["epoch"]:
+        share = f"{source['drawn'] / whole:.1%}"
+        waiting = f"{source['unseen']:,} wait for a later epoch" if source["unseen"] else ""
+        table.add_row(
+            source["source"],
+            f"{source['rows']:,}",
+            f"{source['drawn']:,}",
+            share,
+            times_seen(source["rows"], source["drawn"]),
+            waiting,
         )
     return table
 

@@ -61,3 +61,5 @@ class Encoded:
 
     examples: list[Example]
     dropped: list[Dropped]
+    places: list[int]
+    """For each example the place, among the records, of the one it comes from."""

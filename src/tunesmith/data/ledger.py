@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from tunesmith.data.example import ROLES, Example, Need
+from tunesmith.data.split import Pool
 from tunesmith.data.steps import Changed, Dropped
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
 from tunesmith.errors import GateFailed
 from tunesmith.records import Record
-from tunesmith.spec.sections import Split
 
 _NAMED = 5
 _SPECIAL, _ASSISTANT = ROLES.index("special"), ROLES.index("assistant")
@@ -36,7 +36,7 @@ class SourceEntry:
     columns: dict[str, str]
     why: str
     weight: float
-    split: Split | None
+    split: Pool | None
     read: int = 0
     dropped: int = 0
 
@@ -74,6 +74,19 @@ class SplitEntry:
     bent: int = 0
 
 
+@dataclass(frozen=True)
+class EpochEntry:
+    """What an epoch holds of one source."""
+
+    source: str
+    rows: int
+    """Examples there are."""
+    drawn: int
+    """Examples an epoch holds, those seen several times counted as often."""
+    unseen: int
+    """Examples an epoch leaves out; their turn comes in a later one."""
+
+
 class Ledger:
     """The books of one data set.
 
@@ -90,6 +103,8 @@ class Ledger:
         splits      {split: {rows, labels: {label: rows}, examples, tokens: {role: {total, trained}},
                     truncated: {rows, tokens}, stop: {answers, trained}, bos: {tokens at the start: examples},
                     lengths and answer_lengths: {p50, p95, p99, max}, bent: rows whose spans were widened}}
+        epoch       [{source, rows, drawn, unseen}]: of each source what an epoch of the last stage holds; rows are
+                    examples here, and unseen ones wait for a later epoch
         notes       [text]
     """
 
@@ -101,7 +116,8 @@ class Ledger:
         self.dropped: dict[tuple[str, str], Tally] = {}
         self.changed: dict[tuple[str, str], Tally] = {}
         self.rows_changed = 0
-        self.splits: dict[Split, SplitEntry] = {}
+        self.splits: dict[Pool, SplitEntry] = {}
+        self.epoch: list[EpochEntry] = []
         self.notes: list[str] = []
         self.dropped_rows: list[Dropped] = []
         """The dropped records themselves; not part of the JSON."""
@@ -142,7 +158,7 @@ class Ledger:
         self._changed_ids.add(changed.after.id)
         self.rows_changed = len(self._changed_ids)
 
-    def close(self, splits: Mapping[Split, Sequence[Record]]) -> None:
+    def close(self, splits: Mapping[Pool, Sequence[Record]]) -> None:
         """Enters the rows of each split and closes the books: every row read is kept or dropped, and none else is."""
         for name, records in splits.items():
             labels = Counter(label for record in records for label in _labels(record))
@@ -157,7 +173,7 @@ class Ledger:
     # Tokens -----------------------------------------------------------------------------------------
 
     def enter_tokens(
-        self, split: Split, examples: Sequence[Example], *, need: Need, stop_ids: Sequence[int], bos_id: int | None
+        self, split: Pool, examples: Sequence[Example], *, need: Need, stop_ids: Sequence[int], bos_id: int | None
     ) -> None:
         """Enters every token of a split's examples.
 
@@ -185,17 +201,20 @@ class Ledger:
         Raises:
             GateFailed: it names the reasons and rows.
         """
-        if not self.read or self.lost / self.read > self.max_dropped or not self.kept:
-            share = self.lost / self.read if self.read else 1.0
+        # Of older rows those that stand among the new ones are left out, and may be all but a few.
+        own = [source for source in self.sources if source.split != "replay"]
+        read, lost = sum(source.read for source in own), sum(source.dropped for source in own)
+        share = lost / read if read else 1.0
+        if share > self.max_dropped or read == lost:
             most = sorted(self.dropped.items(), key=lambda item: -item[1].count)[:3]
             said = "; ".join(f"{tally.count} {reason} ({_rows(tally)})" for (_, reason), tally in most)
             raise GateFailed(
-                f"{self.lost} of {self.read} rows ({share:.0%}) would be lost: {said}",
+                f"{lost} of {read} rows ({share:.0%}) would be lost: {said}",
                 where="data",
                 fix="mend those rows"
                 + (
                     f", or raise data.max_dropped above {self.max_dropped:.0%}"
-                    if self.kept
+                    if lost < read
                     else " or the map of the source"
                 ),
             )
@@ -262,6 +281,7 @@ class Ledger:
             "changed": tallies(self.changed),
             "duplicates": {"same": copies.get(SAME, 0), "conflicts": copies.get(CONFLICT, 0)},
             "splits": {name: asdict(entry) for name, entry in self.splits.items()},
+            "epoch": [asdict(entry) for entry in self.epoch],
             "notes": list(self.notes),
         }
 
@@ -280,6 +300,7 @@ class Ledger:
         ledger.dropped, ledger.changed = tallies(said["dropped"]), tallies(said["changed"])
         ledger.rows_changed = said["rows"]["changed"]
         ledger.splits = {name: SplitEntry(**entry) for name, entry in said["splits"].items()}
+        ledger.epoch = [EpochEntry(**entry) for entry in said["epoch"]]
         ledger.notes = list(said["notes"])
         return ledger
 

@@ -8,20 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
-from tunesmith.data.example import Example
+from tunesmith.data.example import Encoded
 from tunesmith.data.ledger import Ledger, SourceEntry
 from tunesmith.data.read import File, find
 from tunesmith.data.readers import Broken, Row, excerpt
 from tunesmith.data.row import MISSING_SLICE, to_record
 from tunesmith.data.shape import SAMPLE, Recognised, recognise
-from tunesmith.data.split import SPLITS, refuse_leaks, split
+from tunesmith.data.split import SPLITS, Pool, refuse_leaks, split
 from tunesmith.data.steps import Changed, Dropped, Step
+from tunesmith.data.tables import read_records
 from tunesmith.data.tokenize import Codec
 from tunesmith.data.values import BadRow
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.part import STEPS
 from tunesmith.records import Record, Shape
-from tunesmith.spec.sections import Data, Source, Split
+from tunesmith.spec.sections import Data, Mixture, Source, Split
 
 After = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and how much there is, if that is known."""
@@ -29,11 +30,27 @@ After = Callable[[str, int, int | None], None]
 _DEFAULT_STEPS = ("clean", "exact_dedup")
 
 
+HELD_OUT = "stands among the validation or test rows"
+
+
+@dataclass(frozen=True)
+class Older:
+    """What a stage replays."""
+
+    where: str
+    """The field of the spec that says so."""
+    said: str
+    """The source as the spec names it."""
+    prepared: Path | None
+    """The training rows a run has prepared; None where it is a file to be read."""
+
+
 @dataclass(frozen=True)
 class Collected:
     """Rows that may be trained on and tested with, and the books about them."""
 
-    splits: dict[Split, list[Record]]
+    splits: dict[Pool, list[Record]]
+    """`replay` only where something is replayed."""
     labels: tuple[str, ...]
     """Labels of whole rows, numbers in their order, else by the alphabet."""
     span_labels: tuple[str, ...]
@@ -58,15 +75,19 @@ def collect(
     folder: Path,
     task: str | None = None,
     keep: Collection[str] = (),
+    older: Sequence[Older] = (),
     after: After = lambda stage, done, total: None,
 ) -> Collected:
     """Reads every source, recognises its columns, applies the steps and divides the rows.
+
+    What stages replay goes the same way and is not divided; a row of it that equals one of the others is left out.
 
     Args:
         data: the spec's section.
         folder: what relative paths start from, the spec's folder.
         task: the goal's task.
         keep: columns to keep as slices; those that `data.split` names are kept too.
+        older: what stages replay, in their order.
         after: told of the progress.
 
     Raises:
@@ -77,15 +98,26 @@ def collect(
     columns = _columns(data, keep)
     gathered = _Gathered(ledger)
     for source in data.sources:
-        _gather(source, folder, task, columns, gathered, after)
+        _gather(_weighing(source, data.mixture), folder, task, columns, gathered, after)
+    for each in older:
+        if each.prepared is None:
+            _gather(Source(path=each.said), folder, task, columns, gathered, after)
+        else:
+            _gather_prepared(each.said, each.prepared, gathered)
+        ledger.sources[-1].split = "replay"
     records = _with_slices(gathered, columns)
     records = _through_steps(records, data, gathered, after)
     ledger.refuse_losses()
-    fixed = {record.id: gathered.fixed[record.id] for record in records if record.id in gathered.fixed}
-    splits = split(records, data.split, fixed)
-    refuse_leaks(splits)
+    own = [record for record in records if record.origin < len(data.sources)]
+    fixed = {record.id: gathered.fixed[record.id] for record in own if record.id in gathered.fixed}
+    divided = split(own, data.split, fixed)
+    refuse_leaks(divided)
+    splits: dict[Pool, list[Record]] = {name: divided[name] for name in SPLITS}
+    if older:
+        splits["replay"] = _replayed(records[len(own) :], divided, ledger)
+        _refuse_empty(older, len(data.sources), splits["replay"])
     ledger.close(splits)
-    sizes = ", ".join(f"{len(splits[name])} {name}" for name in SPLITS if splits[name])
+    sizes = ", ".join(f"{len(found)} {name}" for name, found in splits.items() if found)
     gathered.said.append(f"{ledger.kept} of {ledger.read} rows kept: {sizes}")
     ledger.notes += gathered.said
     return Collected(
@@ -99,11 +131,11 @@ def collect(
 
 
 def encode(
-    splits: Mapping[Split, Sequence[Record]],
+    splits: Mapping[Pool, Sequence[Record]],
     codec: Codec,
     ledger: Ledger,
     after: After = lambda stage, done, total: None,
-) -> dict[Split, list[Example]]:
+) -> dict[Pool, Encoded]:
     """Encodes every split and enters its tokens; rows the codec cannot take are entered as dropped.
 
     Raises:
@@ -112,22 +144,22 @@ def encode(
     """
     total = sum(map(len, splits.values()))
     done = 0
-    examples: dict[Split, list[Example]] = {}
-    left: dict[Split, list[Record]] = {}
+    found: dict[Pool, Encoded] = {}
+    left: dict[Pool, list[Record]] = {}
     for name, records in splits.items():
         encoded = codec.encode_many(records, lambda count, before=done: after("tokenize", before + count, total))  # type: ignore[misc]
         done += len(records)
-        examples[name] = encoded.examples
+        found[name] = encoded
         for dropped in encoded.dropped:
             ledger.enter_dropped(dropped)
         gone = {dropped.record.id for dropped in encoded.dropped}
         left[name] = [record for record in records if record.id not in gone]
     ledger.close(left)
-    for name, found in examples.items():
-        ledger.enter_tokens(name, found, need=codec.need, stop_ids=codec.stop_ids, bos_id=codec.bos_id)
+    for name, encoded in found.items():
+        ledger.enter_tokens(name, encoded.examples, need=codec.need, stop_ids=codec.stop_ids, bos_id=codec.bos_id)
     ledger.notes += [note for note in codec.notes if note not in ledger.notes]
     ledger.refuse()
-    return examples
+    return found
 
 
 # Reading ----------------------------------------------------------------------------------------
@@ -241,6 +273,7 @@ def _enter(
     notes: list[str] = []
     try:
         record = to_record(row, recognised, columns, source.weight, notes.append)
+        record = replace(record, origin=number)
     except BadRow as bad:
         name = gathered.unique(row.where, row.where)
         ledger.enter_read(name, number)
@@ -283,6 +316,49 @@ def _with_slices(gathered: _Gathered, columns: Sequence[str]) -> list[Record]:
     return [full(record) for record in records] if columns else records
 
 
+# What is replayed -------------------------------------------------------------------------------
+
+
+def _weighing(source: Source, mixture: Mixture | None) -> Source:
+    """The source as its rows are weighed: where a mixture samples by weight, all count the same in the loss."""
+    sampled = mixture is not None and mixture.weight == "sampling"
+    return source.model_copy(update={"weight": 1.0}) if sampled else source
+
+
+def _gather_prepared(said: str, path: Path, gathered: _Gathered) -> None:
+    """Takes over the training rows of a run, which need not be recognised again."""
+    number = len(gathered.ledger.sources)
+    records = read_records(path)
+    shape = Counter(record.shape for record in records).most_common(1)[0][0]
+    entry = SourceEntry(said, "parquet", "", shape, {}, "the training rows of a run, as it prepared them", 1.0, None)
+    gathered.ledger.sources.append(entry)
+    for record in records:
+        record = replace(record, id=gathered.unique(record.id, said), origin=number)
+        gathered.ledger.enter_read(record.id, number)
+        gathered.records.append(record)
+    gathered.said.append(f"{said}: {entry.read} rows; {entry.why}")
+
+
+def _replayed(records: Sequence[Record], splits: Mapping[Split, Sequence[Record]], ledger: Ledger) -> list[Record]:
+    """The older rows without those that equal a row held out."""
+    held_out = {record.content() for name in ("validation", "test") for record in splits[name]}
+    for record in records:
+        if record.content() in held_out:
+            ledger.enter_dropped(Dropped(record, "replay", HELD_OUT))
+    return [record for record in records if record.content() not in held_out]
+
+
+def _refuse_empty(older: Sequence[Older], first: int, records: Sequence[Record]) -> None:
+    found = {record.origin for record in records}
+    for number, each in enumerate(older, first):
+        if number not in found:
+            raise DataError(
+                f"{each.said} has no row left to replay: all of them stand among the new ones or were dropped",
+                where=each.where,
+                fix="leave replay out, or name older data that the new do not hold",
+            )
+
+
 # Steps ------------------------------------------------------------------------------------------
 
 
@@ -291,7 +367,14 @@ def _through_steps(records: list[Record], data: Data, gathered: _Gathered, after
     steps = [cast(Step, STEPS.make(step)) for step in (_DEFAULT_STEPS if data.steps is None else data.steps)]
     place = {record.id: at for at, record in enumerate(records)}
     first = {"test": 0, "validation": 1}
-    records = sorted(records, key=lambda record: first.get(gathered.fixed.get(record.id, "train"), 2))
+    # Replayed rows come last of all: of a copy among the new ones it is the older that goes.
+    records = sorted(
+        records,
+        key=lambda record: (
+            record.origin >= len(data.sources),
+            first.get(gathered.fixed.get(record.id, "train"), 2),
+        ),
+    )
     for number, step in enumerate(steps):
         after(f"step {step.kind}", number, len(steps))
         result = step.apply(records)

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from typing import Literal
 
 from tunesmith.errors import DataError, GateFailed
 from tunesmith.records import Record
 from tunesmith.spec.sections import Split, SplitRule
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Pool = Literal["train", "validation", "test", "replay"]
+"""A split of the data, or the older rows that stages replay."""
 
 
 def split(records: Sequence[Record], rule: SplitRule, fixed: Mapping[str, Split]) -> dict[Split, list[Record]]:

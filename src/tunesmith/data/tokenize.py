@@ -134,19 +134,21 @@ class Codec:
         """
         examples: list[Example] = []
         dropped: list[Dropped] = []
+        places: list[int] = []
         done = 0
         waiting = iter(records)
         while chunk := list(islice(waiting, _CHUNK)):
-            for record, found in zip(chunk, self._chunk(chunk), strict=True):
+            for place, (record, found) in enumerate(zip(chunk, self._chunk(chunk), strict=True), done):
                 if isinstance(found, BadRow):
                     dropped.append(Dropped(record, "tokenize", found.reason))
                     continue
                 examples += found
+                places += [place] * len(found)
             done += len(chunk)
             after(done)
         if self.too_long == "refuse":
             self._refuse_long([drop.record for drop in dropped if drop.reason == TOO_LONG])
-        return Encoded(examples, dropped)
+        return Encoded(examples, dropped, places)
 
     def _refuse_long(self, records: Sequence[Record]) -> None:
         if records:

@@ -56,7 +56,7 @@ def check(
     job, collected = collect_job(request, narrator)
     check_goal(job, request)
     job, examples = encode_job(job, collected, narrator)
-    return Checked(job.resolved, collected.ledger, rendered_sample(examples["train"], job.tokenizer, sample))
+    return Checked(job.resolved, collected.ledger, rendered_sample(examples, job.tokenizer, sample))
 
 
 def look_at_rows(

@@ -18,10 +18,10 @@ from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.training import long_row, open_stage_model
 from tunesmith.models.memory import Estimate, settle_checkpointing
 from tunesmith.spec.sections import Train
-from tunesmith.train.batches import Batches
 from tunesmith.train.checkpoint import Checkpoints
-from tunesmith.train.horizon import Horizon, Position
 from tunesmith.train.loop import fit
+from tunesmith.train.order.batches import Batches
+from tunesmith.train.order.horizon import Horizon, Position
 
 TRIED_STEPS = 4
 """Real steps timed, after one that warms up."""
@@ -68,7 +68,7 @@ class StagePlan:
                 f"{self.num_parameters:,}",
                 f"{self.trained_parameters:,} of them train, a head of ours aside",
             ),
-            ("rows", f"{self.rows:,}", "after cleaning, in the training split"),
+            ("rows", f"{self.rows:,}", "to train on, replayed ones included"),
             ("steps", f"{self.steps:,}", f"{self.epochs:.4g} epochs"),
             ("tokens", f"{self.tokens:,}", "read in all; an early stop takes fewer"),
             ("memory", _gigabytes(self.memory_bytes), f"{fits} in {_gigabytes(self.free_bytes)} free{again}; {parts}"),
@@ -110,14 +110,16 @@ def plan(spec_path: Path, changes: Sequence[str] = (), workspace: Path = Path(),
 
 def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> StagePlan:
     stage = job.spec.train[number]
-    records = job.splits["train"]
-    examples = job.codec(stage).encode_many(job.render(stage, records)).examples
+    records = job.learned(number)
+    encoded = job.codec(stage).encode_many(job.render(stage, records))
+    examples = encoded.examples
+    order = job.order(number, examples, [records[place] for place in encoded.places])
     free = free_memory()
     stage, estimated = settle_checkpointing(request.base, stage, long_row(examples), free)
     assert stage.batch and stage.duration and stage.adapter
     lengths = [example.num_tokens for example in examples]
-    batches = Batches(lengths, batch=stage.batch, micro_batch=stage.micro_batch, seed=stage.seed)
-    tokens_a_step = sum(lengths) / len(batches.epoch(0))
+    batches = Batches(lengths, batch=stage.batch, micro_batch=stage.micro_batch, seed=stage.seed, order=order)
+    tokens_a_step = float(batches.lengths[order.rows(0, stage.seed)].sum()) / len(batches.epoch(0))
     trained_share = sum(int(example.trained.sum()) for example in examples) / sum(lengths)
     flops_a_step = tokens_a_step * (estimated.flops_per_token + trained_share * estimated.flops_per_trained_token)
     seconds_a_step, basis = _step_time(request, job, number, stage, examples, flops_a_step, estimated, free, narrator)

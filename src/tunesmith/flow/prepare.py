@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from tunesmith.data.example import Family
+from tunesmith.data.ledger import EpochEntry, Ledger
 from tunesmith.data.prepare import Collected, collect, encode
-from tunesmith.data.tokenize import Codec, Example, Need
+from tunesmith.data.split import Pool
+from tunesmith.data.tokenize import Codec, Encoded, Example, Need
 from tunesmith.evaluate.predict import Manner, manner
 from tunesmith.evaluate.targets import check_metrics, check_targets
 from tunesmith.flow.environment import fast_bf16
@@ -19,10 +21,9 @@ from tunesmith.models.tokenizer import open_tokenizer
 from tunesmith.prompts.template import places, render
 from tunesmith.records import Record
 from tunesmith.spec.resolve import Facts, Resolved, resolve, resolve_early
-from tunesmith.spec.sections import Spec, Split, Train
+from tunesmith.spec.sections import Spec, Train
 from tunesmith.train.objectives import Objective
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+from tunesmith.train.order.epochs import Order, order_of
 
 MEASURED_ROWS = 2000
 """Rows whose lengths are looked at before a spec is resolved."""
@@ -33,7 +34,8 @@ class Job:
     """A resolved spec with its records: what training and evaluation work on."""
 
     resolved: Resolved
-    splits: dict[Split, list[Record]]
+    splits: dict[Pool, list[Record]]
+    """`replay` holds what any of the stages replays."""
     labels: tuple[str, ...]
     """Labels of whole rows, sorted."""
     span_labels: tuple[str, ...]
@@ -74,6 +76,25 @@ class Job:
             multi_label=self.multi_label,
         )
 
+    def learned(self, number: int) -> list[Record]:
+        """What stage `number` learns from: the training rows, and those it replays."""
+        older = self.splits.get("replay", [])
+        return [*self.splits["train"], *(record for record in older if self.replays(number, record))]
+
+    def replays(self, number: int, record: Record) -> bool:
+        """Whether an older row is one of those that stage `number` replays."""
+        before = sum(stage.replay is not None for stage in self.spec.train[:number])
+        origin = len(self.spec.data.sources) + before
+        return self.spec.train[number].replay is not None and record.origin == origin
+
+    def order(self, number: int, examples: Sequence[Example], records: Sequence[Record]) -> Order:
+        """In what order stage `number` learns `examples`, each made of the record at its place in `records`.
+
+        Raises:
+            DataError: a row has no number in the column of the curriculum.
+        """
+        return order_of(examples, records, self.spec.data, self.spec.train[number].replay)
+
     def heads(self, stage: Train) -> tuple[str, ...]:
         """The classes of the stage's head; empty for a language head."""
         kind = self.objective(stage).head
@@ -102,6 +123,7 @@ def columns_to_keep(spec: Spec) -> list[str]:
         *spec.evaluate.slices,
         *(column for target in spec.goal.targets for column in target.slice),
         *(column for column in (rule.stratify, rule.group) if column and column != "label"),
+        *([spec.data.curriculum.by] if spec.data.curriculum and spec.data.curriculum.by != "length" else []),
         *sorted(places(spec.prompt.template, spec.goal.task)),
     ]
     return list(dict.fromkeys(named))
@@ -119,6 +141,7 @@ def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
         request.folder,
         early.goal.task,
         columns_to_keep(early),
+        request.older,
         narrator.progressing,
     )
     for line in collected.said:
@@ -138,24 +161,47 @@ def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
     return job, collected
 
 
-def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job, dict[Split, list[Example]]]:
+def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job, list[Example]]:
     """Tokenises every split for the last stage, entering each token into the ledger, and lets the gates judge.
 
     Returns:
-        The job without the rows that could not be tokenised, and the examples of the rest.
+        The job without the rows that could not be tokenised, and the examples of its training split.
 
     Raises:
+        DataError: a row has no number in the column of the curriculum.
         GateFailed: nothing would be trained, the stop token would not be, or too much would be lost.
     """
     stage = job.spec.train[-1]
     codec = job.codec(stage)
     rendered = {split: job.render(stage, records) for split, records in job.splits.items()}
-    examples = encode(rendered, codec, collected.ledger, narrator.progressing)
+    encoded = encode(rendered, codec, collected.ledger, narrator.progressing)
     for note in codec.notes:
         narrator.say("note", text=note)
     gone = {dropped.record.id for dropped in collected.dropped if dropped.step == "tokenize"}
     kept = {split: [record for record in records if record.id not in gone] for split, records in job.splits.items()}
-    return replace(job, splits=kept), examples
+    _enter_epoch(job, encoded, collected.ledger)
+    for source in collected.ledger.epoch:
+        if source.unseen:
+            said = f"{source.source}: {source.unseen} of {source.rows} rows are not seen in an epoch; they take turns"
+            narrator.say("note", text=said)
+    return replace(job, splits=kept), encoded["train"].examples
+
+
+def _enter_epoch(job: Job, encoded: Mapping[Pool, Encoded], ledger: Ledger) -> None:
+    """Enters what an epoch of the last stage holds of each source."""
+    last = len(job.spec.train) - 1
+    learned = [
+        (example, job.splits[pool][place])
+        for pool in ("train", "replay")
+        if pool in encoded
+        for example, place in zip(encoded[pool].examples, encoded[pool].places, strict=True)
+        if pool == "train" or job.replays(last, job.splits[pool][place])
+    ]
+    order = job.order(last, [example for example, _ in learned], [record for _, record in learned])
+    ledger.epoch = [
+        EpochEntry(ledger.sources[source.origin].path, len(source.rows), source.count, source.unseen)
+        for source in order.sources
+    ]
 
 
 def check_goal(job: Job, request: Request) -> None:

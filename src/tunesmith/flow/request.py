@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.prepare import Older
 from tunesmith.data.read import File, find
+from tunesmith.errors import NotFound
 from tunesmith.flow.environment import threads, versions
 from tunesmith.models.facts import BaseFacts, base_facts
-from tunesmith.runs import Run, file_digest, fingerprint, list_runs, read_json
+from tunesmith.runs import Run, file_digest, find_run, fingerprint, list_runs, read_json
 from tunesmith.spec.load import Written, load
-from tunesmith.spec.sections import Spec
+from tunesmith.spec.sections import Source, Spec
+
+PREPARED = "data/train.parquet"
+"""Where a run keeps its training rows."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class Request:
     base: BaseFacts
     data: list[dict[str, Any]]
     """Each file read: its path, sha256 and size."""
+    older: list[Older]
+    """What stages replay, in their order."""
 
     @property
     def digests(self) -> list[str]:
@@ -72,25 +79,41 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         ModelError: the base does not exist or cannot be used.
     """
     spec, written = load(path, changes)
-    data = [_digest(file, path.parent) for source in spec.data.sources for file in find(source, path.parent)]
+    older = _older(spec, workspace)
+    sources = [*spec.data.sources, *(Source(path=each.said) for each in older if each.prepared is None)]
+    data = [_digest(file, path.parent) for source in sources for file in find(source, path.parent)]
+    data += [_described(each.prepared, each.said) for each in older if each.prepared is not None]
     base = base_facts(
         resolve_reference(spec.base.model, path.parent),
         workspace=workspace,
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    return Request(spec, written, workspace, base, data)
+    return Request(spec, written, workspace, base, data, older)
+
+
+def _older(spec: Spec, workspace: Path) -> list[Older]:
+    """What stages replay, and where it lies."""
+    found = []
+    for number, stage in enumerate(spec.train):
+        if stage.replay is not None:
+            said, where = stage.replay.source, f"train.{number}.replay.source"
+            prepared = find_run(workspace / "runs", said) / PREPARED if said.startswith("run:") else None
+            if prepared is not None and not prepared.exists():
+                raise NotFound("the run has no training rows", where=str(prepared), fix="name another run, or a file")
+            found.append(Older(where, said, prepared))
+    return found
 
 
 def _digest(file: File, folder: Path) -> dict[str, Any]:
     """A data set of the hub is named by its id: what it holds is known only once it is fetched."""
     if file.reader.kind == "hub":
         return {"path": file.shown, "sha256": fingerprint(file.shown), "bytes": 0}
-    return {
-        "path": os.path.relpath(file.path, folder),
-        "sha256": file_digest(file.path),
-        "bytes": file.path.stat().st_size,
-    }
+    return _described(file.path, os.path.relpath(file.path, folder))
+
+
+def _described(path: Path, shown: str) -> dict[str, Any]:
+    return {"path": shown, "sha256": file_digest(path), "bytes": path.stat().st_size}
 
 
 def resolve_reference(model: str, folder: Path) -> str:

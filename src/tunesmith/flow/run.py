@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.split import SPLITS, Pool
 from tunesmith.data.tables import read_records, sample, write_changed, write_dropped, write_records
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
 from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
 from tunesmith.flow.interrupt import gentle_stop
 from tunesmith.flow.narrator import Listener, Narrator, silent
-from tunesmith.flow.prepare import SPLITS, Job, check_goal, collect_job, encode_job
+from tunesmith.flow.prepare import Job, check_goal, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.stages import Until, do, stages, write_lineage, write_report
 from tunesmith.models.tokenizer import open_tokenizer
@@ -107,12 +108,12 @@ def _begin(request: Request, narrator: Narrator) -> Run:
         def fill(folder: Path) -> None:
             write_text(folder / "spec.yaml", request.written.text)
             write_json(folder / "environment.json", environment())
-            for split in SPLITS:
-                write_records(folder / "data" / f"{split}.parquet", job.splits[split])
+            for pool, records in job.splits.items():
+                write_records(folder / "data" / f"{pool}.parquet", records)
             write_dropped(folder / "data" / "dropped.parquet", collected.dropped)
             write_changed(folder / "data" / "changed.parquet", collected.changed)
             write_json(folder / "data" / "ledger.json", collected.ledger.to_json())
-            write_json(folder / "data" / "sample.json", sample(examples["train"], job.tokenizer, SAMPLED))
+            write_json(folder / "data" / "sample.json", sample(examples, job.tokenizer, SAMPLED))
             write_json(folder / "spec.json", {"request": request.fingerprint, **job.to_json()})
 
         return new_run(request.root, request.spec.name, fill)
@@ -121,9 +122,10 @@ def _begin(request: Request, narrator: Narrator) -> Run:
 def load_job(run: Run, request: Request) -> Job:
     """The job of a run, from its folder."""
     said = read_json(run / "spec.json")
+    pools: tuple[Pool, ...] = (*SPLITS, "replay") if request.older else SPLITS
     return Job(
         resolved=Resolved.from_json(said),
-        splits={split: read_records(run / "data" / f"{split}.parquet") for split in SPLITS},
+        splits={pool: read_records(run / "data" / f"{pool}.parquet") for pool in pools},
         labels=tuple(said["labels"]),
         span_labels=tuple(said["span_labels"]),
         multi_label=said["multi_label"],

@@ -47,14 +47,14 @@ def train(
     model = open_stage_model(request, job, number, start)
     for note in model.notes:
         narrator.say("note", text=note)
-    encoded = {
-        split: codec.encode_many(
-            job.render(stage, job.splits[split]), lambda done: narrator.progressing("tokenize", done)
-        ).examples
-        for split in ("train", "validation")
-    }
-    _refuse_long(model, encoded)
-    stage = _settle_memory(request, stage, encoded["train"], narrator)
+    learned, validated = job.learned(number), job.splits["validation"]
+    encoded, validation = (
+        codec.encode_many(job.render(stage, records), lambda done: narrator.progressing("tokenize", done))
+        for records in (learned, validated)
+    )
+    examples = encoded.examples
+    _refuse_long(model, [*examples, *validation.examples])
+    stage = _settle_memory(request, stage, examples, narrator)
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
     last: Step | None = None
@@ -62,16 +62,18 @@ def train(
     began = time.monotonic()
     for step in fit(
         model,
-        encoded["train"],
+        examples,
         objective,
         train=stage,
+        order=job.order(number, examples, [learned[place] for place in encoded.places]),
         checkpoints=checkpoints,
-        validation=encoded["validation"],
+        validation=validation.examples,
         validate=_validation(job, stage, model, number),
         stop=stop,
     ):
         if last is None:
             narrator.say("note", text=_say_trained(model, stage, request))
+            _warn_of_curriculum(job, step, narrator)
         last = step
         _tell(step, name, narrator)
         best = step.validation if step.best and step.validation else best
@@ -119,6 +121,18 @@ def _say_trained(model: Model, stage: Train, request: Request) -> str:
     return f"{_count_trained(model):,} parameters train{more}; the base has {request.base.num_parameters:,}"
 
 
+def _warn_of_curriculum(job: Job, first: Step, narrator: Narrator) -> None:
+    """Says that a training which ends within its first epoch never comes to the end of a curriculum."""
+    rule, epochs = job.spec.data.curriculum, first.total * first.epoch
+    if rule is not None and epochs < 1 - 1e-9:
+        end = "highest" if rule.order == "ascending" else "lowest"
+        narrator.say(
+            "warning",
+            text=f"the training ends after {epochs:.0%} of its first epoch, and by data.curriculum the rows with the "
+            f"{end} {rule.by} are never learned; write `train.duration: 1 epoch` or more",
+        )
+
+
 def open_stage_model(request: Request, job: Job, number: int, start: str) -> Model:
     """The model a stage begins with, its adapter attached."""
     stage, base = job.spec.train[number], job.spec.base
@@ -138,13 +152,13 @@ def open_stage_model(request: Request, job: Job, number: int, start: str) -> Mod
     return model
 
 
-def _refuse_long(model: Model, encoded: Mapping[str, Sequence[Example]]) -> None:
+def _refuse_long(model: Model, examples: Sequence[Example]) -> None:
     """Virtual tokens take their place in the context; rows that are too long beside them are noticed at once.
 
     Raises:
         ModelError: a row is.
     """
-    longest = max((len(example.ids) for examples in encoded.values() for example in examples), default=0)
+    longest = max((len(example.ids) for example in examples), default=0)
     if longest > model.context:
         raise ModelError(
             f"a row has {longest} tokens, and the model reads {model.context} beside the adapter's virtual ones",

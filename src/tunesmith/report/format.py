@@ -55,6 +55,16 @@ def counted(value: int, singular: str, plural: str | None = None) -> str:
     return f"{count(value)} {singular if value == 1 else plural or singular + 's'}"
 
 
+def times_seen(rows: int, drawn: int) -> str:
+    """How often each of some rows is seen when so many are drawn, all equally often or in turns."""
+    whole, rest = divmod(drawn, rows)
+    if whole == 0:
+        return f"{percent(drawn / rows)} of them, in turns"
+    if rest:
+        return f"{whole:,} or {whole + 1:,} times"
+    return "once" if whole == 1 else f"{whole:,} times"
+
+
 def short(value: float | None) -> str:
     """Three digits and a multiple: `8.41M`, `12.3k`."""
     if value is None:

@@ -72,7 +72,7 @@ class Source(Section):
     map: dict[str, str] | None = None
     """Which column plays which role, `{prompt: text, answer: label}`; recognised when left out."""
     weight: float = Field(default=1.0, gt=0)
-    """How much each of its rows counts in the loss."""
+    """How much each of its rows counts in the loss; with `data.mixture`, how often they are seen."""
     split: Split | None = None
     """Use all its rows for this split; left out, they are divided as `data.split` says."""
 
@@ -107,6 +107,30 @@ class SplitRule(Section):
         return self
 
 
+class Mixture(Section):
+    """How often the rows of each source are seen, in place of once an epoch. An epoch stays as long as it is."""
+
+    temperature: float = Field(default=1.0, ge=1)
+    """Sources are seen in proportion to (rows)^(1/temperature): 1 by size, 2 small ones more, 100 about equally."""
+    weight: Literal["sampling", "loss"] = "sampling"
+    """What a source's `weight` multiplies: how often its rows are seen, or how much they count in the loss."""
+
+
+class Curriculum(Section):
+    """In what order rows are learned at first, in place of a random one."""
+
+    by: str = "length"
+    """What makes a row difficult: `length`, in tokens, or a column of numbers."""
+    order: Literal["ascending", "descending"] = "ascending"
+    """From low to high, or from high to low."""
+    first_epochs: int = Field(default=1, ge=1)
+    """So many epochs go in this order, the later ones at random."""
+
+
+def _curriculum(value: Any) -> Any:
+    return {"by": value} if isinstance(value, str) else value
+
+
 class Data(Section):
     """Where the rows come from and what happens to them before training."""
 
@@ -124,6 +148,18 @@ class Data(Section):
     """What happens to a longer row: cut it, leave it out, or stop."""
     max_dropped: Share = Share(0.5, "")
     """The run refuses to start when a larger share of the rows would be lost."""
+    mixture: Mixture | None = None
+    """How often the rows of each source are seen; when left out, each row once an epoch."""
+    curriculum: Annotated[Curriculum, BeforeValidator(_curriculum, json_schema_input_type=str | Curriculum)] | None = (
+        None
+    )
+    """In what order rows are learned at first: `length`, a column's name, or `{by:, order:, first_epochs:}`."""
+
+    @model_validator(mode="after")
+    def _something_to_mix(self) -> Self:
+        if self.mixture is not None and sum(source.split in (None, "train") for source in self.sources) < 2:
+            raise ValueError("a mixture needs two sources to train on; with one, leave it out")
+        return self
 
 
 class Base(Section):
@@ -174,6 +210,23 @@ class Regularize(Section):
     """Validate and keep an average of the weights that holds this share of itself at every step, such as 0.999."""
 
 
+class Replay(Section):
+    """Older rows that are learned again among the new ones, so that they are not forgotten."""
+
+    source: str
+    """A run, `run:NAME/N`, whose training rows are taken as it prepared them; or a file, as in `data.sources`."""
+    share: Share
+    """The share they make of the rows of every epoch."""
+
+    @model_validator(mode="after")
+    def _a_part(self) -> Self:
+        if not 0 < self.share.value < 1:
+            raise ValueError(f"share must be above 0% and below 100%, not {self.share}")
+        if self.source.startswith("run:") and not self.source.rpartition("/")[2].isdecimal():
+            raise ValueError(f"write the run's number too, `{self.source}/1`: the latest is another one every time")
+        return self
+
+
 class Train(Section):
     """One training stage."""
 
@@ -183,6 +236,8 @@ class Train(Section):
     """What is trained: `full`, or a small part of it such as `lora`; derived from the base's size."""
     freeze: Freeze | None = None
     """What stands still, for good or at first; nothing when left out."""
+    replay: Replay | None = None
+    """Older rows mixed in at a stated share; none when left out."""
     duration: Duration | None = None
     """How long: epochs, steps, tokens or time; derived from the number of rows."""
     batch: Batch | None = None

@@ -21,12 +21,13 @@ from tunesmith.models.layers.depth import depths
 from tunesmith.models.layers.freeze import freeze, release
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
-from tunesmith.train.batches import Batches
 from tunesmith.train.checkpoint import Checkpoints
-from tunesmith.train.horizon import Horizon, Position
 from tunesmith.train.memory import recomputed, return_free_memory
 from tunesmith.train.objectives import Batch, Objective
 from tunesmith.train.optimizers import Optimizer
+from tunesmith.train.order.batches import Batches
+from tunesmith.train.order.epochs import Order
+from tunesmith.train.order.horizon import Horizon, Position
 from tunesmith.train.regularize import dropout, noise
 from tunesmith.train.schedules import Schedule
 from tunesmith.train.state import State, capture, print_of_examples, restore, seed_everything
@@ -52,6 +53,7 @@ def fit(
     *,
     train: Train,
     checkpoints: Checkpoints,
+    order: Order | None = None,
     validation: Sequence[Example] = (),
     validate: Callable[[], Mapping[str, float]] | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -69,6 +71,7 @@ def fit(
         train: the resolved stage: duration, batch, optimizer (with `lr`), schedule, watch, validate_every; its
             checkpointing is `on`, or not done.
         checkpoints: where its state is kept, at validations, every `save_every` seconds and at the end.
+        order: which examples an epoch holds, and by what they are sorted; each once, at random, when None.
         validation: examples whose loss is measured at every validation.
         validate: further validation figures, by name; called with the model in evaluation mode.
         stop: asked before every step; True saves and ends.
@@ -79,7 +82,7 @@ def fit(
         GateFailed: the checkpoint belongs to other data or settings.
         DataError: nothing can be learned from a batch.
     """
-    training = _Training(model, examples, objective, train, checkpoints, validation, validate)
+    training = _Training(model, examples, objective, train, checkpoints, order, validation, validate)
     with dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"):
         yield from _steps(training, examples, stop)
     training.keep_best()
@@ -137,6 +140,7 @@ class _Training:
         objective: Objective,
         train: Train,
         checkpoints: Checkpoints,
+        order: Order | None,
         validation: Sequence[Example],
         validate: Callable[[], Mapping[str, float]] | None,
     ) -> None:
@@ -158,10 +162,12 @@ class _Training:
             batch=train.batch,
             micro_batch=train.micro_batch,
             seed=train.seed,
+            order=order,
         )
         self.horizon = Horizon(train.duration, self.batches)
         self.prints = {
             "data": print_of_examples(examples, validation),
+            "order": self.batches.order.digest,
             "settings": fingerprint([train.model_dump(mode="json", exclude=NO_MATTER), objective.settings()]),
         }
         seed_everything(train.seed)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tunesmith.errors import GateFailed
 from tunesmith.train.checkpoint import Saved
-from tunesmith.train.horizon import Position
+from tunesmith.train.order.horizon import Position
 from tunesmith.train.weights import Weights
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any
 
 from tunesmith.report.charts import bars
 from tunesmith.report.evidence import Evidence, Section
-from tunesmith.report.format import count, counted, excerpt, percent
+from tunesmith.report.format import count, counted, excerpt, percent, times_seen
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "replay")
 LABELS = 30
 """The most labels drawn one by one."""
 SAMPLES = 4
@@ -33,6 +33,7 @@ def view(evidence: Evidence) -> Section:
             "funnel": _funnel(ledger),
             "sources": [_source(source) for source in ledger["sources"]],
             "splits": [_split(name, said) for name, said in splits],
+            "epoch": _epoch(ledger.get("epoch") or []),
             "roles": _roles(dict(splits).get("train", {})),
             "labels": _labels(dict(splits).get("train", {})),
             "sample": [_sampled(row) for row in evidence.sample[:SAMPLES]],
@@ -125,6 +126,15 @@ def _split(name: str, said: dict[str, Any]) -> dict[str, Any]:
         "max": lengths.get("max"),
         "cut": cut.get("rows"),
     }
+
+
+def _epoch(sources: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What an epoch holds of each source, where there are several."""
+    whole = sum(source["drawn"] for source in sources)
+    return [
+        {**source, "share": percent(source["drawn"] / whole), "seen": times_seen(source["rows"], source["drawn"])}
+        for source in (sources if len(sources) > 1 else ())
+    ]
 
 
 def _roles(train: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from tunesmith.spec.quantity import Duration, Every, Quantity, Stretch
-from tunesmith.train.batches import Batches
+from tunesmith.train.order.batches import Batches
 
 
 @dataclass

@@ -3,7 +3,7 @@
 The order of an epoch is a pure function of the seed and the epoch's number, so a resumed run needs
 no more than its position to go on exactly. Rows are shuffled, then sorted by length inside windows of
 some batches, so that rows learned together are about equally long and little is spent on padding;
-the batches are then shuffled again.
+the batches are then shuffled again. Where a curriculum rules, rows are cut into batches by difficulty instead.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from tunesmith.spec.quantity import Batch
+from tunesmith.train.order.epochs import Order
 
 WINDOW = 32
 """Batches whose rows are sorted by length together."""
@@ -31,10 +32,20 @@ class Batches:
         micro_batch: rows, or tokens with padding, computed at once; the whole batch when None. Never
             changes which examples a step learns from.
         seed: another seed, another order.
+        order: which examples an epoch holds, and by what they are sorted; each once, at random, when None.
     """
 
-    def __init__(self, lengths: Sequence[int], *, batch: Batch, micro_batch: Batch | None = None, seed: int) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        *,
+        batch: Batch,
+        micro_batch: Batch | None = None,
+        seed: int,
+        order: Order | None = None,
+    ) -> None:
         self.lengths = np.asarray(lengths, dtype=np.int64)
+        self.order = order or Order.plain(len(lengths))
         self.batch = batch
         self.micro_batch = micro_batch
         self.seed = seed
@@ -54,7 +65,11 @@ class Batches:
 
     def _epoch(self, number: int) -> list[list[Micro]]:
         random = np.random.default_rng((self.seed, number))
-        order = random.permutation(len(self.lengths))
+        order = random.permutation(self.order.rows(number, self.seed))
+        if (difficulty := self.order.difficulty(number)) is not None:
+            # Stable: rows of equal difficulty stay in their random order.
+            graded = order[np.argsort(difficulty[order], kind="stable")]
+            return [self._micro_batches(sorted(rows, key=self._length)) for rows in self._cut(graded.tolist())]
         size = self._window_rows()
         batches: list[list[int]] = []
         for start in range(0, len(order), size):
@@ -63,6 +78,9 @@ class Batches:
             batches += self._cut(window.tolist())
         return [self._micro_batches(batches[place]) for place in random.permutation(len(batches))]
 
+    def _length(self, row: int) -> int:
+        return int(self.lengths[row])
+
     def _window_rows(self) -> int:
         if self.batch.unit == "rows":
             return WINDOW * int(self.batch.value)
@@ -70,7 +88,7 @@ class Batches:
         return WINDOW * max(1, int(self.batch.value / max(mean, 1.0)))
 
     def _cut(self, window: list[int]) -> list[list[int]]:
-        """Batches of sorted rows: as many as fit, at least one."""
+        """Batches of rows in their order: as many as fit, at least one."""
         if self.batch.unit == "rows":
             return _cut_rows(window, int(self.batch.value))
         batches: list[list[int]] = [[]]
