@@ -53,6 +53,7 @@ ADAMW = "golden/test_train_loop.py::test_adamw_schedule_and_clip_equal_a_plain_l
 LORA = "unit/test_models_adapters_lora.py"
 QLORA = "unit/test_models_adapters_qlora.py"
 OTHERS = "unit/test_models_adapters_others.py"
+DECODING = "golden/test_decoding.py"
 
 # fmt: off
 MUTANTS = [
@@ -356,6 +357,50 @@ MUTANTS = [
            'NO_MATTER = {"checkpointing"}',
            "NO_MATTER: set[str] = set()",
            "golden/test_train_checkpointing.py::test_a_training_goes_on_where_other_memory_is_free"),
+    Mutant("finished row goes on", "models/inference/generate.py",
+           "return self.said[-1] in stops or len(self.said) == self.limit",
+           "return len(self.said) == self.limit",
+           f"{DECODING}::test_every_row_says_what_it_says_alone[llama]"),
+    Mutant("finished rows are computed to the end of the batch", "models/inference/generate.py",
+           "if len(going_on) < len(running):",
+           "if not going_on:",
+           f"{DECODING}::test_every_row_says_what_it_says_alone[llama]"),
+    Mutant("row reads the keys of the row that left", "models/packing/kv_cache.py",
+           "state[row, :, : self.lengths[row]]\n",
+           "state[slot, :, : self.lengths[row]]\n",
+           f"{DECODING}::test_every_row_says_what_it_says_alone[llama]"),
+    Mutant("position of another row after dropping", "models/packing/kv_cache.py",
+           "self.lengths = [self.lengths[row] for row in rows]",
+           "self.lengths = self.lengths[: len(rows)]",
+           f"{DECODING}::test_every_row_says_what_it_says_alone[gpt2]"),
+    Mutant("position off by one while answering", "models/packing/kv_cache.py",
+           "return behind_N + super().positions_N",
+           "return behind_N + super().positions_N + (self.behind[0] > 0)",
+           f"{DECODING}::test_every_row_says_what_it_says_alone[gpt2]"),
+    Mutant("rows see what a slot held before", "models/packing/kv_cache.py",
+           "hidden_SC = distance_SC < 0",
+           "hidden_SC = distance_SC < -2",
+           f"{DECODING}::test_every_row_says_what_it_says_alone[llama]"),
+    Mutant("window forgotten while answering", "models/packing/kv_cache.py",
+           "if window is not None:",
+           "if False:",
+           f"{DECODING}::test_every_row_says_what_it_says_alone[mistral]"),
+    Mutant("fresh rows overwrite those that go on", "models/packing/kv_cache.py",
+           "first = len(self.lengths)",
+           "first = 0",
+           f"{DECODING}::test_rows_that_stay_keep_their_keys"),
+    Mutant("draws shared by the batch", "models/inference/generate.py",
+           "[row.draws.random() for row in fresh]",
+           "[running[0].draws.random() for row in fresh]",
+           f"{DECODING}::test_draws_depend_on_the_seed_and_on_no_neighbour"),
+    Mutant("top-p leaves out the token that reaches it", "models/inference/sampling.py",
+           "before_BM = likely_BM.cumsum(dim=-1) - likely_BM",
+           "before_BM = likely_BM.cumsum(dim=-1)",
+           f"{DECODING}::test_draws_follow_the_probabilities_of_transformers[sampling2]"),
+    Mutant("blocked weights outlive their model", "models/inference/blocked.py",
+           "            del layer.forward",
+           "            pass",
+           f"{DECODING}::test_answers_follow_weights_that_have_changed"),
 ]
 # fmt: on
 

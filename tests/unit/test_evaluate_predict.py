@@ -135,7 +135,7 @@ def test_a_labelled_row_that_is_answered_in_json_is_right_when_all_of_it_is(
         "r", "s:1", messages=messages, text="Play Patterson", labels=("PlayMusic",), spans=(Span(5, 14, "artist"),)
     )
     said = [
-        Answer(text, num_tokens=9, finished=True, seconds=0.1)
+        Answer(text, tokens=(7,) * 9, finished=True, seconds=0.1)
         for text in ('{"artist": "Patterson", "label": "PlayMusic"}', "PlayMusic")
     ]
     monkeypatch.setattr("tunesmith.models.inference.generate.generate", lambda *_, **__: said)

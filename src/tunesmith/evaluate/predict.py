@@ -101,6 +101,8 @@ def predict(
         alone: how many rows, evenly spaced, are asked again one at a time; only these carry `seconds`.
         after: told (done, total) as answers come.
     """
+    from tunesmith.models.inference.blocked import blocked
+
     asker = _Asker(model, codec, tuple(labels), max_new_tokens, batch, text)
     ask = {
         "choose": asker.choose,
@@ -112,16 +114,17 @@ def predict(
     surprised = manner == "prose" or (manner == "generate" and nll)
     timed = _spaced(len(records), alone)
     total = len(records) * (1 + surprised) + len(timed)
-    made = ask(records, lambda done: after(done, total))
-    if surprised:
-        found = surprises(model, codec, records, batch=batch, after=lambda done: after(len(records) + done, total))
-        made = [
-            replace(row, nll=nats, num_tokens=num_tokens, num_chars=num_chars)
-            for row, (nats, num_tokens, num_chars) in zip(made, found, strict=True)
-        ]
-    for count, (place, seconds) in enumerate(_times(ask, [records[place] for place in timed]), 1):
-        made[timed[place]] = replace(made[timed[place]], seconds=seconds)
-        after(total - len(timed) + count, total)
+    with blocked(model.module):  # once for all rows, so that those timed alone do not wait for it
+        made = ask(records, lambda done: after(done, total))
+        if surprised:
+            found = surprises(model, codec, records, batch=batch, after=lambda done: after(len(records) + done, total))
+            made = [
+                replace(row, nll=nats, num_tokens=num_tokens, num_chars=num_chars)
+                for row, (nats, num_tokens, num_chars) in zip(made, found, strict=True)
+            ]
+        for count, (place, seconds) in enumerate(_times(ask, [records[place] for place in timed]), 1):
+            made[timed[place]] = replace(made[timed[place]], seconds=seconds)
+            after(total - len(timed) + count, total)
     return made
 
 

@@ -1,24 +1,32 @@
-"""Greedy answers, batched: rows of similar length together, finished rows dropped, one key-value cache.
+"""Answers, many at a time: finished rows leave at once, and prompts that wait take their places.
 
-Tensors: B rows, T prompt tokens (padded on the left), V vocabulary.
+Tensors: B rows, V vocabulary.
 """
 
 from __future__ import annotations
 
+import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from tunesmith.models.inference.batching import accepted, by_length, check_prompts, nobody, pad_left, pad_right
+from tunesmith.models.inference.batching import check_prompts, nobody
+from tunesmith.models.inference.blocked import blocked
 from tunesmith.models.inference.choices import score_choices
+from tunesmith.models.inference.lean import Lean, decodes
+from tunesmith.models.inference.padded import PaddedCausal, PaddedDecoder
+from tunesmith.models.inference.sampling import Sampling
 from tunesmith.models.inference.score import classify, score, tag
 from tunesmith.models.model import Model
 
-__all__ = ["Answer", "classify", "generate", "score", "score_choices", "tag"]
+__all__ = ["Answer", "Sampling", "classify", "generate", "score", "score_choices", "tag"]
+
+GREEDY = Sampling()
 
 
 @dataclass(frozen=True)
@@ -27,12 +35,17 @@ class Answer:
 
     text: str
     """Without the token that ended it, and without special tokens."""
-    num_tokens: int
-    """Tokens generated, the one that ended it included."""
+    tokens: tuple[int, ...]
+    """As they were generated, the one that ended it included."""
     finished: bool
     """Whether the model ended it; False when it ran into the limit."""
     seconds: float
-    """Its share of the time its batch took."""
+    """From reading its prompt to its last token, in which other rows were answered beside it."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens generated, the one that ended it included."""
+        return len(self.tokens)
 
 
 @torch.inference_mode()
@@ -41,151 +54,120 @@ def generate(
     prompts: Sequence[Sequence[int]],
     *,
     stop_ids: Sequence[int],
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     batch: int,
+    sampling: Sampling = GREEDY,
+    seeds: Sequence[int] | None = None,
     after: Callable[[int], None] = nobody,
 ) -> list[Answer]:
-    """Answers each prompt with the most likely next token, again and again.
+    """Answers each prompt, token by token.
 
-    The answer to a prompt does not depend on the prompts beside it.
+    The answer to a prompt does not depend on the prompts beside it, neither the likeliest nor a drawn one; in low
+    precision it may where two tokens are as good as equally likely.
 
     Args:
         model: with its own language head.
         prompts: token ids, generation prompt included.
         stop_ids: tokens that end an answer.
-        max_new_tokens: the longest answer; shorter where the model's context ends before.
+        max_new_tokens: the longest answer, of all prompts or of each; shorter where the model's context ends before.
         batch: prompts answered at once.
+        sampling: how tokens are chosen.
+        seeds: what the draws of each prompt start from; its number when left out.
         after: called with the number of prompts answered so far.
 
     Raises:
         ModelError: the model has no language head, or a prompt fills its whole context.
     """
-    check_prompts(model, prompts, [len(prompt) + (model.family == "causal") for prompt in prompts])
+    causal = model.family == "causal"
+    check_prompts(model, prompts, [len(prompt) + causal for prompt in prompts])
     model.train(False)
-    answers: dict[int, Answer] = {}
-    for rows in by_length([len(prompt) for prompt in prompts], batch):
-        began = time.perf_counter()
-        said = _answer_rows(model, [prompts[row] for row in rows], frozenset(stop_ids), max_new_tokens)
-        seconds = (time.perf_counter() - began) / len(rows)
-        for row, (tokens, finished) in zip(rows, said, strict=True):
-            spoken = tokens[:-1] if finished else tokens
-            text = model.tokenizer.decode(spoken, skip_special_tokens=True)
-            answers[row] = Answer(text, len(tokens), finished, seconds)
-        after(len(answers))
-    return [answers[row] for row in range(len(prompts))]
+    longest = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else max_new_tokens
+    seeds = range(len(prompts)) if seeds is None else seeds
+    rows = [
+        _Row(prompt, min(limit, model.context - causal * len(prompt)), random.Random(seed))
+        for prompt, limit, seed in zip(prompts, longest, seeds, strict=True)
+    ]
+    stops = frozenset(stop_ids)
+    with blocked(model.module):
+        _answer(_decoder(model, batch), [row for row in rows if row.limit], stops, batch, sampling, after)
+    return [row.answer(model, stops) for row in rows]
 
 
-def _answer_rows(
-    model: Model, prompts: list[Sequence[int]], stop_ids: frozenset[int], max_new_tokens: int
-) -> list[tuple[list[int], bool]]:
-    said: list[list[int]] = [[] for _ in prompts]
-    finished = [False] * len(prompts)
-    decoder: _Decoder = _Causal(model, prompts) if model.family == "causal" else _EncoderDecoder(model, prompts)
-    room = [min(max_new_tokens, decoder.room(len(prompt))) for prompt in prompts]
-    rows = list(range(len(prompts)))  # which prompt each of the decoder's rows answers
-    while True:
-        next_B = decoder.next_logits().argmax(dim=-1)
-        for row, token in zip(rows, next_B.tolist(), strict=True):
-            if not finished[row] and len(said[row]) < room[row]:
-                said[row].append(token)
-                finished[row] = token in stop_ids
-        open_places = [place for place, row in enumerate(rows) if not finished[row] and len(said[row]) < room[row]]
-        if not open_places:
-            return list(zip(said, finished, strict=True))
-        # Dropping copies the cache, which pays once half of the rows are done.
-        if 2 * len(open_places) <= len(rows):
-            kept = torch.tensor(open_places, device=next_B.device)
-            decoder.keep(kept)
-            next_B, rows = next_B[kept], [rows[place] for place in open_places]
-        decoder.read(next_B)
+@dataclass
+class _Row:
+    """A prompt and what has been said to it."""
+
+    prompt: Sequence[int]
+    limit: int
+    draws: random.Random
+    said: list[int] = field(default_factory=list)
+    began: float = 0.0
+    ended: float = 0.0
+
+    def ends(self, stops: frozenset[int]) -> bool:
+        return self.said[-1] in stops or len(self.said) == self.limit
+
+    def answer(self, model: Model, stops: frozenset[int]) -> Answer:
+        finished = bool(self.said) and self.said[-1] in stops
+        spoken = self.said[:-1] if finished else self.said
+        text = model.tokenizer.decode(spoken, skip_special_tokens=True)
+        return Answer(text, tuple(self.said), finished, self.ended - self.began)
 
 
 class _Decoder(Protocol):
-    """The running state of a batch of answers."""
+    """The running state of rows that are answered."""
 
-    def room(self, prompt_length: int) -> int:
-        """How many tokens may follow a prompt of that length."""
-        ...
+    refills: bool
+    """Whether rows may begin while others go on."""
 
-    def next_logits(self) -> Tensor:
-        """Logits [B, V] of the token after what was read last."""
-        ...
-
-    def read(self, tokens_B: Tensor) -> None:
-        """Puts one token behind each row."""
-        ...
-
-    def keep(self, places: Tensor) -> None:
-        """Goes on with these rows only."""
-        ...
+    def begin(self, prompts: Sequence[Sequence[int]]) -> Tensor: ...
+    def advance(self, tokens: Sequence[int]) -> Tensor: ...
+    def keep(self, rows: Sequence[int]) -> None: ...
 
 
-class _Causal:
-    """Prompts padded on the left, so that all rows end in the same column."""
-
-    def __init__(self, model: Model, prompts: Sequence[Sequence[int]]) -> None:
-        from transformers import DynamicCache
-
-        self._model = model
-        self._ids, self._mask = pad_left(prompts, model.pad_id, model.device)
-        self._cache = DynamicCache(config=model.inner.config)
-
-    def room(self, prompt_length: int) -> int:
-        return self._model.context - prompt_length
-
-    def next_logits(self) -> Tensor:
-        positions_BT = (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -self._ids.shape[1] :]
-        output = self._model.module(
-            input_ids=self._ids,
-            attention_mask=self._mask,
-            past_key_values=self._cache,
-            use_cache=True,
-            **accepted(self._model, position_ids=positions_BT, logits_to_keep=1),
-        )
-        logits_BV: Tensor = output.logits[:, -1]
-        return logits_BV
-
-    def read(self, tokens_B: Tensor) -> None:
-        self._ids = tokens_B[:, None]
-        self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
-
-    def keep(self, places: Tensor) -> None:
-        self._mask = self._mask[places]
-        self._cache.batch_select_indices(places)
+def _decoder(model: Model, batch: int) -> _Decoder:
+    if model.family == "encoder_decoder":
+        return PaddedDecoder(model)
+    return Lean(model, batch) if decodes(model) else PaddedCausal(model)
 
 
-class _EncoderDecoder:
-    """Prompts read once by the encoder, padded on the right; answers start together."""
+def _answer(
+    decoder: _Decoder,
+    rows: list[_Row],
+    stops: frozenset[int],
+    batch: int,
+    sampling: Sampling,
+    after: Callable[[int], None],
+) -> None:
+    """Says all answers, the longest prompts first: what does not fit in memory fails at once."""
+    waiting = deque(sorted(rows, key=lambda row: -len(row.prompt)))
+    running: list[_Row] = []  # in the decoder's order
+    done = 0
+    while waiting or running:
+        # Prompts are read some together, since matrices of few rows are slow.
+        if waiting and len(running) <= (batch * 3 // 4 if decoder.refills else 0):
+            fresh = [waiting.popleft() for _ in range(min(batch - len(running), len(waiting)))]
+            for row in fresh:
+                row.began = time.perf_counter()
+            running += fresh
+            logits_BV = decoder.begin([row.prompt for row in fresh])
+        else:
+            fresh = running
+            logits_BV = decoder.advance([row.said[-1] for row in running])
+        tokens = sampling.choose(logits_BV, [row.draws.random() for row in fresh])
+        for row, token in zip(fresh, tokens, strict=True):
+            row.said.append(token)
+            row.ended = time.perf_counter()
+        going_on = _closed_up([not row.ends(stops) for row in running])
+        if len(going_on) < len(running):
+            done += len(running) - len(going_on)
+            running = [running[place] for place in going_on]
+            decoder.keep(going_on)
+            after(done)
 
-    def __init__(self, model: Model, prompts: Sequence[Sequence[int]]) -> None:
-        from transformers import DynamicCache, EncoderDecoderCache
 
-        self._model = model
-        ids_BT, self._mask = pad_right(prompts, model.pad_id, model.device)
-        self._encoded = model.hidden(ids_BT, self._mask)
-        start = model.inner.config.decoder_start_token_id
-        self._ids = torch.full((len(prompts), 1), start, device=model.device)
-        self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-
-    def room(self, prompt_length: int) -> int:
-        return self._model.context
-
-    def next_logits(self) -> Tensor:
-        from transformers.modeling_outputs import BaseModelOutput
-
-        output = self._model.module(
-            encoder_outputs=BaseModelOutput(last_hidden_state=self._encoded),
-            attention_mask=self._mask,
-            decoder_input_ids=self._ids,
-            past_key_values=self._cache,
-            use_cache=True,
-        )
-        logits_BV: Tensor = output.logits[:, -1]
-        return logits_BV
-
-    def read(self, tokens_B: Tensor) -> None:
-        self._ids = tokens_B[:, None]
-
-    def keep(self, places: Tensor) -> None:
-        self._mask, self._encoded = self._mask[places], self._encoded[places]
-        self._cache.batch_select_indices(places)
+def _closed_up(stays: Sequence[bool]) -> list[int]:
+    """Which rows stay, in an order in which they move as little as can be: those from the end fill the gaps."""
+    count = sum(stays)
+    last = [place for place in range(count, len(stays)) if stays[place]]
+    return [place if stays[place] else last.pop() for place in range(count)]

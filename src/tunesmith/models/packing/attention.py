@@ -1,7 +1,8 @@
 """Attention over rows that lie one after another, for every architecture of transformers that lets it in.
 
 Registered with transformers under the name ATTENTION. A call that brings a `layout` (tunesmith.models.packing.layout)
-is computed row by row, in buckets of equal lengths; any other call is transformers' own SDPA attention.
+is computed row by row, in buckets of equal lengths, or against a cache (tunesmith.models.packing.kv_cache); any
+other call is transformers' own SDPA attention.
 
 On a CPU the backward pass of flash attention is slow for short rows: there the scores are computed
 again by matrix products (measured in docs/log.md), in the precision of the inputs with softmax in fp32.
@@ -22,6 +23,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tunesmith.models.packing.kv_cache import Growth
 from tunesmith.models.packing.layout import Bucket, Layout
 
 ATTENTION = "tunesmith"
@@ -71,6 +73,12 @@ def attention(
     window = window if window is not None and window < layout.longest else None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     rows_NHK, rows_NGK, rows_NGV = (states[0].transpose(0, 1) for states in (query, key, value))
+    if isinstance(layout, Growth):
+        if not causal:
+            raise NotImplementedError("attention that looks ahead, with a cache")
+        layout.cache.write(module, layout, rows_NGK, rows_NGV)
+        if layout.behind[0]:
+            return layout.attend(module, rows_NHK, scale, window).unsqueeze(0), None
     compute = _with_kernels if query.device.type != "cpu" or window is not None else _on_cpu
     said_NHK = compute(rows_NHK, rows_NGK, rows_NGV, layout, causal, scale, dropout, window)
     return said_NHK.unsqueeze(0), None

@@ -26,7 +26,7 @@ _OFFSETS: WeakKeyDictionary[nn.Module, int | None] = WeakKeyDictionary()
 def hidden_of_rows(model: Model, ids_N: Tensor, layout: Layout) -> Tensor:
     """The last hidden states [N, D] of every token; of encoder-decoders the encoder's."""
     if packs(model):
-        hidden_ND: Tensor = _run(model, model.trunk, ids_N, layout).last_hidden_state[0]
+        hidden_ND: Tensor = run_rows(model, model.trunk, ids_N, layout).last_hidden_state[0]
         return hidden_ND
     return _padded_hidden(model, ids_N, layout)
 
@@ -41,7 +41,7 @@ def head_of_rows(model: Model, ids_N: Tensor, layout: Layout) -> Tensor:
 def logits_of_rows(model: Model, ids_N: Tensor, layout: Layout) -> Tensor:
     """A causal model's own next-token logits [N, V]."""
     if packs(model):
-        logits_NV: Tensor = _run(model, model.module, ids_N, layout).logits[0]
+        logits_NV: Tensor = run_rows(model, model.module, ids_N, layout).logits[0]
         return logits_NV
     ids_BT, mask_BT = _padded(model, ids_N, layout)
     return model.logits(ids_BT, mask_BT)[mask_BT]
@@ -57,7 +57,10 @@ def packs(model: Model) -> bool:
     return _OFFSETS[model.inner] is not None
 
 
-def _run(model: Model, module: nn.Module, ids_N: Tensor, layout: Layout, offset: int | None = None) -> Any:
+def run_rows(
+    model: Model, module: nn.Module, ids_N: Tensor, layout: Layout, offset: int | None = None, **settings: Any
+) -> Any:
+    """What a module of the model says about rows; `packs` must hold. `settings` are arguments of its forward."""
     begin = (_OFFSETS[model.inner] or 0) if offset is None else offset
     return module(
         input_ids=ids_N[None],
@@ -66,6 +69,7 @@ def _run(model: Model, module: nn.Module, ids_N: Tensor, layout: Layout, offset:
         attention_mask=torch.zeros(1, 1, 1, 1, device=ids_N.device),
         layout=layout,
         **({"use_cache": False} if model.family == "causal" else {}),
+        **settings,
     )
 
 
@@ -112,7 +116,7 @@ def _measured_offset(model: Model) -> int | None:
 
 def _agrees(model: Model, ids_N: Tensor, layout: Layout, offset: int, expected_ND: Tensor) -> bool:
     try:
-        found_ND = _run(model, model.trunk, ids_N, layout, offset).last_hidden_state[0].float()
+        found_ND = run_rows(model, model.trunk, ids_N, layout, offset).last_hidden_state[0].float()
     except Exception:  # whatever an architecture has against it, padding remains
         return False
     if found_ND.shape != expected_ND.shape:
