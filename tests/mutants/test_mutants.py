@@ -45,6 +45,7 @@ CUT = "golden/test_train_parity.py::test_micro_batches_do_not_change_the_result[
 CAUSAL = "golden/test_train_parity.py::test_causal_equals_transformers[objective0]"
 
 MIXTURE = "unit/test_train_order.py::test_an_epoch_holds_what_the_mixture_says"
+RANKS = "golden/test_train_ranks.py"
 OPTIMIZERS = "golden/test_train_optimizers.py"
 REGULARIZE = "golden/test_train_regularize.py"
 DIAGNOSE = "golden/test_train_diagnose.py"
@@ -62,8 +63,8 @@ MUTANTS = [
            "(loss.sum / batch.count / len(batches))",
            CUT),
     Mutant("short last window divided as a full one", "train/loop.py",
-           "count = sum(batch.count for batch in batches)",
-           "count = batches[0].count * len(batches)",
+           '"count": sum(batch.count for batch in batches)',
+           '"count": batches[0].count * len(batches)',
            CUT),
     Mutant("stop token masked", "train/collate.py",
            "np.flatnonzero(example.trained[1:]) + 1",
@@ -78,7 +79,7 @@ MUTANTS = [
            "found + start for",
            CAUSAL),
     Mutant("random numbers lost", "train/state.py",
-           'torch.set_rng_state(saved.tensors["random/torch"])',
+           'torch.set_rng_state(saved.tensors[_random_name("torch", rank)])',
            "pass",
            RESUME),
     Mutant("optimizer moments lost", "train/state.py",
@@ -142,8 +143,8 @@ MUTANTS = [
            "if False:",
            "unit/test_train_checkpoint.py::test_any_damage_is_noticed_and_the_one_before_is_used"),
     Mutant("last weights instead of best", "train/loop.py",
-           "self.checkpoints.best(best) or kept",
-           "kept",
+           "self.weights.load(kept or self.weights.result)",
+           "self.weights.load(self.weights.result)",
            "golden/test_train_loop.py::test_the_best_weights_are_the_result"),
     Mutant("clipped twice as short", "train/loop.py",
            "scale = self.optimizer_part.clip /",
@@ -153,7 +154,7 @@ MUTANTS = [
            '"weight_decay": self.weight_decay if matrix else 0.0,',
            '"weight_decay": self.weight_decay,',
            ADAMW),
-    Mutant("no fp32 masters", "train/weights.py",
+    Mutant("no fp32 masters", "train/weights/__init__.py",
            "parameter.detach().float().clone()",
            "parameter.detach().clone()",
            "golden/test_train_parity.py::test_small_updates_are_not_rounded_away_in_bf16"),
@@ -401,6 +402,30 @@ MUTANTS = [
            "            del layer.forward",
            "            pass",
            f"{DECODING}::test_answers_follow_weights_that_have_changed"),
+    Mutant("mean over processes instead of the sum", "train/weights/ranks.py",
+           "dist.all_reduce(flat)",
+           "dist.all_reduce(flat.div_(self.count))",
+           f"{RANKS}::test_two_processes_are_as_one[full]"),
+    Mutant("each process divides by its own count", "train/loop.py",
+           "whole = ranks.sums(_amounts(batches))",
+           "whole = _amounts(batches)",
+           f"{RANKS}::test_two_processes_are_as_one[accumulated]"),
+    Mutant("rows of the second process dropped", "train/weights/ranks.py",
+           "if mine == rank] for rank in range(count)]",
+           "if mine == 0] for rank in range(count)]",
+           f"{RANKS}::test_two_processes_are_as_one[full]"),
+    Mutant("a weight without gradient in one process left out", "train/weights/__init__.py",
+           "zip(names, learned, strict=True) if anywhere]",
+           "zip(names, learned, strict=True) if self.masters[name].grad is not None]",
+           f"{RANKS}::test_two_processes_are_as_one[idle]"),
+    Mutant("random numbers of the second process lost", "train/state.py",
+           "for rank, drawn in enumerate(numbers)",
+           "for rank, drawn in enumerate(numbers[:1] * len(numbers))",
+           f"{RANKS}::test_two_processes_resume_bit_for_bit"),
+    Mutant("all processes draw the same numbers", "train/state.py",
+           "    if rank:\n",
+           "    if False:\n",
+           f"{RANKS}::test_each_process_draws_numbers_of_its_own"),
 ]
 # fmt: on
 

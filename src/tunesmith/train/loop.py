@@ -2,7 +2,7 @@
 
 An optimizer step learns from one global batch, cut into micro-batches for memory's sake only: the
 losses of all of them are summed and divided by the count of trained targets in the whole batch, so the
-gradient does not depend on the cut.
+gradient does not depend on the cut. Several processes share the rows of a batch out; their sums are added up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.memory import recomputed, return_free_memory
 from tunesmith.train.objectives import Batch, Objective
 from tunesmith.train.optimizers import Optimizer
-from tunesmith.train.order.batches import Batches
+from tunesmith.train.order.batches import Batches, Micro
 from tunesmith.train.order.epochs import Order
 from tunesmith.train.order.horizon import Horizon, Position
 from tunesmith.train.regularize import dropout, noise
@@ -34,6 +34,7 @@ from tunesmith.train.state import State, capture, print_of_examples, restore, se
 from tunesmith.train.step import Step
 from tunesmith.train.watchers import Watcher, gain
 from tunesmith.train.weights import Weights, choose_precision
+from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from tunesmith.data.tokenize import Example
@@ -57,6 +58,7 @@ def fit(
     validation: Sequence[Example] = (),
     validate: Callable[[], Mapping[str, float]] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Step]:
     """Trains `model` in place, one optimizer step each time the next `Step` is asked for.
 
@@ -74,7 +76,8 @@ def fit(
         order: which examples an epoch holds, and by what they are sorted; each once, at random, when None.
         validation: examples whose loss is measured at every validation.
         validate: further validation figures, by name; called with the model in evaluation mode.
-        stop: asked before every step; True saves and ends.
+        stop: asked before every step; True, in any process, saves and ends.
+        ranks: the processes that train together; each calls `fit` alike, and the first one writes the checkpoints.
 
     Raises:
         Interrupted: `stop` said so; the state is saved.
@@ -82,7 +85,7 @@ def fit(
         GateFailed: the checkpoint belongs to other data or settings.
         DataError: nothing can be learned from a batch.
     """
-    training = _Training(model, examples, objective, train, checkpoints, order, validation, validate)
+    training = _Training(model, examples, objective, train, checkpoints, order, validation, validate, ranks)
     with dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"):
         yield from _steps(training, examples, stop)
     training.keep_best()
@@ -90,26 +93,28 @@ def fit(
 
 def _steps(training: _Training, examples: Sequence[Example], stop: Callable[[], bool]) -> Iterator[Step]:
     """The steps that are left."""
-    objective, model = training.objective, training.model
+    objective, model, ranks = training.objective, training.model, training.ranks
     schedule, at = training.schedule, training.state.position
     for epoch, index, micros in training.batches.steps_from(at.epoch, at.index):
         before = training.state.position
         if training.ended:
             break
-        if stop():
+        if ranks.any(stop()):
             training.save()
             raise Interrupted(
                 f"stopped after step {before.step}", where="train", fix="give the same command again to go on"
             )
         training.release()
-        batches = [objective.batch([examples[row] for row in micro], model) for micro in micros]
-        loss, metrics = training.accumulate(batches)
-        norm = training.clip(batches, loss)
+        batches = [objective.batch([examples[row] for row in micro], model) for micro in training.share(micros)]
+        rows = [examples[row].id for micro in micros for row in micro]
+        whole = ranks.sums(_amounts(batches))
+        loss, metrics = training.accumulate(batches, whole["count"], rows)
+        norm = training.clip(rows, loss)
         total = training.horizon.total(before)
         stretches = (training.horizon.steps(stretch, total) for stretch in (schedule.warmup, schedule.cooldown))
         factor = schedule.factor(before.step, total, *stretches)
         lr = training.update(factor)
-        training.advance(epoch, index, sum(batch.num_tokens for batch in batches))
+        training.advance(epoch, index, int(whole["tokens"]))
         step = Step(
             number=before.step + 1,
             total=total,
@@ -117,8 +122,8 @@ def _steps(training: _Training, examples: Sequence[Example], stop: Callable[[], 
             loss=loss,
             lr=lr,
             grad_norm=norm,
-            rows=sum(len(batch.ids) for batch in batches),
-            trained=sum(batch.num_trained for batch in batches),
+            rows=len(rows),
+            trained=int(whole["trained"]),
             tokens=training.state.position.tokens,
             seconds=training.state.position.seconds,
             metrics=metrics,
@@ -143,6 +148,7 @@ class _Training:
         order: Order | None,
         validation: Sequence[Example],
         validate: Callable[[], Mapping[str, float]] | None,
+        ranks: Ranks,
     ) -> None:
         objective.check(model)
         if not examples:
@@ -150,7 +156,7 @@ class _Training:
         assert train.duration and train.batch, "fit needs a resolved stage"
         self.optimizer_part = cast(Optimizer, train.optimizer)
         self.schedule = cast(Schedule, train.schedule)
-        self.model, self.objective, self.checkpoints = model, objective, checkpoints
+        self.model, self.objective, self.checkpoints, self.ranks = model, objective, checkpoints, ranks
         self.validation, self.validate = validation, validate
         self.device = model.device
         self.every = train.validate_every or Every(1, "epochs")
@@ -170,7 +176,8 @@ class _Training:
             "order": self.batches.order.digest,
             "settings": fingerprint([train.model_dump(mode="json", exclude=NO_MATTER), objective.settings()]),
         }
-        seed_everything(train.seed)
+        self.seed = train.seed
+        seed_everything(self.seed, ranks.rank)
         self.freeze, self.regularize = train.freeze, train.regularize
         self.waiting = freeze(model, train.freeze)
         self.weights = Weights(model, choose_precision(train.precision, self.device), train.regularize.ema)
@@ -181,11 +188,12 @@ class _Training:
         model.train()
 
     def _open(self) -> State:
-        saved = self.checkpoints.latest()
+        saved = self.ranks.in_turn(self.checkpoints.latest)
         if saved is None:
             return State(memories=[watcher.start() for watcher in self.watchers])
+        seed_everything(self.seed, self.ranks.rank, saved.state["step"])
         where = str(self.checkpoints.folder)
-        return restore(saved, self.weights, self.optimizer, self.prints, self.device, where)
+        return restore(saved, self.weights, self.optimizer, self.prints, self.device, where, self.ranks.rank)
 
     @property
     def ended(self) -> bool:
@@ -197,13 +205,22 @@ class _Training:
             released = self.horizon.times(self.freeze.unfreeze, self.state.position)
             release(self.weights.working, self.waiting, released)
 
-    def accumulate(self, batches: list[Batch]) -> tuple[float, dict[str, float]]:
-        """Gradients of the mean loss over all micro-batches; returns that mean, and the metrics'."""
-        count = sum(batch.count for batch in batches)
+    def share(self, micros: list[Micro]) -> list[Micro]:
+        """What this process computes of a step."""
+        return self.batches.share(micros, self.ranks.rank, self.ranks.count)
+
+    def accumulate(self, batches: list[Batch], count: float, rows: list[str]) -> tuple[float, dict[str, float]]:
+        """Gradients of the mean loss over the whole step; returns that mean, and the metrics'.
+
+        Args:
+            batches: what this process computes.
+            count: what the summed losses of all processes are divided by.
+            rows: the names of all rows of the step.
+        """
         if count <= 0:
             raise DataError(
                 "a batch holds nothing to learn from: every token of it is masked",
-                where=_names(batches),
+                where=_names(rows),
                 fix="look at these rows with `tunesmith check`",
             )
         self.optimizer.zero_grad()
@@ -216,10 +233,12 @@ class _Training:
                 self.weights.gather()
                 for name, value in {**loss.metrics, "loss": loss.sum}.items():
                     sums[name] = sums.get(name, 0.0) + value.detach()
-        means = {name: float(value) / count for name, value in sums.items()}
+        self.weights.add_up(self.ranks)
+        summed = self.ranks.sums({name: float(value) for name, value in sums.items()})
+        means = {name: value / count for name, value in summed.items()}
         return means.pop("loss"), means
 
-    def clip(self, batches: list[Batch], loss: float) -> float:
+    def clip(self, rows: list[str], loss: float) -> float:
         """Shortens the whole gradient, once; returns its length before."""
         gradients = self.weights.gradients()
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -227,7 +246,7 @@ class _Training:
             what = "loss" if not math.isfinite(loss) else "gradient"
             raise NonFinite(
                 f"the {what} of step {self.state.position.step + 1} is not finite (loss {loss:g}, gradient {norm:g})",
-                where=_names(batches),
+                where=_names(rows),
                 fix="look at these rows; if they are sound, lower train.optimizer.lr or set train.precision to fp32",
             )
         if self.optimizer_part.clip is not None:
@@ -253,7 +272,8 @@ class _Training:
             index=0 if last else index + 1,
             step=at.step + 1,
             tokens=at.tokens + tokens,
-            seconds=time.monotonic() - self.opened,
+            # One clock for all: what ends by it must end everywhere.
+            seconds=self.ranks.told(time.monotonic() - self.opened)[0],
         )
         self.unsaved = True
 
@@ -270,7 +290,7 @@ class _Training:
         notes = tuple(note for watcher, memory in watched for note in watcher.notes(step, memory))
         if step.number % TRIM_EVERY == 0:
             return_free_memory()
-        due = step.validation is not None or self.ended or self.checkpoints.due
+        due = step.validation is not None or self.ended or self.ranks.told(self.checkpoints.due)[0]
         return replace(step, best=best, notes=notes, stop=self.state.stopped, saved=due)
 
     def _measure(self) -> dict[str, float] | None:
@@ -281,9 +301,12 @@ class _Training:
         # Whatever is drawn at random while measuring must not change what is learned afterwards.
         drawn = torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
         with drawn, self.weights.lent():
-            figures = dict(self.validate()) if self.validate else {}
+            figures: dict[str, float] = dict(self.validate()) if self.validate and self.ranks.first else {}
+            figures = dict(self.ranks.told(figures)[0])
             if self.validation:
-                figures["loss"] = mean_loss(self.model, self.validation, self.objective, rows=self.validation_rows)
+                figures["loss"] = mean_loss(
+                    self.model, self.validation, self.objective, rows=self.validation_rows, ranks=self.ranks
+                )
         self.model.train(True)
         return figures
 
@@ -293,44 +316,60 @@ class _Training:
         value = step.validation[self.figure]
         if gain(self.figure, value, self.state.best_value) <= 0:
             return False
-        self.checkpoints.save_best(step.number, self.weights.result)
+        if self.ranks.first:
+            self.checkpoints.save_best(step.number, self.weights.result)
         self.state.best_step, self.state.best_value = step.number, value
         return True
 
     def save(self) -> None:
         """Writes a checkpoint of the position reached, once."""
         if self.unsaved:
-            saved = capture(self.state, self.weights, self.optimizer, self.prints, self.device)
-            self.checkpoints.save(self.state.position.step, saved, best=self.state.best_step)
+            saved = capture(self.state, self.weights, self.optimizer, self.prints, self.device, self.ranks)
+            if self.ranks.first:
+                self.checkpoints.save(self.state.position.step, saved, best=self.state.best_step)
             self.unsaved = False
 
     def keep_best(self) -> None:
         """Leaves the best weights in the model."""
-        best, kept = self.state.best_step, self.weights.result
+        best = self.state.best_step
+        kept = None
         if best is not None and best != self.state.position.step:
-            kept = self.checkpoints.best(best) or kept
-        self.weights.load(kept)
+            kept = self.ranks.in_turn(lambda: self.checkpoints.best(best))
+        self.weights.load(kept or self.weights.result)
         self.model.train(False)
 
 
 @torch.no_grad()
-def mean_loss(model: Model, examples: Sequence[Example], objective: Objective, *, rows: int) -> float:
-    """Mean loss of `examples`; how many are computed at once does not change it.
+def mean_loss(
+    model: Model, examples: Sequence[Example], objective: Objective, *, rows: int, ranks: Ranks = ALONE
+) -> float:
+    """Mean loss of `examples`; how many are computed at once, or by how many processes, does not change it.
 
     Args:
         model: in evaluation mode.
         examples: at least one with something trained.
         objective: what is measured.
         rows: examples computed at once.
+        ranks: the processes among which the examples are shared out.
     """
     order = sorted(range(len(examples)), key=lambda index: (examples[index].num_tokens, index))
+    order = order[ranks.rank :: ranks.count]
     total = count = 0.0
     for start in range(0, len(order), rows):
         batch = objective.batch([examples[index] for index in order[start : start + rows]], model)
         if batch.num_trained:
             total += float(objective.loss(model, batch).sum)
             count += batch.count
-    return total / count if count else math.nan
+    whole = ranks.sums({"total": total, "count": count})
+    return whole["total"] / whole["count"] if whole["count"] else math.nan
+
+
+def _amounts(batches: list[Batch]) -> dict[str, float]:
+    return {
+        "count": sum(batch.count for batch in batches),
+        "tokens": sum(batch.num_tokens for batch in batches),
+        "trained": sum(batch.num_trained for batch in batches),
+    }
 
 
 def _lengths(batch: Batch) -> Tensor:
@@ -344,7 +383,6 @@ def _micro_rows(train: Train) -> int:
     return int(size.value) if size is not None and size.unit == "rows" else 8
 
 
-def _names(batches: list[Batch]) -> str:
-    names = [name for batch in batches for name in batch.ids]
+def _names(names: list[str]) -> str:
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f"rows {', '.join(names[:8])}{more}"

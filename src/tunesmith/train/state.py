@@ -16,12 +16,13 @@ from tunesmith.errors import GateFailed
 from tunesmith.train.checkpoint import Saved
 from tunesmith.train.order.horizon import Position
 from tunesmith.train.weights import Weights
+from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from tunesmith.data.tokenize import Example
 
 
-STATE = ("position", "watchers", "best_value", "stopped", "random_python", "random_numpy", "prints")
+STATE = ("position", "watchers", "best_value", "stopped", "random_python", "random_numpy", "random_others", "prints")
 """What `capture` puts into `Saved.state`."""
 
 
@@ -39,24 +40,40 @@ class State:
     """Why training ended before its time."""
 
 
-def seed_everything(seed: int) -> None:
-    """Starts torch's, numpy's and Python's global random numbers from `seed`."""
+def seed_everything(seed: int, rank: int = 0, step: int = 0) -> None:
+    """Starts torch's, numpy's and Python's global random numbers from `seed`.
+
+    Args:
+        seed: what a training of one process starts from.
+        rank: each process draws numbers of its own.
+        step: where a process that was not there before joins a training.
+    """
+    if rank:
+        seed = int(np.random.SeedSequence((seed, rank, step)).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def capture(
-    state: State, weights: Weights, optimizer: torch.optim.Optimizer, prints: Mapping[str, str], device: torch.device
+    state: State,
+    weights: Weights,
+    optimizer: torch.optim.Optimizer,
+    prints: Mapping[str, str],
+    device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> Saved:
-    """All of a training, ready to be written."""
+    """All of a training, ready to be written by the first process."""
     tensors = {f"weights/{name}": master for name, master in weights.masters.items()}
     tensors |= {f"average/{name}": average for name, average in weights.average.items()}
     tensors |= {f"optimizer/{name}": value for name, value in _memory(optimizer).items()}
-    tensors["random/torch"] = torch.get_rng_state()
-    if device.type == "cuda":
-        tensors["random/cuda"] = torch.cuda.get_rng_state(device)
-    numpy_state: Any = np.random.get_state()
+    numbers = ranks.told(_random(device))
+    for rank, drawn in enumerate(numbers):
+        tensors |= {
+            _random_name(kind, rank): torch.tensor(drawn[kind], dtype=torch.uint8)
+            for kind in ("torch", "cuda")
+            if kind in drawn
+        }
     return Saved(
         tensors,
         {
@@ -64,11 +81,41 @@ def capture(
             "watchers": state.memories,
             "best_value": state.best_value,
             "stopped": state.stopped,
-            "random_python": list(random.getstate()[1]),
-            "random_numpy": [numpy_state[1].tolist(), *numpy_state[2:]],
+            "random_python": numbers[0]["python"],
+            "random_numpy": numbers[0]["numpy"],
+            "random_others": [{kind: drawn[kind] for kind in ("python", "numpy")} for drawn in numbers[1:]],
             "prints": dict(prints),
         },
     )
+
+
+def _random(device: torch.device) -> dict[str, Any]:
+    """The state of this process's random numbers, as plain JSON."""
+    numpy_state: Any = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        **({"cuda": torch.cuda.get_rng_state(device).tolist()} if device.type == "cuda" else {}),
+        "python": list(random.getstate()[1]),
+        "numpy": [numpy_state[1].tolist(), *numpy_state[2:]],
+    }
+
+
+def _random_name(kind: str, rank: int) -> str:
+    return f"random/{kind}" if rank == 0 else f"random/{kind}/{rank}"
+
+
+def _go_on_drawing(saved: Saved, device: torch.device, rank: int) -> None:
+    """Puts this process's random numbers where they were; those of one that was not there before stay as they are."""
+    drawn = [saved.state["random_python"], saved.state["random_numpy"]]
+    others = [[other["python"], other["numpy"]] for other in saved.state.get("random_others", [])]
+    if rank > len(others):
+        return
+    python, (keys, *rest) = [drawn, *others][rank]
+    torch.set_rng_state(saved.tensors[_random_name("torch", rank)])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(saved.tensors[_random_name("cuda", rank)], device)
+    random.setstate((3, tuple(python), None))
+    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), *rest))
 
 
 def _memory(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -93,8 +140,9 @@ def restore(
     prints: Mapping[str, str],
     device: torch.device,
     where: str,
+    rank: int = 0,
 ) -> State:
-    """Puts a training back where it was saved.
+    """Puts a training back where it was saved, in process `rank`; there may be others than there were.
 
     Raises:
         GateFailed: the checkpoint lacks something, or belongs to other data or settings.
@@ -115,12 +163,7 @@ def restore(
         index, _, key = name.partition("/")
         optimizer_state.setdefault(int(index), {})[key] = tensor.item() if tensor.dtype == torch.int64 else tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": optimizer_state})
-    torch.set_rng_state(saved.tensors["random/torch"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(saved.tensors["random/cuda"], device)
-    random.setstate((3, tuple(saved.state["random_python"]), None))
-    keys, *rest = saved.state["random_numpy"]
-    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), *rest))
+    _go_on_drawing(saved, device, rank)
     return State(
         position=Position(**saved.state["position"]),
         memories=[dict(memory) for memory in saved.state["watchers"]],

@@ -15,6 +15,7 @@ import numpy as np
 
 from tunesmith.spec.quantity import Batch
 from tunesmith.train.order.epochs import Order
+from tunesmith.train.weights.ranks import deal
 
 WINDOW = 32
 """Batches whose rows are sorted by length together."""
@@ -62,6 +63,14 @@ class Batches:
             for step in range(index, len(steps)):
                 yield epoch, step, steps[step]
             epoch, index = epoch + 1, 0
+
+    def share(self, micros: list[Micro], rank: int, count: int) -> list[Micro]:
+        """The micro-batches of a step that process `rank` of `count` computes; together they are the step's rows."""
+        if count == 1:
+            return micros
+        rows = [row for micro in micros for row in micro]
+        mine = deal(rows, [int(self.lengths[row]) for row in rows], count)[rank]
+        return self._micro_batches(mine) if mine else []
 
     def _epoch(self, number: int) -> list[list[Micro]]:
         random = np.random.default_rng((self.seed, number))

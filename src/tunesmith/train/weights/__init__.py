@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from tunesmith.train.weights.ranks import Ranks
+
 if TYPE_CHECKING:
     from tunesmith.models.load import Model
 
@@ -100,6 +102,17 @@ class Weights:
             else:
                 master.grad.add_(working.grad)
             working.grad = None
+
+    @torch.no_grad()
+    def add_up(self, ranks: Ranks) -> None:
+        """Adds the other processes' gradients to the masters'. Once a step."""
+        names = list(self.masters)
+        learned = ranks.anywhere([self.masters[name].grad is not None for name in names])
+        masters = [self.masters[name] for name, anywhere in zip(names, learned, strict=True) if anywhere]
+        for master in masters:
+            if master.grad is None:  # a process without a row for this weight has nothing to add
+                master.grad = torch.zeros_like(master)
+        ranks.add(self.gradients())
 
     def gradients(self) -> list[Tensor]:
         """The masters' gradients, those that exist."""
