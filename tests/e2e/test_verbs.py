@@ -105,6 +105,14 @@ def test_plan_says_what_a_run_would_take(desk: Path) -> None:
     lora = json.loads(invoke("plan", "colours.yaml", "train.adapter={kind: lora, rank: 4}", "--json").stdout)
     assert lora["stages"][0]["trained_parameters"] < stage["trained_parameters"] / 4
     assert "parameters" in invoke("plan", "colours.yaml").output
+    once = json.loads(
+        invoke("plan", "colours.yaml", "train.duration=3 epochs", "train.freeze={layers: 1}", "--json").stdout
+    )
+    (frozen,) = once["stages"]
+    assert (
+        "what 1 layers say of each row is kept in memory: " in frozen["cache"] and frozen["memory_parts"]["cache"] > 0
+    )
+    assert frozen["memory_bytes"] == sum(frozen["memory_parts"].values()) and not stage["cache"]
     assert files(desk) == before
 
 

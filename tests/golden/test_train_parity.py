@@ -12,7 +12,7 @@ from train_tiny import PAD, VOCABULARY, causal, encoder, encoder_decoder, rows, 
 
 from tunesmith.train import readout
 from tunesmith.train.checkpoint import Checkpoints
-from tunesmith.train.loop import mean_loss
+from tunesmith.train.measure import mean_loss
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.pretrain import Pretrain
 from tunesmith.train.objectives.sft import Sft

@@ -16,7 +16,7 @@ from tunesmith.models.memory import estimate
 from tunesmith.spec.sections import Regularize
 from tunesmith.testing.tiny import tiny_model
 from tunesmith.train.checkpoint import Checkpoints
-from tunesmith.train.loop import mean_loss
+from tunesmith.train.measure import mean_loss
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.sft import Sft
 from tunesmith.train.optimizers.adafactor import Adafactor

@@ -51,6 +51,7 @@ REGULARIZE = "golden/test_train_regularize.py"
 DIAGNOSE = "golden/test_train_diagnose.py"
 ADAMW = "golden/test_train_loop.py::test_adamw_schedule_and_clip_equal_a_plain_loop"
 
+TRUNK = "golden/test_train_trunk.py"
 LORA = "unit/test_models_adapters_lora.py"
 QLORA = "unit/test_models_adapters_qlora.py"
 OTHERS = "unit/test_models_adapters_others.py"
@@ -355,8 +356,8 @@ MUTANTS = [
            "    if True:",
            "golden/test_train_checkpointing.py::test_less_is_kept"),
     Mutant("other free memory is other settings", "train/loop.py",
-           'NO_MATTER = {"checkpointing"}',
-           "NO_MATTER: set[str] = set()",
+           'NO_MATTER: Any = {"checkpointing": True, "freeze": {"cache"}}',
+           "NO_MATTER: Any = {}",
            "golden/test_train_checkpointing.py::test_a_training_goes_on_where_other_memory_is_free"),
     Mutant("finished row goes on", "models/inference/generate.py",
            "return self.said[-1] in stops or len(self.said) == self.limit",
@@ -426,6 +427,34 @@ MUTANTS = [
            "    if rank:\n",
            "    if False:\n",
            f"{RANKS}::test_each_process_draws_numbers_of_its_own"),
+    Mutant("frozen layers kept although activations are dropped in them", "models/layers/trunk.py",
+           'if share and (place.path',
+           'if False and (place.path',
+           f"{TRUNK}::test_what_cannot_be_kept_is_refused"),
+    Mutant("states of another row", "models/layers/kept.py",
+           "torch.cat([self._states[self._places[name]] for name in names])",
+           "self._states[: sum(self._places[name].stop - self._places[name].start for name in names)]",
+           f"{TRUNK}::test_rows_are_told_apart_by_their_tokens"),
+    Mutant("states of rows handed to others that are read meanwhile", "models/layers/trunk.py",
+           "return real_BT if torch.equal(given_BT[real_BT], rows.ids_N) else None",
+           "return real_BT",
+           f"{TRUNK}::test_what_else_is_read_meanwhile_is_computed"),
+    Mutant("kept states stale after a layer is unfrozen", "models/layers/depth.py",
+           "return max(0, min([*places, lowest_stack]))",
+           "return max(0, min([*(place for place in places if place > 0), lowest_stack]))",
+           f"{TRUNK}::test_what_cannot_be_kept_is_refused"),
+    Mutant("frozen layers kept under embeddings that learn or virtual tokens", "models/layers/depth.py",
+           'found.count if name.startswith("head.") else -1',
+           "found.count",
+           f"{TRUNK}::test_what_cannot_be_kept_is_refused"),
+    Mutant("a resumed training keeps states of other batches", "train/loop.py",
+           "        if trunk is not None and not self.ended:",
+           "        if False:",
+           f"{TRUNK}::test_a_resumed_training_is_bit_equal"),
+    Mutant("validation rows kept beside training rows", "train/loop.py",
+           "kept=self.kept_validation",
+           "kept=self.kept",
+           f"{TRUNK}::test_a_resumed_training_is_bit_equal"),
 ]
 # fmt: on
 

@@ -18,6 +18,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"scaling": "rslora"},
     {"dora": True},
     {"dora": True, "scaling": "rslora"},
+    {"top_layers": 1},
 ]
 
 
@@ -214,3 +215,23 @@ def test_what_others_set_is_read_and_kept(bench: Path) -> None:
     assert torch.equal(outputs(again), outputs(model))
     found = again.adapter.settings() if again.adapter else {}
     assert (found["scaling"], found["dora"], found["train_also"]) == ("rslora", True, ["model.norm"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "top"), [("llama", "layers.1."), ("gpt2", "h.1."), ("bert", "layer.1."), ("t5", "decoder.block.1.")]
+)
+@pytest.mark.parametrize("kind", ["lora", "qlora"])
+def test_top_layers_alone_get_an_update(bench: Path, shape: str, top: str, kind: str) -> None:
+    every, upper = (opened(bench, shape, "tag" if shape == "bert" else "lm") for _ in range(2))
+    adapter(kind).attach(every, seed=0)
+    adapter(kind, top_layers=1).attach(upper, seed=0)
+    expected = {name for name in every.trainable() if top in name or name.startswith("head.")}
+    assert set(upper.trainable()) == expected
+    again = opened(bench, shape, "tag" if shape == "bert" else "lm")
+    adapter(kind, top_layers=4 if shape == "t5" else 2).attach(again, seed=0)
+    assert set(again.trainable()) == set(every.trainable())
+
+
+def test_more_layers_than_there_are_is_refused(bench: Path) -> None:
+    with pytest.raises(ModelError, match="3 layers are to get an update, and the model has 2"):
+        adapter(top_layers=3).attach(opened(bench, "llama"), seed=0)

@@ -96,3 +96,18 @@ def free_memory() -> int:
     import torch
 
     return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else int(psutil.virtual_memory().available)
+
+
+def on_gpu() -> bool:
+    """Whether trainings compute on a GPU, whose memory is then what `free_memory` counts."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def spare_memory(taken: int) -> int:
+    """Bytes of the machine's own memory that are left beside a training that takes so many of `free_memory`."""
+    import psutil
+
+    left = int(psutil.virtual_memory().available)
+    return left if on_gpu() else left - taken

@@ -15,8 +15,8 @@ from tunesmith.flow.environment import free_memory, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import Job, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
-from tunesmith.flow.training import long_row, open_stage_model
-from tunesmith.models.memory import Estimate, settle_checkpointing
+from tunesmith.flow.training import open_stage_model, settle_memory, without_cache
+from tunesmith.models.memory import Estimate
 from tunesmith.spec.sections import Train
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.loop import fit
@@ -51,6 +51,8 @@ class StagePlan:
     """Memory this machine has left now."""
     checkpointing: bool
     """Whether layers are computed again in the backward pass, which a step that would not fit makes up for."""
+    cache: str
+    """What is kept of the frozen layers' outputs for later epochs; empty where nothing is."""
     seconds: float
     seconds_basis: str
     """How the time was found."""
@@ -72,6 +74,7 @@ class StagePlan:
             ("steps", f"{self.steps:,}", f"{self.epochs:.4g} epochs"),
             ("tokens", f"{self.tokens:,}", "read in all; an early stop takes fewer"),
             ("memory", _gigabytes(self.memory_bytes), f"{fits} in {_gigabytes(self.free_bytes)} free{again}; {parts}"),
+            *([("frozen layers", "computed once", self.cache)] if self.cache else []),
             ("time", _duration(self.seconds), self.seconds_basis),
             ("compute", f"{self.flops:.2e} FLOPs", ""),
         ]
@@ -110,12 +113,14 @@ def plan(spec_path: Path, changes: Sequence[str] = (), workspace: Path = Path(),
 
 def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> StagePlan:
     stage = job.spec.train[number]
-    records = job.learned(number)
-    encoded = job.codec(stage).encode_many(job.render(stage, records))
+    records, codec = job.learned(number), job.codec(stage)
+    encoded = codec.encode_many(job.render(stage, records))
     examples = encoded.examples
+    validation = codec.encode_many(job.render(stage, job.splits["validation"])).examples
     order = job.order(number, examples, [records[place] for place in encoded.places])
     free = free_memory()
-    stage, estimated = settle_checkpointing(request.base, stage, long_row(examples), free)
+    settled = settle_memory(request, stage, examples, validation, free)
+    stage, estimated = settled.stage, settled.estimated
     assert stage.batch and stage.duration and stage.adapter
     lengths = [example.num_tokens for example in examples]
     batches = Batches(lengths, batch=stage.batch, micro_batch=stage.micro_batch, seed=stage.seed, order=order)
@@ -126,6 +131,8 @@ def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> 
     horizon = Horizon(stage.duration, batches)
     timed = stage.duration.unit == "seconds"
     steps = max(1, int(stage.duration.value / seconds_a_step)) if timed else horizon.total(Position())
+    later = max(0, steps - len(batches.epoch(0))) if settled.cache_bytes else 0
+    work = steps - later * estimated.flops_spared * tokens_a_step / flops_a_step
     return StagePlan(
         number=number + 1,
         objective=job.objective(stage).kind,
@@ -136,19 +143,14 @@ def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> 
         steps=steps,
         epochs=steps / len(batches.epoch(0)),
         tokens=round(steps * tokens_a_step),
-        memory_bytes=estimated.total_bytes,
-        memory_parts={
-            "weights": estimated.weight_bytes,
-            "gradients": estimated.gradient_bytes,
-            "optimizer": estimated.optimizer_bytes,
-            "activations": estimated.activation_bytes,
-            "program": estimated.process_bytes,
-        },
+        memory_bytes=sum(settled.memory_parts.values()),
+        memory_parts=settled.memory_parts,
         free_bytes=free,
         checkpointing=stage.checkpointing == "on",
-        seconds=stage.duration.value if timed else steps * seconds_a_step,
+        cache=settled.said,
+        seconds=stage.duration.value if timed else work * seconds_a_step,
         seconds_basis="the spec gives a time" if timed else basis,
-        flops=steps * flops_a_step,
+        flops=work * flops_a_step,
     )
 
 
@@ -178,7 +180,9 @@ def _step_time(
 def _try(request: Request, job: Job, number: int, examples: list[Example], stage: Train) -> float:
     model = open_stage_model(request, job, number, request.base.reference)
     with tempfile.TemporaryDirectory() as folder:
-        steps = fit(model, examples, job.objective(stage), train=stage, checkpoints=Checkpoints(Path(folder)))
+        steps = fit(
+            model, examples, job.objective(stage), train=without_cache(stage), checkpoints=Checkpoints(Path(folder))
+        )
         next(steps)
         began = time.monotonic()
         counted = sum(1 for _ in islice(steps, TRIED_STEPS))

@@ -8,12 +8,13 @@ Tensors: B rows, T tokens, D hidden width, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.models.adapters import Adapter
 from tunesmith.models.facts import BaseFacts, meta_module
-from tunesmith.spec.sections import Train
+from tunesmith.spec.sections import Freeze, Train
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,14 @@ class Estimate:
     """Floating-point operations, forward and backward, of each token read."""
     flops_per_trained_token: float
     """Those of a causal model's language head beside them, for each token the loss counts."""
+    frozen_layers: int
+    """Layers that lie below everything that trains."""
+    not_kept: str | None
+    """Why what those layers say of a row cannot be kept for later epochs; None where it can."""
+    state_bytes: int
+    """What keeping it takes, for each token read."""
+    flops_spared: float
+    """Floating-point operations that this spares for each token."""
 
     @property
     def total_bytes(self) -> int:
@@ -68,12 +77,14 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
     Raises:
         ModelError: the adapter does not fit the base.
     """
-    from tunesmith.models.layers.depth import layers
+    from tunesmith.models.layers.depth import layers, num_frozen
+    from tunesmith.models.layers.trunk import why_not
 
     lm = getattr(train.objective, "head", "lm") == "lm"
     model, (packed, packed_bytes, unpacked) = _shapes(facts, train, lm)
     width = 2 if train.precision == "bf16" else 4
     parameters = dict(model.module.named_parameters())
+    frozen = num_frozen(model)
     trained = sum(parameter.numel() for parameter in parameters.values() if parameter.requires_grad)
     held = sum(parameter.numel() for parameter in parameters.values())
     rows = _rows(train, row_tokens)
@@ -95,6 +106,10 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
         process_bytes=_PROCESS_BYTES,
         flops_per_token=flops / (rows * tokens),
         flops_per_trained_token=head_flops,
+        frozen_layers=frozen,
+        not_kept=why_not(model, frozen, train.regularize),
+        state_bytes=model.inner.config.get_text_config().hidden_size * width,
+        flops_spared=2.0 * _count_lowest(model, frozen),
     )
 
 
@@ -109,6 +124,37 @@ def settle_checkpointing(facts: BaseFacts, train: Train, row_tokens: int, free_b
     return settled, estimate(facts, settled, row_tokens) if tight else plain
 
 
+def settle_cache(
+    train: Train, found: Estimate, rows: int, tokens: int, *, room_bytes: int, disk_bytes: int
+) -> tuple[Train, int]:
+    """Decides `freeze: {cache: auto}`; returns the stage, and the bytes of what is kept.
+
+    Args:
+        train: a resolved stage.
+        found: its estimate.
+        rows: the rows it learns from.
+        tokens: of these and of the validation rows.
+        room_bytes: the machine's memory that is free beside the training.
+        disk_bytes: what a file may take.
+    """
+    rule, size = train.freeze or Freeze(cache="off"), tokens * found.state_bytes
+    way: str = "auto" if train.freeze is None else rule.cache
+    if way == "auto":
+        where = "memory" if size <= room_bytes else "disk" if size <= disk_bytes else "off"
+        way = where if found.not_kept is None and _epochs(train, rows, tokens) > 1 else "off"
+    settled = train.model_copy(update={"freeze": rule.model_copy(update={"cache": way})})
+    return settled, 0 if way == "off" else size
+
+
+def _epochs(train: Train, rows: int, tokens: int) -> float:
+    """About how often each row is read; without end where the duration is a time."""
+    assert train.duration and train.batch, "a resolved stage"
+    length, batch = train.duration, train.batch
+    if length.unit == "steps":
+        return length.value * batch.value / (rows if batch.unit == "rows" else tokens)
+    return {"epochs": length.value, "tokens": length.value / tokens, "seconds": math.inf}[length.unit]
+
+
 def _copies(train: Train, width: int) -> int:
     """fp32 copies of what trains beside the model's own weights: masters, and their average."""
     return (width == 2) + (train.regularize.ema is not None)
@@ -120,6 +166,15 @@ def _rows(train: Train, row_tokens: int) -> int:
     if at_once is None:
         return 1
     return max(1, int(at_once.value) if at_once.unit == "rows" else int(at_once.value) // row_tokens)
+
+
+def _count_lowest(model: Model, layers_below: int) -> int:
+    """Parameters of the lowest layers."""
+    from tunesmith.models.layers.depth import layers
+
+    found = layers(model)
+    places = ((found.of(name), parameter.numel()) for name, parameter in model.inner.named_parameters())
+    return sum(size for place, size in places if 0 <= place < layers_below)
 
 
 def _shapes(facts: BaseFacts, train: Train, lm: bool) -> tuple[Model, tuple[int, int, int]]:

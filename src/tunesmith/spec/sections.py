@@ -191,10 +191,12 @@ class Freeze(Section):
     """Modules or weights, such as `embed_tokens`, `layers.0.mlp` or `q_proj`: any part of their dotted name."""
     unfreeze: Every | None = None
     """How often one more of the frozen layers begins to learn, from the top down, the embeddings last."""
+    cache: Literal["auto", "memory", "disk", "off"] = "auto"
+    """Where the outputs of layers below all that train are kept for later epochs; `auto`: where there is room."""
 
     @model_validator(mode="after")
     def _something_to_freeze(self) -> Self:
-        if not self.layers and (self.unfreeze or not self.names):
+        if not self.layers and (self.unfreeze or not (self.names or self.cache != "auto")):
             raise ValueError("say which layers stand still at first: `layers: 8` or `layers: all`")
         return self
 

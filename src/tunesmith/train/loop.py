@@ -11,7 +11,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -19,10 +20,12 @@ from torch import Tensor
 from tunesmith.errors import DataError, Interrupted, NonFinite
 from tunesmith.models.layers.depth import depths
 from tunesmith.models.layers.freeze import freeze, release
+from tunesmith.models.layers.kept import Kept, kept_trunk
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
 from tunesmith.train.checkpoint import Checkpoints
-from tunesmith.train.memory import recomputed, return_free_memory
+from tunesmith.train.measure import mean_loss
+from tunesmith.train.memory import recall, recomputed, return_free_memory
 from tunesmith.train.objectives import Batch, Objective
 from tunesmith.train.optimizers import Optimizer
 from tunesmith.train.order.batches import Batches, Micro
@@ -38,10 +41,11 @@ from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from tunesmith.data.tokenize import Example
+    from tunesmith.models.layers.trunk import Trunk
     from tunesmith.models.load import Model
     from tunesmith.spec.sections import Train
 
-NO_MATTER = {"checkpointing"}
+NO_MATTER: Any = {"checkpointing": True, "freeze": {"cache"}}
 """Settings that change no result: a training goes on where less or more memory is free."""
 TRIM_EVERY = 10
 """Optimizer steps between two times that freed memory is given back to the system."""
@@ -87,6 +91,7 @@ def fit(
     """
     training = _Training(model, examples, objective, train, checkpoints, order, validation, validate, ranks)
     with dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"):
+        training.keep_trunk(kept_trunk(model, train))
         yield from _steps(training, examples, stop)
     training.keep_best()
 
@@ -171,6 +176,7 @@ class _Training:
             order=order,
         )
         self.horizon = Horizon(train.duration, self.batches)
+        self.examples = examples
         self.prints = {
             "data": print_of_examples(examples, validation),
             "order": self.batches.order.digest,
@@ -194,6 +200,19 @@ class _Training:
         seed_everything(self.seed, self.ranks.rank, saved.state["step"])
         where = str(self.checkpoints.folder)
         return restore(saved, self.weights, self.optimizer, self.prints, self.device, where, self.ranks.rank)
+
+    def keep_trunk(self, trunk: Trunk | None) -> None:
+        """From now on computes the frozen layers once for each row."""
+        folder = self.checkpoints.folder if self.freeze and self.freeze.cache == "disk" else None
+        self.kept, self.kept_validation = (
+            Kept(trunk, sum(example.num_tokens for example in rows), folder)
+            for rows in (self.examples, self.validation)
+        )
+        if trunk is not None and not self.ended:
+            at = self.state.position
+            done = takewhile(lambda step: step[:2] != (at.epoch, at.index), self.batches.steps_from(0, 0))
+            micros = (micro for *_, step in done for micro in self.share(step))
+            recall(self.kept, self.model, self.objective, self.examples, micros)
 
     @property
     def ended(self) -> bool:
@@ -227,7 +246,8 @@ class _Training:
         sums: dict[str, Tensor] = {}
         for batch in batches:
             if batch.num_trained:
-                with noise(self.model, self.regularize.neftune, _lengths(batch)):
+                noisy = noise(self.model, self.regularize.neftune, _lengths(batch))
+                with noisy, self.kept.reading(batch.tensors):
                     loss = self.objective.loss(self.model, batch)
                 (loss.sum / count).backward()  # type: ignore[no-untyped-call]
                 self.weights.gather()
@@ -305,7 +325,12 @@ class _Training:
             figures = dict(self.ranks.told(figures)[0])
             if self.validation:
                 figures["loss"] = mean_loss(
-                    self.model, self.validation, self.objective, rows=self.validation_rows, ranks=self.ranks
+                    self.model,
+                    self.validation,
+                    self.objective,
+                    rows=self.validation_rows,
+                    ranks=self.ranks,
+                    kept=self.kept_validation,
                 )
         self.model.train(True)
         return figures
@@ -337,31 +362,6 @@ class _Training:
             kept = self.ranks.in_turn(lambda: self.checkpoints.best(best))
         self.weights.load(kept or self.weights.result)
         self.model.train(False)
-
-
-@torch.no_grad()
-def mean_loss(
-    model: Model, examples: Sequence[Example], objective: Objective, *, rows: int, ranks: Ranks = ALONE
-) -> float:
-    """Mean loss of `examples`; how many are computed at once, or by how many processes, does not change it.
-
-    Args:
-        model: in evaluation mode.
-        examples: at least one with something trained.
-        objective: what is measured.
-        rows: examples computed at once.
-        ranks: the processes among which the examples are shared out.
-    """
-    order = sorted(range(len(examples)), key=lambda index: (examples[index].num_tokens, index))
-    order = order[ranks.rank :: ranks.count]
-    total = count = 0.0
-    for start in range(0, len(order), rows):
-        batch = objective.batch([examples[index] for index in order[start : start + rows]], model)
-        if batch.num_trained:
-            total += float(objective.loss(model, batch).sum)
-            count += batch.count
-    whole = ranks.sums({"total": total, "count": count})
-    return whole["total"] / whole["count"] if whole["count"] else math.nan
 
 
 def _amounts(batches: list[Batch]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Holding less memory: computing layers again instead of keeping them, and giving freed memory back.
+"""What is kept and what is computed again: layers, outputs of frozen ones; and giving freed memory back.
 
 Batches of ever new lengths leave holes of ever new sizes in glibc's heap: a model of 6 million
 parameters was seen to hold 6 GB after 1,500 steps, most of it free. Trimming costs about 10 ms.
@@ -7,14 +7,19 @@ parameters was seen to hold 6 GB after 1,500 steps, most of it free. Trimming co
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import torch
 
 from tunesmith.errors import ModelError
 
 if TYPE_CHECKING:
+    from tunesmith.data.example import Example
+    from tunesmith.models.layers.kept import Kept
     from tunesmith.models.load import Model
+    from tunesmith.train.objectives import Objective
 
 
 @contextmanager
@@ -36,12 +41,41 @@ def recomputed(model: Model, wanted: bool) -> Iterator[None]:
     config = model.inner.config
     caching = getattr(config, "use_cache", False)
     model.inner.activation_checkpointing_enable()
+    # Transformers has embeddings carry a gradient then, which would lead the backward pass through frozen layers.
+    model.inner.disable_input_require_grads()
     config.use_cache = False
     try:
         yield
     finally:
         config.use_cache = caching
         model.inner.activation_checkpointing_disable()
+
+
+@torch.no_grad()
+def recall(
+    kept: Kept, model: Model, objective: Objective, examples: Sequence[Example], micros: Iterable[Sequence[int]]
+) -> None:
+    """Computes again what an earlier process kept of the frozen layers' outputs: in the same batches, so to the bit.
+
+    Args:
+        kept: empty.
+        model: in training mode before and after.
+        objective: of the training.
+        examples: what it learns from.
+        micros: the micro-batches it has learned from, in their order.
+    """
+    seen: set[int] = set()
+    model.train(False)
+    for micro in micros:
+        if seen.issuperset(micro):
+            continue
+        seen.update(micro)
+        batch = objective.batch([examples[row] for row in micro], model)
+        # What holds nothing to learn was not computed then.
+        if batch.num_trained and not kept.knows(batch.tensors):
+            with kept.reading(batch.tensors):
+                objective.loss(model, batch)
+    model.train(True)
 
 
 def return_free_memory() -> None:

@@ -13,12 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.errors import ModelError
+from tunesmith.models.layers.dropout import OF_ADAPTERS, dropouts, is_share
 
 if TYPE_CHECKING:
     from tunesmith.models.load import Model
-
-NOT_OF_THE_BASE = ("lora_", "classifier", "layerdrop", "summary")
-"""An adapter's dropout is its own setting; heads of transformers are not used; layerdrop leaves out whole layers."""
 
 
 @contextmanager
@@ -94,18 +92,9 @@ def dropout(model: Model, share: float | None) -> Iterator[None]:
 
 def _places(inner: nn.Module) -> list[tuple[Any, str]]:
     """(object, attribute) of every probability of dropout: modules, their plain numbers, and the config's."""
-    found: list[tuple[Any, str]] = []
-    for path, module in inner.named_modules():
-        if any(part in path for part in NOT_OF_THE_BASE):
-            continue
-        found += [(module, "p")] if isinstance(module, nn.Dropout) else []
-        found += [(module, name) for name, value in vars(module).items() if _is_share(name, value)]
+    # An adapter's dropout is its own setting.
+    found = [(place.holder, place.name) for place in dropouts(inner) if OF_ADAPTERS not in place.path]
     if found:
         config: Any = inner.config
-        found += [(config, name) for name, value in vars(config).items() if _is_share(name, value)]
+        found += [(config, name) for name, value in vars(config).items() if is_share(name, value)]
     return found
-
-
-def _is_share(name: str, value: Any) -> bool:
-    named = "drop" in name and not any(part in name for part in NOT_OF_THE_BASE)
-    return named and isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,19 +13,22 @@ from tunesmith.data.tokenize import Example
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.validate import validation_metrics
-from tunesmith.flow.environment import free_memory, memory_mb
+from tunesmith.flow.environment import free_memory, memory_mb, on_gpu, spare_memory
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
+from tunesmith.models.layers.kept import refusal
+from tunesmith.models.layers.trunk import bears
 from tunesmith.models.load import Model, open_model
-from tunesmith.models.memory import settle_checkpointing
+from tunesmith.models.memory import Estimate, settle_cache, settle_checkpointing
 from tunesmith.models.packing.rows import packs
 from tunesmith.runs import Run
-from tunesmith.spec.sections import Train
+from tunesmith.spec.sections import Freeze, Train
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.loop import fit
+from tunesmith.train.regularize import dropout
 from tunesmith.train.step import Step
 
 VALIDATED_ROWS = 1000
@@ -54,7 +58,7 @@ def train(
     )
     examples = encoded.examples
     _refuse_long(model, [*examples, *validation.examples])
-    stage = _settle_memory(request, stage, examples, narrator)
+    stage = _settle(request, model, stage, examples, validation.examples, narrator)
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
     last: Step | None = None
@@ -96,19 +100,103 @@ def long_row(examples: Sequence[Example]) -> int:
     return lengths[int(0.99 * (len(lengths) - 1))]
 
 
-def _settle_memory(request: Request, stage: Train, examples: Sequence[Example], narrator: Narrator) -> Train:
-    """The stage with its checkpointing decided by the memory that is free now."""
-    if stage.checkpointing != "auto" or not examples:
+@dataclass(frozen=True)
+class Settled:
+    """A stage with everything decided that depends on the room there is."""
+
+    stage: Train
+    estimated: Estimate
+    cache_bytes: int
+    """What the outputs of frozen layers take where they are kept."""
+
+    @property
+    def cache(self) -> str:
+        """Where these are kept."""
+        assert self.stage.freeze is not None, "a settled stage says it"
+        return self.stage.freeze.cache
+
+    @property
+    def said(self) -> str:
+        """What is kept, for people; empty where nothing is."""
+        where = {"memory": "in memory", "disk": "in a file", "off": ""}[self.cache]
+        kept = f"{self.estimated.state_bytes:,} bytes a token, {self.cache_bytes / 1e6:,.1f} MB in all"
+        return f"what {self.estimated.frozen_layers} layers say of each row is kept {where}: {kept}" if where else ""
+
+    @property
+    def memory_parts(self) -> dict[str, int]:
+        """What takes how much of the memory that `free_memory` counts."""
+        found = self.estimated
+        return {
+            "weights": found.weight_bytes,
+            "gradients": found.gradient_bytes,
+            "optimizer": found.optimizer_bytes,
+            "activations": found.activation_bytes,
+            "program": found.process_bytes,
+            "cache": self.cache_bytes if self.cache == "memory" and not on_gpu() else 0,
+        }
+
+
+def settle_memory(
+    request: Request, stage: Train, examples: Sequence[Example], validation: Sequence[Example], free: int
+) -> Settled:
+    """Decides by the room that is free now whether layers are computed again, and where frozen ones' outputs are kept.
+
+    Args:
+        request: what the run was asked for.
+        stage: resolved.
+        examples: what it learns from.
+        validation: what it is measured on.
+        free: bytes of memory.
+    """
+    stage, estimated = settle_checkpointing(request.base, stage, long_row(examples), free)
+    tokens = sum(example.num_tokens for example in (*examples, *validation))
+    room, disk = spare_memory(estimated.total_bytes), shutil.disk_usage(request.workspace).free // 2
+    stage, size = settle_cache(stage, estimated, len(examples), tokens, room_bytes=room, disk_bytes=disk)
+    return Settled(stage, estimated, size)
+
+
+def _settle(
+    request: Request,
+    model: Model,
+    stage: Train,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    narrator: Narrator,
+) -> Train:
+    """The stage as this machine and this model take it; says what was decided."""
+    if not examples:
         return stage
     free = free_memory()
-    settled, estimated = settle_checkpointing(request.base, stage, long_row(examples), free)
-    if settled.checkpointing == "on":
+    settled = settle_memory(request, stage, examples, validation, free)
+    if stage.checkpointing == "auto" and settled.stage.checkpointing == "on":
+        total = settled.estimated.total_bytes
         narrator.say(
             "note",
             text=f"a step would not fit in the {free / 1e9:.2f} GB that are free, so layers are computed again in the "
-            f"backward pass; it then takes about {estimated.total_bytes / 1e9:.2f} GB",
+            f"backward pass; it then takes about {total / 1e9:.2f} GB",
         )
-    return settled
+    return _settle_cache(model, settled, stage.freeze.cache if stage.freeze else "auto", narrator)
+
+
+def _settle_cache(model: Model, settled: Settled, written: str, narrator: Narrator) -> Train:
+    """The settled stage, without a cache where nobody asked for one and the model does not bear it."""
+    stage, depth, reason = settled.stage, settled.estimated.frozen_layers, settled.estimated.not_kept
+    if written == "auto" and settled.cache != "off":
+        with dropout(model, stage.regularize.dropout):
+            reason = None if bears(model, depth) else refusal(model)
+    if written == "auto" and depth and reason:
+        narrator.say("note", text=f"the {depth} frozen layers are computed in every epoch: {reason}")
+        return without_cache(stage)
+    if settled.said:
+        narrator.say("note", text=settled.said)
+    return stage
+
+
+def without_cache(stage: Train) -> Train:
+    """The stage with nothing kept of what its frozen layers say."""
+    return stage.model_copy(
+        update={"freeze": (stage.freeze or Freeze(cache="off")).model_copy(update={"cache": "off"})}
+    )
 
 
 def _count_trained(model: Model) -> int:

@@ -28,6 +28,8 @@ class Lora(PeftAdapter):
     """Share of the inputs of the update dropped in training."""
     targets: Literal["all-linear"] | list[str] = "all-linear"
     """Names of the linear layers that get an update, such as `[q_proj, v_proj]`, or all of them."""
+    top_layers: int | None = Field(default=None, ge=1)
+    """Only this many of the top layers get an update; all when left out."""
     train_also: list[str] = Field(default_factory=list)
     """Layers trained whole beside it, by name, such as `norm`; `embeddings` and `head` mean the model's own."""
 
@@ -60,9 +62,12 @@ class Lora(PeftAdapter):
 
     def _updated(self, model: Model, whole: list[str]) -> list[str]:
         """Names of the layers that get an update; those trained whole need none."""
+        from tunesmith.models.layers.depth import layers
         from tunesmith.models.layers.reach import linear_layers
 
-        names = [name for name, _, _ in linear_layers(model)]
+        lowest = self._lowest(model)
+        found = layers(model)
+        names = [name for name, _, _ in linear_layers(model) if found.of(name) >= lowest]
         if self.targets == "all-linear":
             return [name for name in names if name not in whole]
         chosen = named(
@@ -75,6 +80,19 @@ class Lora(PeftAdapter):
                 fix="name it in one: trained whole, it needs no update",
             )
         return chosen
+
+    def _lowest(self, model: Model) -> int:
+        """The lowest layer that gets an update; -1 where those below the layers do too."""
+        from tunesmith.models.layers.depth import layers
+
+        count = layers(model).count
+        if self.top_layers is not None and self.top_layers > count:
+            raise ModelError(
+                f"{self.top_layers} layers are to get an update, and the model has {count}",
+                where="train.adapter.top_layers",
+                fix=f"write at most {count}, or leave it out for all",
+            )
+        return -1 if self.top_layers is None else count - self.top_layers
 
     def _whole(self, model: Model) -> list[str]:
         """Names of the layers that are trained whole."""

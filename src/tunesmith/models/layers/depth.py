@@ -92,3 +92,18 @@ def depths(model: Model) -> dict[str, int]:
         name: max(top - found.of(names[id(parameter)]), 0) if id(parameter) in names else 0
         for name, parameter in model.trainable().items()
     }
+
+
+def num_frozen(model: Model) -> int:
+    """How many layers, from the lowest on, lie below everything that trains; of an encoder-decoder, the encoder's.
+
+    Weights that wait to be unfrozen train. What lies outside of the model, such as virtual tokens, lies below it.
+    """
+    found = layers(model)
+    names = {id(parameter): name for name, parameter in model.inner.named_parameters()}
+    places = [
+        found.of(names[id(parameter)]) if id(parameter) in names else found.count if name.startswith("head.") else -1
+        for name, parameter in model.trainable().items()
+    ]
+    lowest_stack = found.stacks[0][1] if found.stacks else 0
+    return max(0, min([*places, lowest_stack]))
