@@ -17,7 +17,7 @@ Error
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,6 +45,22 @@ class Error(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.what, self.where, self.fix))
+
+    def to_json(self) -> dict[str, str]:
+        """Plain JSON values, for another process."""
+        return {"kind": type(self).__name__, "what": self.what, "where": self.where, "fix": self.fix}
+
+
+def error_from_json(said: Mapping[str, str]) -> Error:
+    """The inverse of `to_json`; says the same, with the same exit code."""
+    kinds = {kind.__name__: kind for kind in _kinds(Error)}
+    return _rebuild(kinds.get(said["kind"], RunError), said["what"], said["where"], said["fix"])
+
+
+def _kinds(kind: type[Error]) -> Iterator[type[Error]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)
 
 
 def _rebuild(kind: type[Error], what: str, where: str, fix: str) -> Error:

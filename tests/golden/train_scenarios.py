@@ -53,10 +53,14 @@ SCENARIOS: dict[str, Any] = {
 
 
 def train(name: str, folder: Path, *, ranks: Ranks = ALONE, steps: int | None = None, **more: Any) -> None:
-    """Trains a scenario and leaves its steps and weights in `folder`; `steps` stops it early, resumable."""
+    """Trains a scenario and leaves its steps and weights in `folder`.
+
+    `steps` stops it early, resumable: the last process is asked to, and tells the others.
+    """
     build, objective, examples, changes = SCENARIOS[name]
     model = build()
     settings = stage(**{"validate_every": "3 steps", **changes})
+    steps = steps if ranks.rank == ranks.count - 1 else None
     validation = rows(5, seed=1, answers=name == "t5")
     done = train_tiny.train(
         folder / "checkpoints", model, examples, objective, train=settings, validation=validation, ranks=ranks,

@@ -45,6 +45,7 @@ CUT = "golden/test_train_parity.py::test_micro_batches_do_not_change_the_result[
 CAUSAL = "golden/test_train_parity.py::test_causal_equals_transformers[objective0]"
 
 MIXTURE = "unit/test_train_order.py::test_an_epoch_holds_what_the_mixture_says"
+LAUNCH = "unit/test_scale_launch.py"
 RANKS = "golden/test_train_ranks.py"
 OPTIMIZERS = "golden/test_train_optimizers.py"
 REGULARIZE = "golden/test_train_regularize.py"
@@ -423,6 +424,18 @@ MUTANTS = [
            "for rank, drawn in enumerate(numbers)",
            "for rank, drawn in enumerate(numbers[:1] * len(numbers))",
            f"{RANKS}::test_two_processes_resume_bit_for_bit"),
+    Mutant("stop heard by one process only", "train/loop.py",
+           "if ranks.any(stop()):",
+           "if stop():",
+           f"{RANKS}::test_two_processes_resume_bit_for_bit"),
+    Mutant("processes killed by nobody's hand pass for done", "scale/launch.py",
+           "self.ended is not None and self.process.returncode != 0",
+           "self.ended is not None and self.process.returncode > 0",
+           f"{LAUNCH}::test_a_killed_process_is_the_cause_whatever_the_others_say[time.sleep(60)]"),
+    Mutant("checkpoint ahead of the diary", "scale/parent.py",
+           "        self._noted.acquire()\n",
+           "",
+           f"{LAUNCH}::test_what_is_told_is_noted_before_the_process_goes_on"),
     Mutant("all processes draw the same numbers", "train/state.py",
            "    if rank:\n",
            "    if False:\n",

@@ -239,6 +239,7 @@ def _resolve(request: Request, collected: Collected, tokenizer: Any, *, multi_la
         family=request.base.family,
         num_parameters=request.base.num_parameters,
         cuda=torch.cuda.is_available(),
+        gpus=torch.cuda.device_count(),
         bf16=fast_bf16(),
     )
     first = resolve(request.spec, request.written, facts)

@@ -15,10 +15,14 @@ from tunesmith.flow.environment import threads, versions
 from tunesmith.models.facts import BaseFacts, base_facts
 from tunesmith.runs import Run, file_digest, find_run, fingerprint, list_runs, read_json
 from tunesmith.spec.load import Written, load
+from tunesmith.spec.resolve import Resolved
 from tunesmith.spec.sections import Source, Spec
 
 PREPARED = "data/train.parquet"
 """Where a run keeps its training rows."""
+
+NO_MATTER = {"track", "scale"}
+"""Where a run is sent, and how many devices train, does not make it another: it goes on where others are free."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,7 @@ class Request:
         """Equal for the same spec on the same data, base, packages and number of threads."""
         return fingerprint(
             {
-                # Where a run is sent changes nothing about it: it stays the same run.
-                "spec": {key: value for key, value in self.written.tree.items() if key != "track"},
+                "spec": {key: value for key, value in self.written.tree.items() if key not in NO_MATTER},
                 "content": self.digests,
                 "versions": versions(),
                 "threads": threads(),
@@ -90,6 +93,24 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         initialize=spec.base.initialize,
     )
     return Request(spec, written, workspace, base, data, older)
+
+
+def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:
+    """What a run was asked for, as far as whoever trains it must know; nothing is digested again but the base.
+
+    Args:
+        run: it has its folder.
+        spec_path: what the paths of its spec are relative to.
+        workspace: the folder that holds `runs/`.
+    """
+    spec = Resolved.from_json(read_json(run / "spec.json")).spec
+    base = base_facts(
+        resolve_reference(spec.base.model, spec_path.parent),
+        workspace=workspace,
+        revision=spec.base.revision,
+        initialize=spec.base.initialize,
+    )
+    return Request(spec, Written(spec_path, "", {}, {}), workspace, base, [], _older(spec, workspace))
 
 
 def _older(spec: Spec, workspace: Path) -> list[Older]:

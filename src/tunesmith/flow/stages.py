@@ -16,7 +16,8 @@ from tunesmith.flow.lineage import lineage
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
-from tunesmith.flow.training import model_folder, train
+from tunesmith.flow.training import model_folder
+from tunesmith.flow.training.together import train
 from tunesmith.report.card import card
 from tunesmith.report.render import render
 from tunesmith.runs import Run, fingerprint, write_json, write_text

@@ -43,6 +43,8 @@ class Facts:
     cuda: bool
     bf16: bool
     """Whether this machine computes bf16 natively and fast."""
+    gpus: int = 0
+    """CUDA devices of this machine."""
 
 
 class Derived(NamedTuple):
@@ -80,6 +82,13 @@ SEVERAL_LABELS = ["f1_micro", "f1_macro", "accuracy"]
 def task(facts: Facts) -> Derived:
     """What the model is for."""
     return Derived(TASK_OF_SHAPE[facts.shape], f"most rows are of shape {facts.shape!r}")
+
+
+def devices(facts: Facts) -> Derived:
+    """One process for each GPU."""
+    if facts.gpus:
+        return Derived(facts.gpus, f"one process for each of {facts.gpus} GPUs")
+    return Derived(1, "one process, on all cores")
 
 
 def steps() -> Derived:

@@ -285,6 +285,13 @@ class Evaluate(Section):
     """Rows predicted at once."""
 
 
+class Scale(Section):
+    """The devices of this machine that train together. On another number of them it is still the same run."""
+
+    devices: int | None = Field(default=None, ge=1, le=64)
+    """How many processes train, each on a GPU or on its share of the cores; derived: one a GPU, or one in all."""
+
+
 def _stages(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
@@ -308,5 +315,7 @@ class Spec(Section):
     """One training stage, or a list of stages run in sequence."""
     evaluate: Evaluate = Evaluate()
     """What is measured on the test rows."""
+    scale: Scale = Scale()
+    """How many devices train together."""
     track: list[Annotated[Part, TRACKERS]] = []
     """Where the run's curves and figures are sent while it goes; `tunesmith send RUN` sends them later."""

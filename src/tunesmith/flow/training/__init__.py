@@ -30,18 +30,26 @@ from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.loop import fit
 from tunesmith.train.regularize import dropout
 from tunesmith.train.step import Step
+from tunesmith.train.weights.ranks import ALONE, Ranks
 
 VALIDATED_ROWS = 1000
 """Rows on which metrics (not the loss) are measured while training."""
 
 
-def train(
-    run: Run, request: Request, job: Job, number: int, start: str, narrator: Narrator, stop: Callable[[], bool]
+def train_here(
+    run: Run,
+    request: Request,
+    job: Job,
+    number: int,
+    start: str,
+    narrator: Narrator,
+    stop: Callable[[], bool],
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
-    """Trains stage `number` from the model `start` and saves it; resumes from its checkpoints.
+    """Trains stage `number` from the model `start` in this process, and saves it; resumes from its checkpoints.
 
     Returns:
-        What the stage came to: steps, tokens, seconds, the best figure.
+        What the stage came to: steps, tokens, seconds, the best figure. Empty in all processes but the first.
 
     Raises:
         Interrupted, NonFinite, UserError: see `tunesmith.train.loop.fit`.
@@ -58,7 +66,8 @@ def train(
     )
     examples = encoded.examples
     _refuse_long(model, [*examples, *validation.examples])
-    stage = _settle(request, model, stage, examples, validation.examples, narrator)
+    stage = _agreed(_settle(request, model, stage, examples, validation.examples, narrator, ranks), ranks)
+    model.to(ranks.device)
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
     last: Step | None = None
@@ -74,6 +83,7 @@ def train(
         validation=validation.examples,
         validate=_validation(job, stage, model, number),
         stop=stop,
+        ranks=ranks,
     ):
         if last is None:
             narrator.say("note", text=_say_trained(model, stage, request))
@@ -81,6 +91,8 @@ def train(
         last = step
         _tell(step, name, narrator)
         best = step.validation if step.best and step.validation else best
+    if not ranks.first:
+        return {}
     model.save(model_folder(run, job, number), **_facts(run, job, stage))
     shutil.rmtree(folder, ignore_errors=True)
     return {
@@ -137,7 +149,12 @@ class Settled:
 
 
 def settle_memory(
-    request: Request, stage: Train, examples: Sequence[Example], validation: Sequence[Example], free: int
+    request: Request,
+    stage: Train,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    free: int,
+    processes: int = 1,
 ) -> Settled:
     """Decides by the room that is free now whether layers are computed again, and where frozen ones' outputs are kept.
 
@@ -146,11 +163,13 @@ def settle_memory(
         stage: resolved.
         examples: what it learns from.
         validation: what it is measured on.
-        free: bytes of memory.
+        free: bytes of memory that this process may take.
+        processes: how many share what the machine has beside.
     """
     stage, estimated = settle_checkpointing(request.base, stage, long_row(examples), free)
     tokens = sum(example.num_tokens for example in (*examples, *validation))
-    room, disk = spare_memory(estimated.total_bytes), shutil.disk_usage(request.workspace).free // 2
+    room, disk = spare_memory(estimated.total_bytes * processes), shutil.disk_usage(request.workspace).free // 2
+    room, disk = room // processes, disk // processes
     stage, size = settle_cache(stage, estimated, len(examples), tokens, room_bytes=room, disk_bytes=disk)
     return Settled(stage, estimated, size)
 
@@ -162,12 +181,13 @@ def _settle(
     examples: Sequence[Example],
     validation: Sequence[Example],
     narrator: Narrator,
+    ranks: Ranks,
 ) -> Train:
     """The stage as this machine and this model take it; says what was decided."""
     if not examples:
         return stage
-    free = free_memory()
-    settled = settle_memory(request, stage, examples, validation, free)
+    free = free_memory() // (1 if on_gpu() else ranks.count)
+    settled = settle_memory(request, stage, examples, validation, free, processes=ranks.count)
     if stage.checkpointing == "auto" and settled.stage.checkpointing == "on":
         total = settled.estimated.total_bytes
         narrator.say(
@@ -176,6 +196,13 @@ def _settle(
             f"backward pass; it then takes about {total / 1e9:.2f} GB",
         )
     return _settle_cache(model, settled, stage.freeze.cache if stage.freeze else "auto", narrator)
+
+
+def _agreed(stage: Train, ranks: Ranks) -> Train:
+    """What the first process has settled, for all: free memory changes from look to look."""
+    checkpointing, cache = ranks.told([stage.checkpointing, stage.freeze.cache if stage.freeze else None])[0]
+    freeze = stage.freeze.model_copy(update={"cache": cache}) if stage.freeze else None
+    return stage.model_copy(update={"checkpointing": checkpointing, "freeze": freeze})
 
 
 def _settle_cache(model: Model, settled: Settled, written: str, narrator: Narrator) -> Train:

@@ -48,6 +48,11 @@ class Ranks:
         """Whether this process is the one that writes."""
         return self.rank == 0
 
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return torch.device("cuda", self.rank) if torch.cuda.is_available() else torch.device("cpu")
+
     def told(self, value: Any) -> list[Any]:
         """What each process says, in their order.
 
