@@ -55,7 +55,7 @@ def test_it_fits_every_terminal(width: int, height: int, step: int) -> None:
 
 def test_all_that_matters_stands_on_80_by_24() -> None:
     made = scene(until(150))
-    made.take({"kind": "diagnosis", "name": "overfitting", "text": "validation loss rises, remedy: fewer epochs"})
+    made.take({"kind": "diagnosis", "text": "validation loss rises, remedy: fewer epochs"})
     lines = drawn(made, footer="Ctrl-C ends the watching, not the run")
     text = "\n".join(lines)
     last = next(event for event in reversed(until(150)) if event["kind"] == "step")
@@ -64,7 +64,7 @@ def test_all_that_matters_stands_on_80_by_24() -> None:
     assert f"━ training {last['loss']:.3f}" in text and "● validation" in text and "accuracy" in text
     assert f"gradient {last['grad_norm']:.3f}" in text and f"lr {short_power(last['lr'])}" in text
     assert "accuracy ≥ 0.9" in text and "f1_macro (channel: email) ≥ 0.85" in text and "latency_p95 ≤ 300 ms" in text
-    assert "! overfitting: validation loss rises, remedy: fewer epochs" in text
+    assert "! validation loss rises, remedy: fewer epochs" in text
     assert sum(line.count(MARK) for line in lines[4:19]) >= 4, "validations are marked in their curves"
     assert any(chr(BLANK) < letter <= chr(BLANK + 255) for letter in text)
     assert "best step" in "\n".join(drawn(made, 100, 30))
@@ -280,7 +280,7 @@ def test_a_screen_is_drawn_and_taken_away_and_warnings_stay(monkeypatch: pytest.
         for event in until(60):
             screen(event)
         screen({"kind": "warning", "text": "little is left of [memory]"})
-        screen({"kind": "diagnosis", "name": "plateau", "text": "raise the rate"})
+        screen({"kind": "diagnosis", "text": "raise the rate"})
         late = time.monotonic() + 20
         while "step 60 of 300" not in said(console) and time.monotonic() < late:
             time.sleep(0.02)
@@ -288,7 +288,7 @@ def test_a_screen_is_drawn_and_taken_away_and_warnings_stay(monkeypatch: pytest.
     assert text.startswith("\x1b[?1049h"), "a screen of its own, so that the user's lines are not lost"
     after = text.rpartition("\x1b[?1049l")[2]
     assert "step 60 of 300" in text and "step" not in after
-    assert "little is left of [memory]" in after and "plateau: raise the rate" in after
+    assert "little is left of [memory]" in after and " raise the rate" in after
 
 
 def test_outside_of_a_terminal_there_are_plain_lines_and_it_is_said_once() -> None:

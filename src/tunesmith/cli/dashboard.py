@@ -214,8 +214,7 @@ class Dashboard:
         if not self.scene.warnings:
             return []
         said = self.scene.warnings[-1]
-        name = f"{said['name']}: " if said.get("name") else ""
-        text = Text.assemble((name, "bold"), " ".join(str(said["text"]).split()), style="yellow")
+        text = Text(" ".join(str(said["text"]).split()), style="yellow")
         room = width - len(SIGN) - 1
         lines = list(text.wrap(Console(width=room), room))
         if len(lines) > 2:

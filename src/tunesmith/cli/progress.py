@@ -53,8 +53,7 @@ class Voice:
         if kind == "warning":
             self._say(f"[yellow]warning[/] {_plain(event['text'])}", always=True)
         elif kind == "diagnosis":
-            name = f"{_plain(event['name'])}: " if event.get("name") else ""
-            self._say(f"[yellow]![/] {name}{_plain(event['text'])}", always=True)
+            self._say(f"[yellow]![/] {_plain(event['text'])}", always=True)
         elif kind == "note":
             self._say(f"[dim]·[/] {_plain(event['text'])}")
         elif kind == "stage" and event["status"] != "start":

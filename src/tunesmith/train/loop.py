@@ -264,10 +264,13 @@ class _Training:
         norm = torch.nn.utils.get_total_norm(gradients)
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
             what = "loss" if not math.isfinite(loss) else "gradient"
+            watched = zip(self.watchers, self.state.memories, strict=True)
+            known = [advice for watcher, memory in watched if (advice := watcher.remedy(memory))]
+            usual = "look at these rows; if they are sound, lower train.optimizer.lr or set train.precision to fp32"
             raise NonFinite(
                 f"the {what} of step {self.state.position.step + 1} is not finite (loss {loss:g}, gradient {norm:g})",
                 where=_names(rows),
-                fix="look at these rows; if they are sound, lower train.optimizer.lr or set train.precision to fp32",
+                fix="; ".join(known) or usual,
             )
         if self.optimizer_part.clip is not None:
             scale = self.optimizer_part.clip / (float(norm) + 1e-6)

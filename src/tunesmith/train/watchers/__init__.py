@@ -29,6 +29,10 @@ class Watcher(Part):
         """What it has to say of a step it has looked at, in whole sentences; each once, so it may change its memory."""
         return []
 
+    def remedy(self, memory: dict[str, Any]) -> str | None:
+        """What it advises when the next step's loss or gradient is not finite; None where it knows no cause."""
+        return None
+
 
 def better(figure: str) -> Literal["higher", "lower"]:
     """Which way a validation figure improves; metrics say so themselves.

@@ -31,6 +31,7 @@ def fresh() -> dict[str, Any]:
         "first_norms": [],
         "last_norms": [],
         "lowest": None,
+        "highest": None,
         "peak_lr": 0.0,
         "length": 1,
         "stretches": [],
@@ -49,9 +50,12 @@ def remember(memory: dict[str, Any], step: Step) -> None:
         if len(first) < WINDOW:
             first.append(value)
         memory[f"last{name}"] = [*last[-WINDOW + 1 :], value]
+    now = median(memory["last"])
     if step.number >= WINDOW:
-        now = median(memory["last"])
         memory["lowest"] = now if memory["lowest"] is None else min(now, memory["lowest"])
+    # The median of few: what a rate far too high does to the loss may be over within the first steps.
+    if step.number >= 3:
+        memory["highest"] = now if memory["highest"] is None else max(now, memory["highest"])
     memory["peak_lr"] = max(memory["peak_lr"], step.lr)
     _add_to_stretches(memory, step)
     memory["since"] = [memory["since"][0] + 1, memory["since"][1] + step.loss]
@@ -94,14 +98,19 @@ class Course:
     Args:
         steps: how many.
         mean: of the loss.
-        error: the standard error of that mean, from the spread of single steps.
+        spread: the standard deviation of single steps.
         moved: the learning rates of its steps, summed.
     """
 
     steps: int
     mean: float
-    error: float
+    spread: float
     moved: float
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean."""
+        return self.spread / math.sqrt(self.steps)
 
 
 def courses(memory: dict[str, Any], shares: Sequence[float]) -> list[Course] | None:
@@ -117,5 +126,5 @@ def courses(memory: dict[str, Any], shares: Sequence[float]) -> list[Course] | N
 
 def _course(steps: int, total: float, squares: float, moved: float) -> Course:
     mean = total / steps
-    spread = max(squares / steps - mean**2, 0.0)
-    return Course(steps, mean, math.sqrt(spread / (steps - 1)), moved)
+    variance = max(squares / steps - mean**2, 0.0) * steps / (steps - 1)
+    return Course(steps, mean, math.sqrt(variance), moved)

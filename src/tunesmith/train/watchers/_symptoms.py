@@ -8,7 +8,7 @@ sentence names both. The thresholds were set on small models trained well and ba
 from __future__ import annotations
 
 from collections.abc import Callable
-from statistics import median
+from statistics import median, pstdev
 from typing import Any
 
 from tunesmith.train.step import Step
@@ -36,7 +36,9 @@ def divergence(memory: Memory, step: Step) -> str | None:
     if step.number < 2 * WINDOW:
         return None
     first, now, lowest = median(memory["first"]), median(memory["last"]), memory["lowest"]
-    if now <= max(first + max(0.3 * first, 0.3), lowest + max(0.5 * first, 0.5)):
+    # The spread of the first losses is the rows' own, or already a divergence's: then twice the first loss will do.
+    noise = min(2 * pstdev(memory["first"]), memory["first"][0])
+    if now <= max(first + max(0.3 * first, 0.3, noise), lowest + max(0.5 * first, 0.5)):
         return None
     early = step.number <= step.total / 3
     cause = (
@@ -66,9 +68,30 @@ def exploding(memory: Memory, step: Step) -> str | None:
     )
 
 
+def fast(memory: Memory, step: Step) -> str | None:
+    """The loss rose above where it began, lost the first quarter of the training, and has not recovered."""
+    if step.number < max(0.5 * step.total, 4 * WINDOW) or "divergence" in memory["said"]:
+        return None
+    parts = courses(memory, (0.25, 0.75))
+    if parts is None:
+        return None
+    before, _, after = parts
+    began = memory["first"][0]
+    # One loss and a median of few each stray with the rows drawn; the last steps show by how much.
+    risen = memory["highest"] - began > max(0.15 * began, 5 * after.spread)
+    if not risen or before.mean < 0.9 * began or after.mean < 0.5 * began:
+        return None
+    nothing = "Nothing was learned" if after.mean > 0.95 * began else "Little was learned"
+    return (
+        f"Learning rate too high: the loss began at {began:.4g}, rose to {memory['highest']:.4g} and is "
+        f"{after.mean:.4g} in the last quarter. {nothing} while the rate was {memory['peak_lr']:.2g} at its highest: "
+        f"write `optimizer: {{lr: {memory['peak_lr'] / 10:.2g}}}`, or make the warm-up longer."
+    )
+
+
 def nothing_learned(memory: Memory, step: Step) -> str | None:
     """Half the training is done, and the loss is where it began."""
-    if step.number < max(0.5 * step.total, 4 * WINDOW) or _improved(memory, 0.01):
+    if step.number < max(0.5 * step.total, 4 * WINDOW) or _improved(memory, 0.01) or _too_fast(memory):
         return None
     if (said := _learned_by_heart(memory)) is not None:
         return said
@@ -80,11 +103,14 @@ def nothing_learned(memory: Memory, step: Step) -> str | None:
     fallen = before.mean - after.mean
     if fallen > max(noise, 0.005 * before.mean) or abs(fallen) > 0.05 * before.mean + noise:
         return None
+    lr, swung = memory["peak_lr"], memory["highest"] > 1.15 * memory["first"][0]
+    wrong = (
+        f"is off by an order (try {lr / 10:.2g} and {lr * 10:.2g})" if swung else f"is far too low (try {lr * 10:.2g})"
+    )
     return (
         f"Nothing learned: the loss was {before.mean:.4g} in the first quarter and is {after.mean:.4g} in the last, "
-        f"no more apart than its noise ({noise:.2g}). Either the learning rate, {memory['peak_lr']:.2g} at its "
-        f"highest, is far too low (try {memory['peak_lr'] * 10:.2g}), or the answers do not follow from what is "
-        "read: look at the rows with `tunesmith check`."
+        f"no more apart than its noise ({noise:.2g}). Either the learning rate, {lr:.2g} at its highest, {wrong}, or "
+        "the answers do not follow from what is read: look at the rows with `tunesmith check`."
     )
 
 
@@ -111,6 +137,8 @@ def slow(memory: Memory, step: Step) -> str | None:
     first, last, early, late = found
     noise = (first.error**2 + last.error**2) ** 0.5
     fallen = first.mean - last.mean
+    if last.mean < 0.8 * memory["first"][0] or _too_fast(memory):
+        return None
     if not 4 * noise < fallen < 0.1 * first.mean or not _validation_follows(memory, fallen):
         return None
     if early <= 0 or late < 0.6 * early:
@@ -202,6 +230,7 @@ SYMPTOMS: dict[str, Callable[[Memory, Step], str | None]] = {
     "leak": leak,
     "divergence": divergence,
     "exploding_gradients": exploding,
+    "high_learning_rate": fast,
     "nothing_learned": nothing_learned,
     "low_learning_rate": slow,
     "plateau": plateau,
@@ -210,6 +239,26 @@ SYMPTOMS: dict[str, Callable[[Memory, Step], str | None]] = {
     "underfitting": underfitting,
 }
 """By the names they are switched off by."""
+
+
+def remedy(memory: Memory) -> str | None:
+    """What to do about a loss or gradient that is not finite, where the steps before it say why; None where not."""
+    if len(memory["last"]) < 3:
+        return None
+    first, first_norm = memory["first"][0], memory["first_norms"][0]
+    highest, norm = max(memory["highest"], median(memory["last"][-3:])), median(memory["last_norms"][-3:])
+    if highest < 1.3 * first + 0.3 and norm < max(30 * first_norm, 30.0):
+        return None
+    return (
+        f"the loss had gone from {first:.3g} to {highest:.3g} and the gradient's length from {first_norm:.3g} to "
+        f"{norm:.3g}: the learning rate, {memory['peak_lr']:.2g} at its highest, is too high; write "
+        f"`optimizer: {{lr: {memory['peak_lr'] / 10:.2g}, clip: 1.0}}`"
+    )
+
+
+def _too_fast(memory: Memory) -> bool:
+    """Whether it was told that the learning rate is too high; then it is not too low."""
+    return not {"divergence", "high_learning_rate"}.isdisjoint(memory["said"])
 
 
 def _improved(memory: Memory, share: float) -> bool:

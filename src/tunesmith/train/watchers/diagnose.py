@@ -10,12 +10,13 @@ from pydantic import Field
 from tunesmith.train.step import Step
 from tunesmith.train.watchers import Watcher
 from tunesmith.train.watchers._history import fresh, remember
-from tunesmith.train.watchers._symptoms import SYMPTOMS
+from tunesmith.train.watchers._symptoms import SYMPTOMS, remedy
 
 Symptom = Literal[
     "leak",
     "divergence",
     "exploding_gradients",
+    "high_learning_rate",
     "nothing_learned",
     "low_learning_rate",
     "plateau",
@@ -48,3 +49,6 @@ class Diagnose(Watcher):
                 memory["said"].append(name)
                 found.append(said)
         return found
+
+    def remedy(self, memory: dict[str, Any]) -> str | None:
+        return remedy(memory)
