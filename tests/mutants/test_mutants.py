@@ -484,6 +484,14 @@ MUTANTS = [
            "kept=self.kept_validation",
            "kept=self.kept",
            f"{TRUNK}::test_a_resumed_training_is_bit_equal"),
+    Mutant("joined layers say what was asked before", "models/inference/blocked.py",
+           "        if inputs is not self._inputs:",
+           "        if not self._said:",
+           f"{DECODING}::test_joined_layers_answer_in_any_order"),
+    Mutant("joined layers without their own bias", "models/inference/blocked.py",
+           "nothing(width) if bias is None else bias",
+           "nothing(width)",
+           f"{DECODING}::test_blocked_weights_give_the_same_products[qwen2-15-9-dtype0]"),
 ]
 # fmt: on
 

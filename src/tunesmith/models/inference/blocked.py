@@ -1,7 +1,8 @@
 """Linear layers with their weights laid out as the matrix kernels of a CPU read them.
 
 oneDNN brings a weight matrix into blocks before it multiplies. For the few rows of a decoding step that costs more
-than the product itself; here it is done once, for as long as a model only predicts. The products are those of
+than the product itself; here it is done once, for as long as a model only predicts. Layers that are seen to read the
+same tensor (queries, keys and values; gate and up; the LoRAs beside them) become one product. Results are those of
 torch.nn.functional.linear up to the order of their sums.
 
 Tensors: I inputs and O outputs of a layer.
@@ -9,6 +10,7 @@ Tensors: I inputs and O outputs of a layer.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,6 +26,8 @@ from tunesmith.models.nf4 import Nf4Linear
 
 SHARE = 0.5
 """Of the free memory, what blocked weights may take."""
+RECENT = 3
+"""A layer joins those that read its input, unless this many other inputs came in between."""
 
 
 @contextmanager
@@ -36,8 +40,9 @@ def blocked(module: nn.Module) -> Iterator[None]:
     layers = [layer for layer in module.modules() if _can_block(layer)]
     if sum(map(_bytes, layers)) > SHARE * psutil.virtual_memory().available:
         layers = []
+    recent: deque[_Joined] = deque()
     for layer in layers:
-        layer.forward = _Blocked(layer)
+        layer.forward = _Blocked(layer, recent)
     try:
         yield
     finally:
@@ -46,23 +51,89 @@ def blocked(module: nn.Module) -> Iterator[None]:
 
 
 class _Blocked:
-    """The forward of a linear layer from blocked weights, which are made when they are first needed."""
+    """The forward of a linear layer: at first its own, which shows who reads the same input; then the joined one.
 
-    def __init__(self, layer: Any) -> None:
-        self._layer = layer
-        self._blocks: Tensor | None = None
+    Args:
+        layer: whose forward it is.
+        recent: what the layers called last have joined.
+    """
+
+    def __init__(self, layer: Any, recent: deque[_Joined]) -> None:
+        self._layer, self._recent = layer, recent
+        self._joined: _Joined | None = None
+        self._place = 0
 
     def __call__(self, inputs: Tensor) -> Tensor:
+        if self._joined is not None:
+            return self._joined.product(self._place, inputs)
+        self._joined = next((joined for joined in self._recent if joined.reads(inputs, self._layer)), None)
+        if self._joined is None:
+            self._joined = _Joined(inputs)
+            if len(self._recent) == RECENT:
+                self._recent.popleft().let_go()
+            self._recent.append(self._joined)
+        self._place = self._joined.add(self._layer)
+        said: Tensor = type(self._layer).forward(self._layer, inputs)
+        return said
+
+
+class _Joined:
+    """Layers that read the same input, as one product."""
+
+    def __init__(self, inputs: Tensor) -> None:
+        self._layers: list[Any] = []
+        self._inputs: Tensor | None = inputs
+        self._said: tuple[Tensor, ...] = ()
+        self._blocks: Tensor | None = None
+
+    def reads(self, inputs: Tensor, layer: Any) -> bool:
+        """Whether a layer that reads `inputs` belongs here."""
+        return self._blocks is None and inputs is self._inputs and _dtype(layer) == _dtype(self._layers[0])
+
+    def add(self, layer: Any) -> int:
+        self._layers.append(layer)
+        return len(self._layers) - 1
+
+    def product(self, place: int, inputs: Tensor) -> Tensor:
+        """What the layer at a place says; the product is taken when the first of them asks."""
         if self._blocks is None:
-            self._blocks = _in_blocks(_weight(self._layer, inputs.dtype))
-        return _product(inputs, self._blocks, self._layer.bias)
+            self._join(inputs.dtype)
+        if inputs is not self._inputs:
+            assert self._blocks is not None
+            whole = _product(inputs, self._blocks, self._bias)
+            self._inputs, self._said = inputs, torch.split(whole, self._widths, dim=-1)
+        said = self._said[place]
+        if place == len(self._layers) - 1:
+            self.let_go()
+        return said
+
+    def let_go(self) -> None:
+        """Holds no tensor of a forward any longer."""
+        self._inputs, self._said = None, ()
+
+    def _join(self, dtype: torch.dtype) -> None:
+        weights = [_weight(layer, dtype) for layer in self._layers]
+        self._widths = [len(weight_OI) for weight_OI in weights]
+        self._blocks = _in_blocks(torch.cat(weights) if len(weights) > 1 else weights[0])
+        biases = [layer.bias for layer in self._layers]
+        self._bias: Tensor | None = None
+        if any(bias is not None for bias in biases):
+            nothing = weights[0].new_zeros
+            pairs = zip(biases, self._widths, strict=True)
+            self._bias = torch.cat([nothing(width) if bias is None else bias for bias, width in pairs])
+        self.let_go()
 
 
 def _can_block(layer: nn.Module) -> bool:
     if type(layer) not in (nn.Linear, Conv1D, Nf4Linear) or "forward" in vars(layer):
         return False
-    held = layer.precision if isinstance(layer, Nf4Linear) else layer.weight
-    return held.device.type == "cpu" and _blocks(held.dtype)
+    device = layer.codes.device if isinstance(layer, Nf4Linear) else layer.weight.device
+    return device.type == "cpu" and _blocks(_dtype(layer))
+
+
+def _dtype(layer: Any) -> torch.dtype:
+    held: Tensor = layer.precision if isinstance(layer, Nf4Linear) else layer.weight
+    return held.dtype
 
 
 def _bytes(layer: Any) -> int:
