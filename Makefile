@@ -31,6 +31,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
+	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/results.py
 
 clean:
