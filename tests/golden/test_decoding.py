@@ -380,3 +380,15 @@ def test_answers_follow_weights_that_have_changed() -> None:
 def test_an_answer_tells_its_tokens() -> None:
     (found,) = generate(opened("llama"), PROMPTS[:1], stop_ids=(), max_new_tokens=3, batch=1)
     assert isinstance(found, Answer) and found.num_tokens == len(found.tokens) == 3
+
+
+def test_a_cache_has_no_slots_for_rows_that_never_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row asked alone, as for latency, is not held up by room for a whole batch."""
+    made: list[int] = []
+    begin = KVCache.begin
+    monkeypatch.setattr(KVCache, "begin", lambda cache, lengths: made.append(cache.slots) or begin(cache, lengths))
+    model = opened("llama")
+    assert decodes(model)
+    made.clear()
+    generate(model, PROMPTS[:1], stop_ids=(), max_new_tokens=3, batch=32)
+    assert made == [1]

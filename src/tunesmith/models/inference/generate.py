@@ -89,7 +89,9 @@ def generate(
     ]
     stops = frozenset(stop_ids)
     with blocked(model.module):
-        _answer(_decoder(model, batch), [row for row in rows if row.limit], stops, batch, sampling, after)
+        _answer(
+            _decoder(model, min(batch, len(rows))), [row for row in rows if row.limit], stops, batch, sampling, after
+        )
     return [row.answer(model, stops) for row in rows]
 
 
