@@ -47,6 +47,7 @@ CAUSAL = "golden/test_train_parity.py::test_causal_equals_transformers[objective
 MIXTURE = "unit/test_train_order.py::test_an_epoch_holds_what_the_mixture_says"
 LAUNCH = "unit/test_scale_launch.py"
 RANKS = "golden/test_train_ranks.py"
+EXACT = "golden/test_train_exact.py::test_a_step_equals_transformers_and_peft"
 OPTIMIZERS = "golden/test_train_optimizers.py"
 REGULARIZE = "golden/test_train_regularize.py"
 DIAGNOSE = "golden/test_train_diagnose.py"
@@ -80,6 +81,18 @@ MUTANTS = [
            "found - 1 + start for",
            "found + start for",
            CAUSAL),
+    Mutant("padding among the states a class is told from", "models/heads.py",
+           "[row_TD.mean(dim=0) for row_TD in rows]",
+           "[row_TD.sum(dim=0) / max(lengths) for row_TD in rows]",
+           f"{EXACT}[bert-objective9-full]"),
+    Mutant("tokens nobody asks about tagged", "train/objectives/tag.py",
+           "positions_M = np.flatnonzero(tags_N >= 0)",
+           "positions_M = np.flatnonzero((tags_N := np.maximum(tags_N, 0)) >= 0)",
+           f"{EXACT}[bert-objective10-lora]"),
+    Mutant("an encoder reads the padding of short prompts", "train/collate.py",
+           '"mask_BT": mask_of([len(example.ids) for example in examples], device),',
+           '"mask_BT": mask_of([max(len(example.ids) for example in examples)] * len(examples), device),',
+           f"{EXACT}[t5-objective8-full]"),
     Mutant("random numbers lost", "train/state.py",
            'torch.set_rng_state(saved.tensors[_random_name("torch", rank)])',
            "pass",
