@@ -71,6 +71,33 @@ def test_causal_equals_transformers_in_many_pieces(monkeypatch):
     assert_equal(ours(model, Sft()), whole)
 
 
+@pytest.mark.parametrize("pieces", [None, 3 * VOCABULARY])
+@pytest.mark.parametrize("objective", [Sft(label_smoothing=0.1), Pretrain(label_smoothing=0.6)])
+def test_smoothed_causal_loss_equals_plain_torch(monkeypatch, objective, pieces):
+    if pieces:
+        monkeypatch.setattr(readout, "CHUNK_ELEMENTS", pieces)
+    model = causal()
+    ids = padded([row.ids for row in EXAMPLES], PAD)
+    mask = padded([[1] * len(row.ids) for row in EXAMPLES], 0)
+    targets = ids.masked_fill(~padded([row.trained for row in EXAMPLES], 0).bool(), -100)[:, 1:]
+    logits = model.module(input_ids=ids, attention_mask=mask).logits[:, :-1]
+    smoothing = objective.label_smoothing
+    expected = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100, label_smoothing=smoothing)
+    model.train()
+    assert_equal(ours(model, objective), (expected.item(), gradients(model, expected)))
+
+
+def test_smoothed_decoder_loss_equals_plain_torch():
+    model = encoder_decoder()
+    ids = padded([row.ids for row in EXAMPLES], PAD)
+    mask = padded([[1] * len(row.ids) for row in EXAMPLES], 0)
+    labels = padded([row.answer_ids for row in EXAMPLES], -100)
+    logits = model.module(input_ids=ids, attention_mask=mask, labels=labels).logits
+    expected = cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=0.2)
+    model.train()
+    assert_equal(ours(model, Sft(label_smoothing=0.2)), (expected.item(), gradients(model, expected)))
+
+
 def test_every_position_of_a_prose_row_is_learned():
     examples = rows(3)
     for example in examples:
@@ -136,13 +163,23 @@ def test_smoothing_is_for_learning_only():
     assert ours(model, Tag(label_smoothing=0.3))[0] == ours(model, Tag())[0]
     model.train()
     assert ours(model, Tag(label_smoothing=0.3))[0] != ours(model, Tag())[0]
+    for model in (causal(), encoder_decoder()):
+        model.train(False)
+        assert ours(model, Sft(label_smoothing=0.3))[0] == ours(model, Sft())[0]
+        model.train()
+        assert ours(model, Sft(label_smoothing=0.3))[0] != ours(model, Sft())[0]
+    model = causal()
+    model.train(False)
+    assert ours(model, Pretrain(label_smoothing=0.3))[0] == ours(model, Pretrain())[0]
 
 
-def test_tag_equals_plain_torch():
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_tag_equals_plain_torch(smoothing):
     model = encoder("tag", classes=4)
-    logits = model.head.linear(encoded(model))
-    expected = cross_entropy(logits.flatten(0, 1), padded([row.tags for row in EXAMPLES], -100).flatten())
-    assert_equal(ours(model, Tag()), (expected.item(), gradients(model, expected)))
+    logits = model.head.linear(encoded(model)).flatten(0, 1)
+    tags = padded([row.tags for row in EXAMPLES], -100).flatten()
+    expected = cross_entropy(logits, tags, label_smoothing=smoothing)
+    assert_equal(ours(model, Tag(label_smoothing=smoothing)), (expected.item(), gradients(model, expected)))
 
 
 def test_a_model_that_scales_its_logits_is_still_right():

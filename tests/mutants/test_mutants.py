@@ -44,6 +44,8 @@ RESUME = "golden/test_train_resume.py::test_stop_saves_and_the_same_call_goes_on
 CUT = "golden/test_train_parity.py::test_micro_batches_do_not_change_the_result[causal-objective0]"
 CAUSAL = "golden/test_train_parity.py::test_causal_equals_transformers[objective0]"
 
+SMOOTHED = "golden/test_train_parity.py::test_smoothed_causal_loss_equals_plain_torch"
+DISTILLED = "golden/test_train_distill.py::test_causal_equals_plain_torch"
 MIXTURE = "unit/test_train_order.py::test_an_epoch_holds_what_the_mixture_says"
 LAUNCH = "unit/test_scale_launch.py"
 RANKS = "golden/test_train_ranks.py"
@@ -105,6 +107,38 @@ MUTANTS = [
            "default_rng((self.seed, number))",
            "default_rng(self.seed)",
            "unit/test_train_batches.py::test_order_is_a_function_of_seed_and_epoch"),
+    Mutant("smoothing spread and not taken from the target", "train/readout.py",
+           "weight_C1 * (smoothing - 1)",
+           "-weight_C1",
+           SMOOTHED),
+    Mutant("smoothing in the gradient only", "train/readout.py",
+           "right_C1 += smoothing * logits_CV.mean(dim=1, keepdim=True)",
+           "pass",
+           SMOOTHED),
+    Mutant("smoothed validation loss", "train/objectives/sft.py",
+           "self.label_smoothing if model.module.training else 0.0",
+           "self.label_smoothing",
+           "golden/test_train_parity.py::test_smoothing_is_for_learning_only"),
+    Mutant("divergence the other way round", "train/objectives/_divergence.py",
+           "return _kl(teacher_CV, student_CV)",
+           "return _kl(student_CV, teacher_CV)",
+           DISTILLED),
+    Mutant("temperature squared forgotten", "train/objectives/distill.py",
+           "(1 - rule.alpha) * rule.temperature**2",
+           "(1 - rule.alpha)",
+           DISTILLED),
+    Mutant("shares of the two losses exchanged", "train/objectives/distill.py",
+           "loss = (1 - rule.alpha) *",
+           "loss = rule.alpha *",
+           DISTILLED),
+    Mutant("teacher drops as it teaches", "train/objectives/distill.py",
+           "taught._teacher.train(False)",
+           "taught._teacher.train(True)",
+           "golden/test_train_distill.py::test_a_teacher_never_drops_and_never_learns"),
+    Mutant("another vocabulary taken for the same", "models/tokenizer.py",
+           "own.get(token) != other.get(token)",
+           "token not in other",
+           "golden/test_train_distill.py::test_another_vocabulary_is_refused"),
     Mutant("weights of a mixture ignored", "train/order/epochs.py",
            "(data.sources[origin].weight if weighs else 1.0) * size",
            "size",

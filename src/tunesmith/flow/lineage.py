@@ -7,6 +7,7 @@ from typing import Any
 
 import tunesmith
 from tunesmith.flow.request import Request
+from tunesmith.models.facts import BaseFacts
 from tunesmith.runs import Run, file_digest, fingerprint, read_json
 
 
@@ -26,15 +27,22 @@ def lineage(run: Run, request: Request) -> dict[str, Any]:
         "base": {
             "reference": request.spec.base.model,
             "revision": request.spec.base.revision,
-            "digest": request.base.digest,
-            "num_parameters": request.base.num_parameters,
-            "licence": request.base.licence,
-            "languages": request.base.languages,
+            **_described(request.base),
         },
+        "teachers": [{"reference": name, **_described(facts)} for name, facts in request.teachers.items()],
         "stages": {name: {"fingerprint": said["fingerprint"], **said["result"]} for name, said in stages.items()},
         "model_digest": next(
             (said["result"]["digest"] for name, said in reversed(stages.items()) if name.startswith("train-")), None
         ),
+    }
+
+
+def _described(facts: BaseFacts) -> dict[str, Any]:
+    return {
+        "digest": facts.digest,
+        "num_parameters": facts.num_parameters,
+        "licence": facts.licence,
+        "languages": facts.languages,
     }
 
 

@@ -15,7 +15,7 @@ from tunesmith.flow.environment import free_memory, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import Job, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
-from tunesmith.flow.training import open_stage_model, settle_memory, without_cache
+from tunesmith.flow.training import open_objective, open_stage_model, settle_memory, without_cache
 from tunesmith.models.memory import Estimate
 from tunesmith.spec.sections import Train
 from tunesmith.train.checkpoint import Checkpoints
@@ -180,9 +180,8 @@ def _step_time(
 def _try(request: Request, job: Job, number: int, examples: list[Example], stage: Train) -> float:
     model = open_stage_model(request, job, number, request.base.reference)
     with tempfile.TemporaryDirectory() as folder:
-        steps = fit(
-            model, examples, job.objective(stage), train=without_cache(stage), checkpoints=Checkpoints(Path(folder))
-        )
+        objective = open_objective(request, job, stage, model)
+        steps = fit(model, examples, objective, train=without_cache(stage), checkpoints=Checkpoints(Path(folder)))
         next(steps)
         began = time.monotonic()
         counted = sum(1 for _ in islice(steps, TRIED_STEPS))

@@ -11,13 +11,14 @@ from tunesmith.data.ledger import EpochEntry, Ledger
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
 from tunesmith.data.tokenize import Codec, Encoded, Example, Need
+from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import Manner, manner
 from tunesmith.evaluate.targets import check_metrics, check_targets
 from tunesmith.flow.environment import fast_bf16
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
-from tunesmith.models.tokenizer import open_tokenizer
+from tunesmith.models.tokenizer import open_tokenizer, refuse_other_vocabulary
 from tunesmith.prompts.template import places, render
 from tunesmith.records import Record
 from tunesmith.spec.resolve import Facts, Resolved, resolve, resolve_early
@@ -149,6 +150,7 @@ def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
     tokenizer = open_tokenizer(request.base.reference, workspace=request.workspace, revision=early.base.revision)
     multi_label = any(len(record.labels) > 1 for records in collected.splits.values() for record in records)
     resolved = _resolve(request, collected, tokenizer, multi_label=multi_label)
+    _check_teachers(request, resolved.spec, tokenizer)
     job = Job(
         resolved=resolved,
         splits=collected.splits,
@@ -159,6 +161,27 @@ def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
         family=request.base.family,
     )
     return job, collected
+
+
+def _check_teachers(request: Request, spec: Spec, tokenizer: Any) -> None:
+    """Refuses teachers that read other tokens than the base, or fewer.
+
+    Raises:
+        ModelError: one does.
+    """
+    longest = int(spec.data.max_length.value) if spec.data.max_length else 0
+    for number, stage in enumerate(spec.train):
+        where = f"train.{number}.objective.teacher"
+        for name in cast(Objective, stage.objective).teachers():
+            facts = request.teachers[name]
+            other = open_tokenizer(facts.reference, workspace=request.workspace)
+            refuse_other_vocabulary(tokenizer, other, name, where)
+            if longest > facts.context:
+                raise ModelError(
+                    f"{name} reads {facts.context} tokens, and rows may have {longest}",
+                    where=where,
+                    fix=f"write `data.max_length: {facts.context} tokens`, or use another teacher",
+                )
 
 
 def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job, list[Example]]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tunesmith.data.prepare import Older
 from tunesmith.data.read import File, find
@@ -17,6 +17,7 @@ from tunesmith.runs import Run, file_digest, find_run, fingerprint, list_runs, r
 from tunesmith.spec.load import Written, load
 from tunesmith.spec.resolve import Resolved
 from tunesmith.spec.sections import Source, Spec
+from tunesmith.train.objectives import Objective
 
 PREPARED = "data/train.parquet"
 """Where a run keeps its training rows."""
@@ -35,13 +36,16 @@ class Request:
     base: BaseFacts
     data: list[dict[str, Any]]
     """Each file read: its path, sha256 and size."""
+    teachers: dict[str, BaseFacts]
+    """The models that stages learn from, by how the spec names them."""
     older: list[Older]
     """What stages replay, in their order."""
 
     @property
     def digests(self) -> list[str]:
-        """Content of the data files and of the base."""
-        return [*(file["sha256"] for file in self.data), self.base.digest]
+        """Content of the data files, of the base and of the teachers."""
+        models = [self.base, *self.teachers.values()]
+        return [*(file["sha256"] for file in self.data), *(facts.digest for facts in models)]
 
     @property
     def root(self) -> Path:
@@ -92,7 +96,13 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    return Request(spec, written, workspace, base, data, older)
+    teachers = {
+        teacher: base_facts(resolve_reference(teacher, path.parent), workspace=workspace)
+        for stage in spec.train
+        if stage.objective is not None
+        for teacher in cast(Objective, stage.objective).teachers()
+    }
+    return Request(spec, written, workspace, base, data, teachers, older)
 
 
 def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:

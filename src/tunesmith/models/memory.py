@@ -9,6 +9,7 @@ Tensors: B rows, T tokens, D hidden width, V vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,7 +38,7 @@ class Estimate:
     num_trained: int
     """Parameters that move, a head of ours aside."""
     weight_bytes: int
-    """The model, the fp32 masters of what trains where it computes in bf16, and their average where one is kept."""
+    """The model and its teachers; of what trains the fp32 masters where it computes in bf16, and the average kept."""
     gradient_bytes: int
     optimizer_bytes: int
     activation_bytes: int
@@ -65,7 +66,7 @@ class Estimate:
         )
 
 
-def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
+def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence[BaseFacts] = ()) -> Estimate:
     """Measures a stage on fake tensors.
 
     Args:
@@ -73,6 +74,7 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
         train: a resolved stage.
         row_tokens: the length of its longer rows, which decides the memory; the answers that an
             encoder-decoder learns are taken to be as long.
+        teachers: models that are run beside it and do not train.
 
     Raises:
         ModelError: the adapter does not fit the base.
@@ -94,17 +96,18 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
         layers_kept, flops = _traced(model, rows, tokens, width, recompute=True)
         # One layer at a time is computed again and kept for its backward pass.
         activations = min(activations, layers_kept + activations // max(layers(model).count, 1))
+    taught = sum(teacher.num_parameters for teacher in teachers)
     head_flops, head_bytes = _language_head(model) if lm and facts.family == "causal" else (0.0, 0)
     return Estimate(
         num_parameters=facts.num_parameters,
         num_trained=trained,
-        weight_bytes=(held - packed) * width + packed_bytes + trained * 4 * _copies(train, width),
+        weight_bytes=(held - packed + taught) * width + packed_bytes + trained * 4 * _copies(train, width),
         gradient_bytes=trained * (4 if width == 4 else 6),
         optimizer_bytes=int(trained * getattr(train.optimizer, "state_bytes", 8.0)),
         # Of what is packed, one layer at a time is unpacked, in the forward and in the backward pass.
         activation_bytes=activations + head_bytes + unpacked * width,
         process_bytes=_PROCESS_BYTES,
-        flops_per_token=flops / (rows * tokens),
+        flops_per_token=flops / (rows * tokens) + 2.0 * taught,
         flops_per_trained_token=head_flops,
         frozen_layers=frozen,
         not_kept=why_not(model, frozen, train.regularize),
@@ -113,15 +116,17 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int) -> Estimate:
     )
 
 
-def settle_checkpointing(facts: BaseFacts, train: Train, row_tokens: int, free_bytes: int) -> tuple[Train, Estimate]:
+def settle_checkpointing(
+    facts: BaseFacts, train: Train, row_tokens: int, free_bytes: int, teachers: Sequence[BaseFacts] = ()
+) -> tuple[Train, Estimate]:
     """Decides `checkpointing: auto` by whether a step fits into `free_bytes`; returns the stage and its estimate."""
-    plain = estimate(facts, train, row_tokens)
+    plain = estimate(facts, train, row_tokens, teachers)
     if train.checkpointing != "auto":
         return train, plain
     able = getattr(meta_module(facts.config, facts.family), "supports_gradient_checkpointing", False)
     tight = plain.total_bytes > free_bytes and able
     settled = train.model_copy(update={"checkpointing": "on" if tight else "off"})
-    return settled, estimate(facts, settled, row_tokens) if tight else plain
+    return settled, estimate(facts, settled, row_tokens, teachers) if tight else plain
 
 
 def settle_cache(

@@ -113,5 +113,31 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, vocabulary: int, where:
         )
 
 
+def refuse_other_vocabulary(
+    student: PreTrainedTokenizerBase, teacher: PreTrainedTokenizerBase, reference: str, where: str
+) -> None:
+    """Refuses a teacher whose token ids mean something else.
+
+    Args:
+        student: the tokenizer of what learns.
+        teacher: that of the model it learns from.
+        reference: how the spec names the teacher.
+        where: the field that names it.
+
+    Raises:
+        ModelError: it tells how many tokens differ, and the first.
+    """
+    own, other = student.get_vocab(), teacher.get_vocab()
+    differing = sorted(token for token in own.keys() | other.keys() if own.get(token) != other.get(token))
+    if differing:
+        first = differing[0]
+        raise ModelError(
+            f"{reference} has another vocabulary: {len(differing)} tokens differ, such as {first!r}, which is "
+            f"{other.get(first, 'unknown')} to the teacher and {own.get(first, 'unknown')} to the base",
+            where=where,
+            fix="use a teacher of the base's own family, with the same tokenizer, or learn its written answers by sft",
+        )
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

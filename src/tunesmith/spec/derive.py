@@ -160,7 +160,7 @@ def batch(facts: Facts, objective: str) -> Derived:
         wanted = min(32 * facts.context, max(facts.context, facts.num_train * facts.row_tokens // 100))
         tokens = wanted // facts.context * facts.context
         return Derived(f"{tokens} tokens", f"{tokens // facts.context} sequences of {facts.context} tokens")
-    rows = 8 if facts.num_train < 1000 else 16 if facts.num_train < 5000 or objective == "sft" else 32
+    rows = 8 if facts.num_train < 1000 else 16 if facts.num_train < 5000 or objective in ("sft", "distill") else 32
     return Derived(f"{rows} rows", f"{facts.num_train:,} training rows")
 
 

@@ -233,7 +233,7 @@ class Train(Section):
     """One training stage."""
 
     objective: Annotated[Part, OBJECTIVES] | None = None
-    """What is learned from: `pretrain`, `sft`, `classify`, `tag`; derived from the task and data."""
+    """What is learned from: `pretrain`, `sft`, `distill`, `classify`, `tag`; derived from the task and data."""
     adapter: Annotated[Part, ADAPTERS] | None = None
     """What is trained: `full`, or a small part of it such as `lora`; derived from the base's size."""
     freeze: Freeze | None = None

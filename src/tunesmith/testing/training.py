@@ -68,23 +68,34 @@ def examples(model: Model) -> list[Example]:
     return made
 
 
-def _models(objective: Any) -> Iterator[Model]:
-    """Each family the objective can be trained on."""
+def _models(objective: Any) -> Iterator[tuple[Any, Model]]:
+    """Each family the objective can be trained on, with what it learns from at hand."""
     found = False
     for shape in SHAPES:
         if objective.head == "lm" and shape == "bert":
             continue  # it has no language head to begin with
         with tiny(shape, objective.head) as model:
+            taught = _taught(objective, shape)
             try:
-                objective.check(model)
+                taught.check(model)
             except ModelError as error:
                 assert error.fix
                 continue
             found = True
             ADAPTERS.load("full")().attach(model, 0)  # type: ignore[attr-defined]
             model.train(False)
-            yield model
+            yield taught, model
     assert found, "no family of models can be trained with it"
+
+
+def _taught(objective: Any, shape: Shape) -> Any:
+    """The objective with teachers that are not what learns."""
+    if not objective.teachers():
+        return objective
+    with tiny(shape) as teacher:
+        ADAPTERS.load("full")().attach(teacher, 0)  # type: ignore[attr-defined]
+        _shake(teacher)
+        return objective.taught_by(dict.fromkeys(objective.teachers(), teacher))
 
 
 # Objectives
@@ -96,9 +107,9 @@ def says_what_it_needs(objective: Any) -> None:
     assert objective.head in ("lm", "classify", "tag")
 
 
-def loss_is_a_sum_over_rows(objective: Any) -> None:
+def loss_is_a_sum_over_rows(plain: Any) -> None:
     """Loss and count of a batch are those of its rows one by one: no padding, no neighbour, no order counts."""
-    for model in _models(objective):
+    for objective, model in _models(plain):
         rows = examples(model)
         whole = objective.batch(rows, model)
         alone = [objective.batch([row], model) for row in rows]
@@ -112,9 +123,9 @@ def loss_is_a_sum_over_rows(objective: Any) -> None:
         assert math.isclose(together, apart, rel_tol=1e-4), f"{model.family}: {together} is not {apart}"
 
 
-def loss_follows_the_weights(objective: Any) -> None:
+def loss_follows_the_weights(plain: Any) -> None:
     """A row of twice the weight counts twice, in the loss and in what it is divided by."""
-    for model in _models(objective):
+    for objective, model in _models(plain):
         row = examples(model)[0]
         once, twice = objective.batch([row], model), objective.batch([replace(row, weight=2.0)], model)
         assert math.isclose(twice.count, 2 * once.count, rel_tol=1e-6)
@@ -122,11 +133,11 @@ def loss_follows_the_weights(objective: Any) -> None:
         assert math.isclose(higher, 2 * lower, rel_tol=1e-4)
 
 
-def loss_moves_the_model(objective: Any) -> None:
+def loss_moves_the_model(plain: Any) -> None:
     """The loss has a finite gradient in some weight, and a step against it lowers the loss."""
     import torch
 
-    for model in _models(objective):
+    for objective, model in _models(plain):
         batch = objective.batch(examples(model), model)
         loss = objective.loss(model, batch).sum
         weights = [weight for weight in model.trainable().values() if weight.is_floating_point()]

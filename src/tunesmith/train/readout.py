@@ -1,4 +1,4 @@
-"""The cross-entropy of next-token prediction, without ever holding all its logits.
+"""Losses of next-token prediction, without ever holding all its logits.
 
 Logits are computed some rows at a time, and each piece's gradient is taken while the piece is still at
 hand, as in Cut Your Losses (arXiv 2411.09009) and Liger (arXiv 2410.10989), without their kernels.
@@ -8,7 +8,7 @@ Shapes: N tokens of all rows, M supervised positions, B and C some of them, D hi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -28,12 +28,15 @@ BLOCK_ELEMENTS = 2**25
 """Gradients of logits held at once, in the precision of the model; each block costs a pass over the table's."""
 
 
-class _LinearCrossEntropy(torch.autograd.Function):
-    """Sum over rows of `weight * cross_entropy(hidden @ table.T + bias, target)`."""
+PieceLoss = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
+"""The summed loss of the logits [C, V] of some of the M positions, in fp32, and its gradient; may overwrite them."""
+
+
+class _LinearLoss(torch.autograd.Function):
+    """A loss of `hidden @ table.T + bias`, summed over its pieces."""
 
     @staticmethod
-    def forward(ctx: Any, hidden_MD: Tensor, table_VD: Tensor, bias_V: Tensor | None, targets_M: Tensor,
-                weights_M: Tensor) -> Tensor:  # fmt: skip
+    def forward(ctx: Any, hidden_MD: Tensor, table_VD: Tensor, bias_V: Tensor | None, piece_loss: PieceLoss) -> Tensor:
         wants_hidden, wants_table, wants_bias, *_ = ctx.needs_input_grad
         learns = wants_hidden or wants_table or wants_bias
         total = torch.zeros((), dtype=torch.float32, device=hidden_MD.device)
@@ -46,7 +49,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             for chunk in _pieces(count, CHUNK_ELEMENTS // len(table_VD)):
                 rows = slice(block.start + chunk.start, block.start + chunk.stop)
                 logits_CV = linear(hidden_MD[rows], table_VD, bias_V).float()
-                loss, d_logits_CV = _cross_entropy(logits_CV, targets_M[rows, None], weights_M[rows, None])
+                loss, d_logits_CV = piece_loss(logits_CV, rows)
                 total += loss
                 if d_logits_BV is not None:
                     d_logits_BV[chunk] = d_logits_CV
@@ -68,7 +71,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             None if kept is None else (kept * grads[0]).to(dtype)
             for kept, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return (*scaled, None, None)
+        return (*scaled, None)
 
 
 def _pieces(length: int, size: int) -> Iterator[slice]:
@@ -78,15 +81,22 @@ def _pieces(length: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, length))
 
 
-def _cross_entropy(logits_CV: Tensor, target_C1: Tensor, weight_C1: Tensor) -> tuple[Tensor, Tensor]:
-    """The weighted, summed loss of some logits and its gradient, which takes their place in memory."""
-    right_C1 = logits_CV.gather(1, target_C1)
+def _cross_entropy(logits_CV: Tensor, target_C1: Tensor, weight_C1: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """The weighted, summed loss of some logits and its gradient, which takes their place in memory.
+
+    `smoothing` of each target is spread evenly over the vocabulary.
+    """
+    right_C1 = logits_CV.gather(1, target_C1).mul_(1 - smoothing)
+    if smoothing:
+        right_C1 += smoothing * logits_CV.mean(dim=1, keepdim=True)
     largest_C1 = logits_CV.amax(dim=1, keepdim=True)
     exp_CV = logits_CV.sub_(largest_C1).exp_()
     sum_C1 = exp_CV.sum(dim=1, keepdim=True)
     loss = ((sum_C1.log() + largest_C1 - right_C1) * weight_C1).sum()
     d_logits_CV = exp_CV.mul_(weight_C1 / sum_C1)
-    d_logits_CV.scatter_add_(1, target_C1, -weight_C1)
+    if smoothing:
+        d_logits_CV -= weight_C1 * (smoothing / logits_CV.shape[1])
+    d_logits_CV.scatter_add_(1, target_C1, weight_C1 * (smoothing - 1))
     return loss, d_logits_CV
 
 
@@ -94,20 +104,35 @@ _PLAIN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 """Whether a model's logits are its last hidden states times one matrix; found out once a model."""
 
 
-def next_token_loss(model: Model, tensors: dict[str, Tensor]) -> Tensor:
+def next_token_loss(model: Model, tensors: dict[str, Tensor], smoothing: float = 0.0) -> Tensor:
     """Summed, weighted cross-entropy of the targets of `collate.causal`; a scalar in fp32."""
-    ids_N, positions_M, layout = tensors["ids_N"], tensors["positions_M"], layout_of(tensors)
-    if not _is_plain(model):
-        logits_MV = logits_of_rows(model, ids_N, layout)[positions_M]
-        return weighted_cross_entropy(logits_MV, tensors["targets_M"], tensors["weights_M"])
-    hidden_MD = hidden_of_rows(model, ids_N, layout)
-    if len(positions_M) != len(hidden_MD):
-        hidden_MD = hidden_MD[positions_M]
+    targets_M, weights_M = tensors["targets_M"], tensors["weights_M"]
+    if not is_plain(model):
+        return weighted_cross_entropy(supervised_logits(model, tensors), targets_M, weights_M, smoothing)
+
+    def piece_loss(logits_CV: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+        return _cross_entropy(logits_CV, targets_M[rows, None], weights_M[rows, None], smoothing)
+
+    return linear_loss(model, supervised_hidden(model, tensors), piece_loss)
+
+
+def linear_loss(model: Model, hidden_MD: Tensor, piece_loss: PieceLoss) -> Tensor:
+    """Sum of `piece_loss` over the logits that a plain model's head makes of `hidden_MD`, a piece at a time."""
     head = model.inner.get_output_embeddings()
-    loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_MD, head.weight, head.bias, tensors["targets_M"], tensors["weights_M"]
-    )
+    loss: Tensor = _LinearLoss.apply(hidden_MD, head.weight, head.bias, piece_loss)  # type: ignore[no-untyped-call]
     return loss
+
+
+def supervised_hidden(model: Model, tensors: dict[str, Tensor]) -> Tensor:
+    """The last hidden states [M, D] from which the targets of `collate.causal` are predicted."""
+    hidden_ND = hidden_of_rows(model, tensors["ids_N"], layout_of(tensors))
+    positions_M = tensors["positions_M"]
+    return hidden_ND if len(positions_M) == len(hidden_ND) else hidden_ND[positions_M]
+
+
+def supervised_logits(model: Model, tensors: dict[str, Tensor]) -> Tensor:
+    """The logits [M, V] that predict the targets of `collate.causal`, all of them at once."""
+    return logits_of_rows(model, tensors["ids_N"], layout_of(tensors))[tensors["positions_M"]]
 
 
 def weighted_cross_entropy(logits_MV: Tensor, targets_M: Tensor, weights_M: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -116,8 +141,11 @@ def weighted_cross_entropy(logits_MV: Tensor, targets_M: Tensor, weights_M: Tens
     return (loss_M * weights_M).sum()
 
 
-def _is_plain(model: Model) -> bool:
-    """Some architectures scale or cap their logits, so it is measured, on eight tokens."""
+def is_plain(model: Model) -> bool:
+    """Whether a model's logits are its last hidden states times one matrix.
+
+    Some architectures scale or cap their logits, so it is measured, on eight tokens.
+    """
     if model.module not in _PLAIN:
         _PLAIN[model.module] = _measure_plain(model)
     return _PLAIN[model.module]

@@ -19,6 +19,7 @@ from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
+from tunesmith.models.facts import BaseFacts
 from tunesmith.models.layers.kept import refusal
 from tunesmith.models.layers.trunk import bears
 from tunesmith.models.load import Model, open_model
@@ -28,8 +29,10 @@ from tunesmith.runs import Run
 from tunesmith.spec.sections import Freeze, Train
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.loop import fit
+from tunesmith.train.objectives import Objective
 from tunesmith.train.regularize import dropout
 from tunesmith.train.step import Step
+from tunesmith.train.weights import cast_weights, choose_precision
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
 VALIDATED_ROWS = 1000
@@ -55,8 +58,9 @@ def train_here(
         Interrupted, NonFinite, UserError: see `tunesmith.train.loop.fit`.
     """
     stage, name = job.spec.train[number], f"train-{number + 1}"
-    objective, codec = job.objective(stage), job.codec(stage)
+    codec = job.codec(stage)
     model = open_stage_model(request, job, number, start)
+    objective = open_objective(request, job, stage, model)
     for note in model.notes:
         narrator.say("note", text=note)
     learned, validated = job.learned(number), job.splits["validation"]
@@ -166,7 +170,8 @@ def settle_memory(
         free: bytes of memory that this process may take.
         processes: how many share what the machine has beside.
     """
-    stage, estimated = settle_checkpointing(request.base, stage, long_row(examples), free)
+    taught = [request.teachers[name] for name in cast(Objective, stage.objective).teachers()]
+    stage, estimated = settle_checkpointing(request.base, stage, long_row(examples), free, taught)
     tokens = sum(example.num_tokens for example in (*examples, *validation))
     room, disk = spare_memory(estimated.total_bytes * processes), shutil.disk_usage(request.workspace).free // 2
     room, disk = room // processes, disk // processes
@@ -234,6 +239,21 @@ def _say_trained(model: Model, stage: Train, request: Request) -> str:
     waits = stage.freeze is not None and stage.freeze.unfreeze is not None
     more = f" at first; one more layer begins every {stage.freeze.unfreeze}" if stage.freeze and waits else ""
     return f"{_count_trained(model):,} parameters train{more}; the base has {request.base.num_parameters:,}"
+
+
+def open_objective(request: Request, job: Job, stage: Train, model: Model) -> Objective:
+    """What a stage learns from, its teachers opened in the precision of what learns."""
+    objective = job.objective(stage)
+    teachers = {
+        name: open_model(request.teachers[name].reference, workspace=request.workspace, head="lm")
+        for name in objective.teachers()
+    }
+    for name, teacher in teachers.items():
+        packs(teacher)
+        model.notes += [f"teacher {name}: {note}" for note in teacher.notes]
+        teacher.module.requires_grad_(False)
+        cast_weights(teacher, choose_precision(stage.precision, model.device))
+    return objective.taught_by(teachers)
 
 
 def _warn_of_curriculum(job: Job, first: Step, narrator: Narrator) -> None:

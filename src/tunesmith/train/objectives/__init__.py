@@ -67,6 +67,18 @@ class Objective(Part):
     head: ClassVar[HeadKind]
     """What stands on top of the base."""
 
+    def teachers(self) -> tuple[str, ...]:
+        """References, as a spec names them, of the models it learns from beside the rows."""
+        return ()
+
+    def taught_by(self, teachers: Mapping[str, Model]) -> Objective:
+        """The objective with its teachers at hand.
+
+        Args:
+            teachers: reference -> model, which never trains; on the device and in the precision of what learns.
+        """
+        return self
+
     def check(self, model: Model) -> None:
         """Refuses a model that cannot learn this way.
 

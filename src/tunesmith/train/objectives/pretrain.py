@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from tunesmith.errors import ModelError
 from tunesmith.train.collate import causal
 from tunesmith.train.objectives import Batch, Loss, Objective
@@ -20,6 +22,9 @@ class Pretrain(Objective):
 
     need = "text"
     head = "lm"
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each target spread evenly over the vocabulary."""
 
     def check(self, model: Model) -> None:
         if model.family != "causal":
@@ -41,4 +46,4 @@ class Pretrain(Objective):
         )
 
     def loss(self, model: Model, batch: Batch) -> Loss:
-        return Loss(next_token_loss(model, batch.tensors))
+        return Loss(next_token_loss(model, batch.tensors, self.label_smoothing if model.module.training else 0.0))

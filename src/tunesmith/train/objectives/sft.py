@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from pydantic import Field
+from torch import Tensor
 
 from tunesmith.errors import ModelError
 from tunesmith.train.collate import causal, mask_of, pad, padded
@@ -23,6 +25,9 @@ class Sft(Objective):
 
     need = "chat"
     head = "lm"
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each target spread evenly over the vocabulary."""
 
     def check(self, model: Model) -> None:
         if model.family == "encoder":
@@ -45,15 +50,22 @@ class Sft(Objective):
         )
 
     def loss(self, model: Model, batch: Batch) -> Loss:
+        # Smoothing is for learning; the validation loss is that of the targets as they are.
+        smoothing = self.label_smoothing if model.module.training else 0.0
         if model.family == "causal":
-            return Loss(next_token_loss(model, batch.tensors))
+            return Loss(next_token_loss(model, batch.tensors, smoothing))
         tensors = batch.tensors
-        logits_BSV = model.logits(tensors["ids_BT"], tensors["mask_BT"], tensors["answer_ids_BS"])
-        logits_MV = logits_BSV[tensors["answer_mask_BS"]]
-        return Loss(weighted_cross_entropy(logits_MV, tensors["targets_M"], tensors["weights_M"]))
+        logits_MV = answer_logits(model, tensors)
+        return Loss(weighted_cross_entropy(logits_MV, tensors["targets_M"], tensors["weights_M"], smoothing))
 
 
-def _encoder_decoder(examples: Sequence[Example], pad_id: int, device: torch.device) -> dict[str, torch.Tensor]:
+def answer_logits(model: Model, tensors: dict[str, Tensor]) -> Tensor:
+    """What an encoder-decoder says at every answer token, [M, V]."""
+    logits_BSV = model.logits(tensors["ids_BT"], tensors["mask_BT"], tensors["answer_ids_BS"])
+    return logits_BSV[tensors["answer_mask_BS"]]
+
+
+def _encoder_decoder(examples: Sequence[Example], pad_id: int, device: torch.device) -> dict[str, Tensor]:
     """Prompts for the encoder, answers for the decoder; every answer token is a target."""
     answers = [np.zeros(0, np.int32) if example.answer_ids is None else example.answer_ids for example in examples]
     lengths = [len(answer) for answer in answers]

@@ -33,6 +33,17 @@ def choose_precision(written: Literal["auto", "fp32", "bf16"], device: torch.dev
     return torch.bfloat16 if written == "bf16" else torch.float32
 
 
+def cast_weights(model: Model, dtype: torch.dtype) -> None:
+    """Casts a model's floating-point parameters in place.
+
+    Buffers keep their precision: rotary frequencies in bfloat16 would blur positions.
+    """
+    for module in (model.module, model.head):
+        for parameter in module.parameters() if isinstance(module, nn.Module) else ():
+            if parameter.is_floating_point():
+                parameter.data = parameter.data.to(dtype)
+
+
 class Weights:
     """Working weights and their masters.
 
@@ -43,11 +54,7 @@ class Weights:
     """
 
     def __init__(self, model: Model, dtype: torch.dtype, ema: float | None = None) -> None:
-        # Buffers keep their precision: rotary frequencies in bfloat16 would blur positions.
-        for module in (model.module, model.head):
-            for parameter in module.parameters() if isinstance(module, nn.Module) else ():
-                if parameter.is_floating_point():
-                    parameter.data = parameter.data.to(dtype)
+        cast_weights(model, dtype)
         self.working: dict[str, nn.Parameter] = model.trainable()
         self.masters: dict[str, Tensor] = {
             name: parameter if dtype == torch.float32 else parameter.detach().float().clone()
