@@ -130,6 +130,9 @@ def test_what_an_estimate_depends_on(tmp_path: Path) -> None:
     half = estimate(facts, stage(precision="bf16"), 32)
     assert half.activation_bytes < plain.activation_bytes
     assert half.weight_bytes == 6 * plain.num_parameters
+    taught = estimate(facts, stage(), 32, [facts])
+    assert taught.weight_bytes - plain.weight_bytes == 4 * facts.num_parameters, "a teacher's weights"
+    assert taught.flops_per_token - plain.flops_per_token == pytest.approx(2 * facts.num_parameters)
     lora = estimate(facts, stage({"kind": "lora", "rank": 2}), 32)
     assert lora.optimizer_bytes == 8 * lora.num_trained < plain.optimizer_bytes
     # Six operations a weight and token, forward and backward, attention aside.
