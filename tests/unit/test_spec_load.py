@@ -305,7 +305,7 @@ def test_the_billion_laughs_are_not_laughed() -> None:
         ("train: {lr: 1e-4}", "train.lr: no field 'lr' (did you mean train.optimizer.lr?); known here: adapter, batch"),
         ("rank: 8", "rank: no field 'rank' (did you mean train.adapter.rank?)"),
         ("train: {epochs: 3}", "train.epochs: no field 'epochs' (did you mean train.duration?)"),
-        ("train: {objective: {kind: sft, zzz: 1}}", "train.objective.zzz: no field 'zzz'; known here: none"),
+        ("train: {adapter: {kind: full, zzz: 1}}", "train.adapter.zzz: no field 'zzz'; known here: none"),
         ("extends: b.yaml", "a.yaml:3 extends: only a spec in a file can extend another"),
     ],
 )
