@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from train_tiny import PAD, VOCABULARY, causal, encoder_decoder, rows, stage, train, weights_of
 
 from tunesmith.errors import ModelError
+from tunesmith.spec.sections import Freeze
 from tunesmith.train import readout
 from tunesmith.train.loop import mean_loss
 from tunesmith.train.objectives.distill import Distill
@@ -215,6 +216,15 @@ def test_resuming_is_bit_equal(tmp_path, precision):
         model, rest = run(tmp_path / str(stop_after))
         assert [step.loss for step in rest] == [step.loss for step in steps[stop_after:]]
         assert all(torch.equal(weight, weights_of(model)[name]) for name, weight in weights_of(whole).items())
+
+
+def test_frozen_layers_may_be_kept_beside_a_teacher(tmp_path):
+    losses = {}
+    for way in ("off", "memory"):
+        model, objective = named(causal()), taught()
+        settings = stage(objective=objective, freeze=Freeze(layers=1, cache=way), duration="3 epochs")
+        losses[way] = [step.loss for step in train(tmp_path / way, model, EXAMPLES, objective, train=settings)]
+    assert losses["memory"] == pytest.approx(losses["off"], rel=1e-5)
 
 
 def test_a_teacher_never_drops_and_never_learns(tmp_path):

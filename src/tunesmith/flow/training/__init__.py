@@ -19,7 +19,6 @@ from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
-from tunesmith.models.facts import BaseFacts
 from tunesmith.models.layers.kept import refusal
 from tunesmith.models.layers.trunk import bears
 from tunesmith.models.load import Model, open_model
