@@ -96,17 +96,11 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    teachers = {
-        teacher: base_facts(resolve_reference(teacher, path.parent), workspace=workspace)
-        for stage in spec.train
-        if stage.objective is not None
-        for teacher in cast(Objective, stage.objective).teachers()
-    }
-    return Request(spec, written, workspace, base, data, teachers, older)
+    return Request(spec, written, workspace, base, data, _teachers(spec, path.parent, workspace), older)
 
 
 def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:
-    """What a run was asked for, as far as whoever trains it must know; nothing is digested again but the base.
+    """What a run was asked for, as far as whoever trains it must know; of data nothing is digested again.
 
     Args:
         run: it has its folder.
@@ -120,7 +114,18 @@ def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    return Request(spec, Written(spec_path, "", {}, {}), workspace, base, [], _older(spec, workspace))
+    teachers = _teachers(spec, spec_path.parent, workspace)
+    return Request(spec, Written(spec_path, "", {}, {}), workspace, base, [], teachers, _older(spec, workspace))
+
+
+def _teachers(spec: Spec, folder: Path, workspace: Path) -> dict[str, BaseFacts]:
+    """The models that stages learn from; paths are relative to the spec's folder."""
+    return {
+        teacher: base_facts(resolve_reference(teacher, folder), workspace=workspace)
+        for stage in spec.train
+        if stage.objective is not None
+        for teacher in cast(Objective, stage.objective).teachers()
+    }
 
 
 def _older(spec: Spec, workspace: Path) -> list[Older]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.data.tokenize import Example
 from tunesmith.errors import ModelError
@@ -34,6 +34,9 @@ from tunesmith.train.step import Step
 from tunesmith.train.weights import cast_weights, choose_precision
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
+if TYPE_CHECKING:
+    import torch
+
 VALIDATED_ROWS = 1000
 """Rows on which metrics (not the loss) are measured while training."""
 
@@ -59,7 +62,7 @@ def train_here(
     stage, name = job.spec.train[number], f"train-{number + 1}"
     codec = job.codec(stage)
     model = open_stage_model(request, job, number, start)
-    objective = open_objective(request, job, stage, model)
+    objective = open_objective(request, job, stage, model, ranks.device)
     for note in model.notes:
         narrator.say("note", text=note)
     learned, validated = job.learned(number), job.splits["validation"]
@@ -240,8 +243,10 @@ def _say_trained(model: Model, stage: Train, request: Request) -> str:
     return f"{_count_trained(model):,} parameters train{more}; the base has {request.base.num_parameters:,}"
 
 
-def open_objective(request: Request, job: Job, stage: Train, model: Model) -> Objective:
-    """What a stage learns from, its teachers opened in the precision of what learns."""
+def open_objective(
+    request: Request, job: Job, stage: Train, model: Model, device: torch.device | str = "cpu"
+) -> Objective:
+    """What a stage learns from, its teachers opened on its device, in the precision of what learns."""
     objective = job.objective(stage)
     teachers = {
         name: open_model(request.teachers[name].reference, workspace=request.workspace, head="lm")
@@ -251,7 +256,8 @@ def open_objective(request: Request, job: Job, stage: Train, model: Model) -> Ob
         packs(teacher)
         model.notes += [f"teacher {name}: {note}" for note in teacher.notes]
         teacher.module.requires_grad_(False)
-        cast_weights(teacher, choose_precision(stage.precision, model.device))
+        teacher.to(device)
+        cast_weights(teacher, choose_precision(stage.precision, teacher.device))
     return objective.taught_by(teachers)
 
 
