@@ -92,8 +92,7 @@ def train_here(
         ranks=ranks,
     ):
         if last is None:
-            narrator.say("note", text=_say_trained(model, stage, request))
-            _warn_of_curriculum(job, step, narrator)
+            _tell_begun(job, model, stage, step, request, narrator)
         last = step
         _tell(step, name, narrator)
         best = step.validation if step.best and step.validation else best
@@ -261,8 +260,9 @@ def open_objective(
     return objective.taught_by(teachers)
 
 
-def _warn_of_curriculum(job: Job, first: Step, narrator: Narrator) -> None:
-    """Says that a training which ends within its first epoch never comes to the end of a curriculum."""
+def _tell_begun(job: Job, model: Model, stage: Train, first: Step, request: Request, narrator: Narrator) -> None:
+    """Says what trains, and that a training within its first epoch never comes to the end of a curriculum."""
+    narrator.say("note", text=_say_trained(model, stage, request))
     rule, epochs = job.spec.data.curriculum, first.total * first.epoch
     if rule is not None and epochs < 1 - 1e-9:
         end = "highest" if rule.order == "ascending" else "lowest"
