@@ -32,6 +32,7 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/trunk_cache.py
 	$(BIN)/python benchmarks/results.py
 
 clean:

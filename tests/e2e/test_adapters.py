@@ -62,3 +62,28 @@ def test_a_run_is_merged_by_its_name(desk: Path) -> None:
     assert said.exit_code == 0, said.output
     assert json.loads((desk / "merged/lineage.json").read_text())["adapters"][0]["reference"] == "run:colours/1"
     assert run("train", "colours.yaml", "base.model=./merged", "-q").exit_code == 0
+
+
+def test_frozen_layers_are_computed_once_and_the_run_says_so(desk: Path) -> None:
+    asked = ("train", "colours.yaml", "train.duration=2 epochs", "-q")
+    assert run(*asked, "train.freeze.layers=1").exit_code == 0
+    assert run(*asked, "train.adapter={kind: lora, top_layers: 1}").exit_code == 0
+    assert run(*asked, "train.freeze={layers: 1, cache: disk}").exit_code == 0
+    assert run(*asked, "train.freeze={layers: 1}", "train.regularize.neftune=5").exit_code == 0
+    assert run(*asked, "train.freeze={layers: 1, cache: off}").exit_code == 0
+    notes = [
+        [
+            event["text"]
+            for event in map(json.loads, (path / "events.jsonl").read_text().splitlines())
+            if "text" in event
+        ]
+        for path in sorted((desk / "runs/colours").iterdir())
+    ]
+    once = "1 frozen layer is computed once for each row; what it says is kept "
+    kept = [[text for text in texts if text.startswith(once)] for texts in notes]
+    assert [[text[len(once) :].partition(":")[0] for text in texts] for texts in kept] == [
+        ["in memory"], ["in memory"], ["in a file"], [], [],
+    ]  # fmt: skip
+    assert "1 frozen layer is computed in every epoch: neftune draws new noise in every epoch" in notes[3]
+    refused = run(*asked, "train.freeze.cache=memory")
+    assert refused.exit_code == 2 and "something trains in the lowest layer or below it" in refused.output
