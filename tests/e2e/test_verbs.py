@@ -110,7 +110,8 @@ def test_plan_says_what_a_run_would_take(desk: Path) -> None:
     )
     (frozen,) = once["stages"]
     assert (
-        "what 1 layers say of each row is kept in memory: " in frozen["cache"] and frozen["memory_parts"]["cache"] > 0
+        "1 frozen layer is computed once for each row; what it says is kept in memory: " in frozen["cache"]
+        and frozen["memory_parts"]["cache"] > 0
     )
     assert frozen["memory_bytes"] == sum(frozen["memory_parts"].values()) and not stage["cache"]
     assert files(desk) == before

@@ -136,8 +136,14 @@ class Settled:
     def said(self) -> str:
         """What is kept, for people; empty where nothing is."""
         where = {"memory": "in memory", "disk": "in a file", "off": ""}[self.cache]
-        kept = f"{self.estimated.state_bytes:,} bytes a token, {self.cache_bytes / 1e6:,.1f} MB in all"
-        return f"what {self.estimated.frozen_layers} layers say of each row is kept {where}: {kept}" if where else ""
+        size = f"{self.estimated.state_bytes:,} bytes a token, {self.cache_bytes / 1e6:,.1f} MB in all"
+        return f"{self.frozen} computed once for each row; what it says is kept {where}: {size}" if where else ""
+
+    @property
+    def frozen(self) -> str:
+        """The layers below everything that trains, and a verb."""
+        count = self.estimated.frozen_layers
+        return "1 frozen layer is" if count == 1 else f"the stack of {count} frozen layers is"
 
     @property
     def memory_parts(self) -> dict[str, int]:
@@ -218,7 +224,7 @@ def _settle_cache(model: Model, settled: Settled, written: str, narrator: Narrat
         with dropout(model, stage.regularize.dropout):
             reason = None if bears(model, depth) else refusal(model)
     if written == "auto" and depth and reason:
-        narrator.say("note", text=f"the {depth} frozen layers are computed in every epoch: {reason}")
+        narrator.say("note", text=f"{settled.frozen} computed in every epoch: {reason}")
         return without_cache(stage)
     if settled.said:
         narrator.say("note", text=settled.said)
