@@ -190,10 +190,10 @@ def test_adapters_answer(kind: str, tmp_path: Path) -> None:
     settings = {"dora": {"kind": "lora", "dora": True}}.get(kind, {"kind": kind})
     part: Any = ADAPTERS.make(settings)
     part.attach(model, 0)
-    model.adapter = part
+    model.adapter, draw = part, torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.trainable().values():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
+            parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.2)
     model.train(False)
     expected = [without_a_cache(model, prompt, 8) for prompt in PROMPTS]
     assert said(model, 3, stop_ids=(), max_new_tokens=8) == expected != before
