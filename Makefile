@@ -1,5 +1,7 @@
 # quickstart  make the environment, install, and run the main example to its verdict
 # test        make the same environment and run every test
+# mutants     puts every seeded bug in and prints how many the tests notice
+# durability  hundreds of kills and failing disks: minutes, so not part of test
 # check       formatting, lint and types
 # bench       the benchmarks (real data: TUNESMITH_DATA=folder)
 PYTHON ?= python3
@@ -10,7 +12,7 @@ STAMP  := $(VENV)/.installed
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 WORKERS ?= auto
 
-.PHONY: quickstart test check bench clean
+.PHONY: quickstart test mutants durability check bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +26,12 @@ quickstart: $(STAMP)
 
 test: $(STAMP) check
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) tests
+
+mutants: $(STAMP)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) tests/mutants
+
+durability: $(STAMP)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m slow tests
 
 check: $(STAMP)
 	$(BIN)/ruff format --check --quiet .

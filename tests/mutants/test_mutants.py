@@ -49,6 +49,7 @@ DISTILLED = "golden/test_train_distill.py::test_causal_equals_plain_torch"
 MIXTURE = "unit/test_train_order.py::test_an_epoch_holds_what_the_mixture_says"
 LAUNCH = "unit/test_scale_launch.py"
 RANKS = "golden/test_train_ranks.py"
+EVERY_STEP = "golden/test_train_every_step.py::test_from_every_step_the_next_is_the_same"
 EXACT = "golden/test_train_exact.py::test_a_step_equals_transformers_and_peft"
 OPTIMIZERS = "golden/test_train_optimizers.py"
 REGULARIZE = "golden/test_train_regularize.py"
@@ -95,6 +96,18 @@ MUTANTS = [
            '"mask_BT": mask_of([len(example.ids) for example in examples], device),',
            '"mask_BT": mask_of([max(len(example.ids) for example in examples)] * len(examples), device),',
            f"{EXACT}[t5-objective8-full]"),
+    Mutant("a resumed step is another one", "train/loop.py",
+           "index=0 if last else index + 1,",
+           "index=0 if last else index,",
+           f"{EVERY_STEP}[full]"),
+    Mutant("the best figure forgotten by a resume", "train/state.py",
+           'best_value=saved.state["best_value"],',
+           "best_value=None,",
+           f"{EVERY_STEP}[full]"),
+    Mutant("random numbers of Python lost", "train/state.py",
+           "random.setstate((3, tuple(python), None))",
+           "pass",
+           f"{EVERY_STEP}[full]"),
     Mutant("random numbers lost", "train/state.py",
            'torch.set_rng_state(saved.tensors[_random_name("torch", rank)])',
            "pass",
