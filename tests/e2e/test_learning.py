@@ -31,6 +31,10 @@ def ledger_of(desk: Path, said: str) -> dict:
     return json.loads((desk / "runs" / json.loads(said)["run"] / "data" / "ledger.json").read_text())
 
 
+def told(desk: Path, said: str) -> str:
+    return (desk / "runs" / json.loads(said)["run"] / "events.jsonl").read_text()
+
+
 def test_a_mixture_is_shown_and_followed(desk: Path) -> None:
     mixed = ["data.sources=[rows.jsonl, more.jsonl]", "data.mixture={temperature: 2}", "data.split.stratify=label"]
     shown = tunesmith("check", "colours.yaml", *mixed, cwd=desk)
@@ -41,6 +45,7 @@ def test_a_mixture_is_shown_and_followed(desk: Path) -> None:
     done = tunesmith("run", "colours.yaml", *mixed, *SHORT, "--json", cwd=desk)
     assert done.returncode == 0, done.stderr
     rows, more = ledger_of(desk, done.stdout)["epoch"]
+    assert f"an epoch holds {rows['drawn']} (" in told(desk, done.stdout)
     assert rows["drawn"] / more["drawn"] == pytest.approx((rows["rows"] / more["rows"]) ** 0.5, rel=0.05)
     assert rows["drawn"] + more["drawn"] == rows["rows"] + more["rows"]
 
@@ -70,6 +75,7 @@ def test_a_curriculum_by_a_column(desk: Path) -> None:
     by = ["data.sources=[graded.jsonl]", "data.curriculum=grade"]
     done = tunesmith("run", "colours.yaml", *by, *SHORT, "--json", cwd=desk)
     assert done.returncode == 0, done.stderr
+    assert "the rows with the highest grade are never learned" in told(desk, done.stdout)
     missing = tunesmith("check", "colours.yaml", "data.curriculum=grade", cwd=desk)
     assert missing.returncode == 2 and "there is no column 'grade'" in missing.stderr
     wrong = tunesmith("check", "colours.yaml", "data.curriculum=channel", cwd=desk)

@@ -7,6 +7,7 @@ from typing import Any
 
 import train_ranks
 import train_tiny
+from test_train_distill import named, taught
 from train_tiny import causal, encoder, encoder_decoder, rows, stage, weights_of
 
 from tunesmith.models.adapters.lora import Lora
@@ -40,6 +41,8 @@ SCENARIOS: dict[str, Any] = {
     "classify": (lambda: encoder("classify"), Classify(), EXAMPLES, {"batch": "5 rows"}),
     "tag": (lambda: encoder("tag", classes=4), Tag(), EXAMPLES, {}),
     "t5": (encoder_decoder, Sft(), rows(14, answers=True), {}),
+    # In each process a teacher of its own.
+    "distill": (lambda: named(causal()), taught(alpha=0.3), rows(14, masked=[1]), {"batch": "2 rows"}),
     "ema": (causal, Sft(), EXAMPLES, {"regularize": Regularize(ema=0.9)}),
     "unfreeze": (
         causal,

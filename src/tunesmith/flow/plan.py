@@ -15,7 +15,7 @@ from tunesmith.flow.environment import free_memory, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import Job, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
-from tunesmith.flow.training import open_objective, open_stage_model, settle_memory, without_cache
+from tunesmith.flow.training import encode_stage, open_objective, open_stage_model, settle_memory, without_cache
 from tunesmith.models.memory import Estimate
 from tunesmith.spec.sections import Train
 from tunesmith.train.checkpoint import Checkpoints
@@ -113,11 +113,7 @@ def plan(spec_path: Path, changes: Sequence[str] = (), workspace: Path = Path(),
 
 def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> StagePlan:
     stage = job.spec.train[number]
-    records, codec = job.learned(number), job.codec(stage)
-    encoded = codec.encode_many(job.render(stage, records))
-    examples = encoded.examples
-    validation = codec.encode_many(job.render(stage, job.splits["validation"])).examples
-    order = job.order(number, examples, [records[place] for place in encoded.places])
+    examples, validation, order = encode_stage(job, number, narrator)
     free = free_memory()
     settled = settle_memory(request, stage, examples, validation, free)
     stage, estimated = settled.stage, settled.estimated
@@ -139,7 +135,7 @@ def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> 
         adapter=stage.adapter.kind,
         num_parameters=estimated.num_parameters,
         trained_parameters=estimated.num_trained,
-        rows=len(records),
+        rows=len(job.learned(number)),
         steps=steps,
         epochs=steps / len(batches.epoch(0)),
         tokens=round(steps * tokens_a_step),

@@ -82,6 +82,11 @@ class Job:
         older = self.splits.get("replay", [])
         return [*self.splits["train"], *(record for record in older if self.replays(number, record))]
 
+    def source(self, origin: int) -> str:
+        """What a source is called, by the number its records carry."""
+        data, replays = self.spec.data, [stage.replay for stage in self.spec.train if stage.replay]
+        return [*(source.path for source in data.sources), *(replay.source for replay in replays)][origin]
+
     def replays(self, number: int, record: Record) -> bool:
         """Whether an older row is one of those that stage `number` replays."""
         before = sum(stage.replay is not None for stage in self.spec.train[:number])

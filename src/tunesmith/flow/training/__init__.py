@@ -29,6 +29,7 @@ from tunesmith.spec.sections import Freeze, Train
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.loop import fit
 from tunesmith.train.objectives import Objective
+from tunesmith.train.order.epochs import Order
 from tunesmith.train.regularize import dropout
 from tunesmith.train.step import Step
 from tunesmith.train.weights import cast_weights, choose_precision
@@ -60,19 +61,13 @@ def train_here(
         Interrupted, NonFinite, UserError: see `tunesmith.train.loop.fit`.
     """
     stage, name = job.spec.train[number], f"train-{number + 1}"
-    codec = job.codec(stage)
     model = open_stage_model(request, job, number, start)
     objective = open_objective(request, job, stage, model, ranks.device)
     for note in model.notes:
         narrator.say("note", text=note)
-    learned, validated = job.learned(number), job.splits["validation"]
-    encoded, validation = (
-        codec.encode_many(job.render(stage, records), lambda done: narrator.progressing("tokenize", done))
-        for records in (learned, validated)
-    )
-    examples = encoded.examples
-    _refuse_long(model, [*examples, *validation.examples])
-    stage = _agreed(_settle(request, model, stage, examples, validation.examples, narrator, ranks), ranks)
+    examples, validation, order = encode_stage(job, number, narrator)
+    _refuse_long(model, [*examples, *validation])
+    stage = _agreed(_settle(request, model, stage, examples, validation, narrator, ranks), ranks)
     model.to(ranks.device)
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
@@ -84,15 +79,16 @@ def train_here(
         examples,
         objective,
         train=stage,
-        order=job.order(number, examples, [learned[place] for place in encoded.places]),
+        order=order,
         checkpoints=checkpoints,
-        validation=validation.examples,
+        validation=validation,
         validate=_validation(job, stage, model, number),
         stop=stop,
         ranks=ranks,
     ):
         if last is None:
-            _tell_begun(job, model, stage, step, request, narrator)
+            narrator.say("note", text=_say_trained(model, stage, request))
+            _tell_order(job, order, step, narrator)
         last = step
         _tell(step, name, narrator)
         best = step.validation if step.best and step.validation else best
@@ -109,6 +105,18 @@ def train_here(
         "trained_parameters": _count_trained(model),
         "digest": open_digest(model_folder(run, job, number), request),
     }
+
+
+def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[list[Example], list[Example], Order]:
+    """What stage `number` learns from, what it is measured on, and the order of learning."""
+    stage = job.spec.train[number]
+    codec, learned = job.codec(stage), job.learned(number)
+    encoded, validation = (
+        codec.encode_many(job.render(stage, records), lambda done: narrator.progressing("tokenize", done))
+        for records in (learned, job.splits["validation"])
+    )
+    order = job.order(number, encoded.examples, [learned[place] for place in encoded.places])
+    return encoded.examples, validation.examples, order
 
 
 def long_row(examples: Sequence[Example]) -> int:
@@ -266,9 +274,15 @@ def open_objective(
     return objective.taught_by(teachers)
 
 
-def _tell_begun(job: Job, model: Model, stage: Train, first: Step, request: Request, narrator: Narrator) -> None:
-    """Says what trains, and that a training within its first epoch never comes to the end of a curriculum."""
-    narrator.say("note", text=_say_trained(model, stage, request))
+def _tell_order(job: Job, order: Order, first: Step, narrator: Narrator) -> None:
+    """Says what an epoch is mixed of, and that a training within its first never comes to the end of a curriculum."""
+    if len(order.sources) > 1:
+        whole = sum(source.count for source in order.sources)
+        said = ", ".join(
+            f"{held.count:,} ({held.count / whole:.1%}) of the {len(held.rows):,} rows of {job.source(held.origin)}"
+            for held in order.sources
+        )
+        narrator.say("note", text=f"an epoch holds {said}")
     rule, epochs = job.spec.data.curriculum, first.total * first.epoch
     if rule is not None and epochs < 1 - 1e-9:
         end = "highest" if rule.order == "ascending" else "lowest"
