@@ -8,9 +8,12 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import pytest
 import torch
 import train_until_killed
 from safetensors.torch import load_file
+
+from tunesmith.train.checkpoint import Checkpoints
 
 # One process imports torch; every training is a fresh copy of it. There is one such server a process, and the seeded
 # bugs (tests/mutants) need one that has not imported the package, so the list is the same there.
@@ -25,8 +28,8 @@ FORKS.set_forkserver_preload(
 )
 
 
-def start(folder: Path, journal: Path) -> BaseProcess:
-    process = FORKS.Process(target=train_until_killed.main, args=(folder, journal))
+def start(folder: Path, journal: Path, epochs: int) -> BaseProcess:
+    process = FORKS.Process(target=train_until_killed.main, args=(folder, journal, epochs))
     process.start()
     return process
 
@@ -41,35 +44,50 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(sorted(folder.glob("step-*"))[-1] / "tensors.safetensors")
 
 
-def test_ten_kills(tmp_path):
-    process = start(tmp_path / "whole", tmp_path / "whole.txt")
-    process.join()
-    assert process.exitcode == 0
-    expected = last_step(tmp_path / "whole.txt")
-    assert len(expected) == 32, "4 epochs of 30 rows, 4 a step"
-    for epoch in range(4):
-        seen = [name for step in range(8 * epoch + 1, 8 * epoch + 9) for name in expected[step].split()[2].split(",")]
-        assert sorted(seen) == sorted(f"row-{number}" for number in range(30))
-
+def kill_and_go_on(folder: Path, journal: Path, epochs: int, kills: int, most: int) -> None:
+    """Kills a training, up to `most` steps after it went on, at any moment of a step or of a save; then lets it end."""
     draw = random.Random(1)
-    folder, journal = tmp_path / "killed", tmp_path / "killed.txt"
-    kills = 0
-    for attempt in range(60):
-        process = start(folder, journal)
+    killed = 0
+    for attempt in range(6 * kills):
+        process = start(folder, journal, epochs)
         reached = len(last_step(journal))
-        # Kills fall after some more steps, at any moment of a step or of a save.
-        while kills < 10 and process.is_alive() and len(last_step(journal)) < min(reached + 1 + attempt % 4, 32):
+        until = min(reached + attempt % (most + 1), 8 * epochs)
+        while killed < kills and process.is_alive() and len(last_step(journal)) < until:
             time.sleep(0.002)
-        if kills < 10 and process.is_alive():
+        if killed < kills and process.is_alive():
             time.sleep(draw.random() * 0.03)
             process.kill()
-            kills += 1
+            killed += 1
         process.join()
         if process.exitcode == 0:
             break
-    assert kills == 10 and journal.read_text().endswith("done\n")
+        said: list[str] = []
+        # Every second time the training itself finds what the kill left.
+        if attempt % 2:
+            saved = Checkpoints(folder, warn=said.append).latest()
+            noted, held = max(last_step(journal), default=0), saved.state["step"] if saved else 0
+            assert said == [] and noted - 1 <= held <= noted, f"kill {killed}"
+    assert killed == kills and journal.read_text().endswith("done\n")
+
+
+def test_after_kills_the_result_is_the_same(tmp_path: Path, kills: int = 10, epochs: int = 4, most: int = 3) -> None:
+    process = start(tmp_path / "whole", tmp_path / "whole.txt", epochs)
+    process.join()
+    assert process.exitcode == 0
+    expected = last_step(tmp_path / "whole.txt")
+    assert len(expected) == 8 * epochs, "30 rows, 4 a step"
+    for epoch in range(epochs):
+        seen = [name for step in range(8 * epoch + 1, 8 * epoch + 9) for name in expected[step].split()[2].split(",")]
+        assert sorted(seen) == sorted(f"row-{number}" for number in range(30))
+    folder, journal = tmp_path / "killed", tmp_path / "killed.txt"
+    kill_and_go_on(folder, journal, epochs, kills, most)
     assert last_step(journal) == expected, "no step is lost between its line and its checkpoint"
-    reference = weights(tmp_path / "whole")
-    found = weights(folder)
+    reference, found = weights(tmp_path / "whole"), weights(folder)
     assert found.keys() == reference.keys()
     assert all(torch.equal(tensor, found[name]) for name, tensor in reference.items())
+    assert not list(folder.glob("*.unfinished"))
+
+
+@pytest.mark.slow
+def test_after_two_hundred_kills_too(tmp_path: Path) -> None:
+    test_after_kills_the_result_is_the_same(tmp_path, kills=200, epochs=80, most=2)

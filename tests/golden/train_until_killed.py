@@ -25,9 +25,13 @@ class Noting(Sft):
 SEEN: list[str] = []
 
 
-def main(folder: Path, journal: Path) -> None:
+def main(folder: Path, journal: Path, epochs: int) -> None:
     settings = stage(
-        duration="4 epochs", validate_every="3 steps", micro_batch="3 rows", watch=[EarlyStop(patience=99)], seed=3
+        duration=f"{epochs} epochs",
+        validate_every="3 steps",
+        micro_batch="3 rows",
+        watch=[EarlyStop(patience=99)],
+        seed=3,
     )
     checkpoints = Checkpoints(folder, save_every=0.0)
     model = causal(dropout=0.2)

@@ -49,6 +49,7 @@ DISTILLED = "golden/test_train_distill.py::test_causal_equals_plain_torch"
 MIXTURE = "unit/test_train_order.py::test_an_epoch_holds_what_the_mixture_says"
 LAUNCH = "unit/test_scale_launch.py"
 RANKS = "golden/test_train_ranks.py"
+FAILING_DISK = "unit/test_train_checkpoint.py::test_whichever_call_of_a_save_fails_the_last_checkpoint_stands[EIO]"
 EVERY_STEP = "golden/test_train_every_step.py::test_from_every_step_the_next_is_the_same"
 EXACT = "golden/test_train_exact.py::test_a_step_equals_transformers_and_peft"
 OPTIMIZERS = "golden/test_train_optimizers.py"
@@ -204,6 +205,14 @@ MUTANTS = [
            "if file_digest(folder / name) != digest:",
            "if False:",
            "unit/test_train_checkpoint.py::test_any_damage_is_noticed_and_the_one_before_is_used"),
+    Mutant("files of a checkpoint not written through", "runs.py",
+           "_sync_folder(entry) if entry.is_dir() else _sync_file(entry)",
+           "pass",
+           FAILING_DISK),
+    Mutant("an old checkpoint that stays ends the training", "train/checkpoint.py",
+           "except OSError as error:  # the new one stands",
+           "except FileNotFoundError as error:  # the new one stands",
+           FAILING_DISK),
     Mutant("last weights instead of best", "train/loop.py",
            "self.weights.load(kept or self.weights.result)",
            "self.weights.load(self.weights.result)",

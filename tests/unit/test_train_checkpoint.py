@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -56,31 +59,36 @@ def test_best_weights_stay_until_the_checkpoint_that_names_others_stands(tmp_pat
     assert Checkpoints(tmp_path).best(1)["a"] == 1.0
 
 
-def damage_everywhere():
+def damage_everywhere(sound):
+    """Bits flipped at 200 places and files cut at 64, over all bytes of a checkpoint; files lost and exchanged."""
     draw = random.Random(0)
-    for name in ("tensors.safetensors", "state.json", "manifest.json"):
-        for _ in range(20):
-            yield name, "flip", draw.random()
-            yield name, "cut", draw.random()
-        yield name, "remove", 0.0
+    names = sorted(sound)
+    bytes_of = [(name, place) for name in names for place in range(len(sound[name]))]
+    for name, place in [*draw.sample(bytes_of, 200 - len(names)), *((name, 0) for name in names)]:
+        content = bytearray(sound[name])
+        content[place] ^= 1 << draw.randrange(8)
+        yield {name: bytes(content)}
+    for name, place in [*draw.sample(bytes_of, 64 - len(names)), *((name, len(sound[name]) - 2) for name in names)]:
+        yield {name: sound[name][:place]}
+    for number, name in enumerate(names):
+        yield {name: None}
+        yield {name: sound[names[number - 1]], names[number - 1]: sound[name]}
 
 
 def test_any_damage_is_noticed_and_the_one_before_is_used(tmp_path):
     checkpoints, said = filled(tmp_path, [1, 2])
     folder = tmp_path / "step-00000002"
     sound = {path.name: path.read_bytes() for path in folder.iterdir()}
-    for name, how, where in damage_everywhere():
-        content = bytearray(sound[name])
-        place = int(where * len(content))
-        if how == "flip":
-            content[place] ^= 1 << int(where * 1e6) % 8
-        (folder / name).write_bytes(bytes(content[:place]) if how == "cut" else bytes(content))
-        if how == "remove":
-            (folder / name).unlink()
+    cases = list(damage_everywhere(sound))
+    assert len(cases) == 200 + 64 + 3 + 3
+    for case in cases:
+        for name, content in case.items():
+            (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
         said.clear()
-        assert checkpoints.latest().state["at"] == 1, (name, how, place)
-        assert len(said) == 1 and "step-00000002 is damaged" in said[0], (name, how, place)
-        (folder / name).write_bytes(sound[name])
+        assert checkpoints.latest().state["at"] == 1, case
+        assert len(said) == 1 and "step-00000002 is damaged" in said[0], case
+        for name in case:
+            (folder / name).write_bytes(sound[name])
     assert checkpoints.latest().state["at"] == 2
 
 
@@ -114,18 +122,58 @@ def test_leftovers_of_a_crash_are_cleaned_away(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"] and said == []
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    checkpoints, _ = filled(tmp_path, [1])
+class Disk:
+    """Counts the calls by which a save changes the disk, and makes one of them fail."""
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    def __init__(self, patch, failing=None, code=errno.ENOSPC):
+        self.calls, self.failing, self.code = [], failing, code
+        for place, name in (
+            (checkpoint, "save_file"), (os, "fsync"), (os, "open"), (os, "replace"), (os, "rename"), (os, "mkdir"),
+            (os, "unlink"), (os, "rmdir"), (Path, "open"),
+        ):  # fmt: skip
+            patch.setattr(place, name, self.through(getattr(place, name), name))
 
-    for name in ("save_file", "write_json", "file_digest"):
-        with monkeypatch.context() as patch:
-            patch.setattr(checkpoint, name, full)
-            with pytest.raises(RunError, match="No space left"):
-                checkpoints.save(2, saved(2), best=None)
-        assert Checkpoints(tmp_path).latest().state["at"] == 1
+    def through(self, call, name):
+        def counted(*args, **kwargs):
+            self.calls.append(name)
+            if len(self.calls) - 1 == self.failing:
+                raise OSError(self.code, os.strerror(self.code))
+            return call(*args, **kwargs)
+
+        return counted
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES], ids=errno.errorcode.get)
+def test_whichever_call_of_a_save_fails_the_last_checkpoint_stands(tmp_path, code):
+    filled(tmp_path / "sound", [1, 2])
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk(patch)
+        Checkpoints(tmp_path / "sound").save(3, saved(3), best=None)
+    assert {"save_file", "fsync", "rename", "mkdir", "unlink", "rmdir"} <= set(disk.calls)
+    assert disk.calls.count("fsync") == 9, "three files, their folder, two of the files when written, the exchange"
+    exchange = max(place for place, name in enumerate(disk.calls) if name == "rename")
+    for failing, name in enumerate(disk.calls):
+        folder = tmp_path / f"{failing}-{name}"
+        checkpoints, said = filled(folder, [1, 2])
+        with pytest.MonkeyPatch.context() as patch:
+            Disk(patch, failing, code)
+            try:
+                checkpoints.save(3, saved(3), best=None)
+                failed = False
+            except RunError as error:
+                failed = True
+                assert os.strerror(code) in error.what and "earlier checkpoints stand" in error.fix
+        # Once the new one is in place, what can still fail is writing the exchange through and removing the oldest.
+        if name in ("save_file", "fsync", "rename"):
+            assert failed, (failing, name)
+        if failing > exchange + 2:
+            told = ["step-00000001"] if name in ("unlink", "rmdir") else []
+            assert not failed and (not told or [text.partition(",")[0] for text in said] == told), (failing, name)
+        again, said = filled(folder, [])
+        assert again.latest().state["at"] == (2 if failed and failing <= exchange else 3), (failing, name)
+        assert said == [] and not list(folder.glob("*.unfinished"))
+        again.save(4, saved(4), best=None)
+        assert len(list(folder.iterdir())) == 2
 
 
 def test_a_folder_above_the_newest_step_is_damaged_and_goes(tmp_path):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,9 +156,17 @@ class Checkpoints:
         steps = self._steps()
         # Folders above the newest step are damaged: `latest` passed over them.
         kept = [folder for folder in steps if int(folder.name[5:]) <= newest][-KEEP:]
-        best = {read_json(folder / "state.json")["best_step"] for folder in kept if _damage(folder) is None}
-        _remove(folder for folder in steps if folder not in kept)
-        _remove(folder for folder in self.folder.glob("best-*") if int(folder.name[5:13]) not in best)
+        try:
+            best = {read_json(folder / "state.json")["best_step"] for folder in kept}
+        except (OSError, ValueError, KeyError, TypeError):  # which best weights are needed is not known: all stay
+            bests = []
+        else:
+            bests = [folder for folder in self.folder.glob("best-*") if int(folder.name[5:13]) not in best]
+        for folder in [*(folder for folder in steps if folder not in kept), *bests]:
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:  # the new one stands, and the next save tries again
+                self.warn(f"{folder.name}, which is needed no longer, could not be removed: {error}")
 
 
 def _damage(folder: Path) -> str | None:
@@ -173,8 +181,3 @@ def _damage(folder: Path) -> str | None:
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
         return f"it cannot be read: {error}"
     return None
-
-
-def _remove(folders: Iterable[Path]) -> None:
-    for folder in list(folders):
-        shutil.rmtree(folder)
