@@ -9,6 +9,9 @@ import pyarrow.parquet
 import pytest
 
 from tests.e2e.desk import make_desk, tunesmith, write_rows
+from tunesmith.flow.narrator import Narrator
+from tunesmith.flow.prepare import collect_job, encode_job
+from tunesmith.flow.request import make_request
 
 SHORT = ["train.duration=4 steps", "evaluate.arms=[tuned]", "goal.targets=[]"]
 
@@ -69,6 +72,20 @@ def test_older_rows_are_replayed(desk: Path, source: str) -> None:
     assert len(digests) == 2 and source in digests
     again = tunesmith("run", "colours.yaml", *changes, *SHORT, "--json", cwd=desk)
     assert json.loads(again.stdout)["already_done"]
+
+
+def test_each_stage_replays_its_own(desk: Path) -> None:
+    for name, text in (("one", "the first of the old"), ("two", "the second of the old")):
+        rows = [{"text": f"{text} {number}", "label": "warm"} for number in range(9)]
+        (desk / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stages = ["{replay: {source: one.jsonl, share: 30%}}", "{}", "{replay: {source: two.jsonl, share: 10%}}"]
+    request = make_request(desk / "colours.yaml", [f"train=[{', '.join(stages)}]"], desk)
+    job, collected = collect_job(request, Narrator())
+    job, _ = encode_job(job, collected, Narrator())
+    replayed = [{row.source.partition(":")[0] for row in job.learned(number)} - {"rows.jsonl"} for number in range(3)]
+    assert replayed == [{"one.jsonl"}, set(), {"two.jsonl"}]
+    assert len(job.splits["replay"]) == 18 and [entry.source for entry in collected.ledger.epoch][1:] == ["two.jsonl"]
+    assert [job.source(origin) for origin in range(3)] == ["rows.jsonl", "one.jsonl", "two.jsonl"]
 
 
 def test_a_curriculum_by_a_column(desk: Path) -> None:
