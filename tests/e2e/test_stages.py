@@ -51,8 +51,9 @@ def weights(folder: Path, name: str, run: int = 1) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = staged(tmp_path_factory.mktemp("quiet"))
-    done = tunesmith("train", "staged.yaml", cwd=folder)
+    done = tunesmith("run", "staged.yaml", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"]["decision"] == "NO TARGETS"
     return folder
 
 
