@@ -31,22 +31,23 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def both(desk: Path) -> tuple[Path, Path]:
-    """The run of one process, and that of two."""
+def both(desk: Path) -> tuple[Path, ...]:
+    """The run of one process, that of two, and that of two that cut the layers into shards."""
     done = []
-    for name, more in (("one", "scale.devices=1"), ("two", TWO)):
-        ended = tunesmith("run", *PLAIN, more, f"name={name}", cwd=desk)
+    for name, more in (("one", ["scale.devices=1"]), ("two", [TWO]), ("cut", [TWO, "scale.shard=full"])):
+        ended = tunesmith("run", *PLAIN, *more, f"name={name}", cwd=desk)
         assert ended.returncode in (0, 3), ended.stderr
         done.append(desk / "runs" / name / "1")
-    return done[0], done[1]
+    return tuple(done)
 
 
 def course(run: Path) -> list[float]:
     return [event["loss"] for event in read_events(run / "events.jsonl", "step")]
 
 
-def test_two_processes_leave_what_one_leaves(both: tuple[Path, Path]) -> None:
-    one, two = both
+@pytest.mark.parametrize("which", [1, 2], ids=["whole", "cut"])
+def test_two_processes_leave_what_one_leaves(both: tuple[Path, ...], which: int) -> None:
+    one, two = both[0], both[which]
     for name in LEFT:
         assert (two / name).stat().st_size > 0, name
     assert not list(two.rglob("*.unfinished")) and not (two / "checkpoints" / "1").exists()
@@ -54,20 +55,25 @@ def test_two_processes_leave_what_one_leaves(both: tuple[Path, Path]) -> None:
     said = [event["text"] for event in read_events(two / "events.jsonl", "note")]
     assert "2 processes train together, each with 1 thread" in said
     assert len({*said}) == len(said), "only one of them speaks"
-    expected, found = (load_file(run / "model" / "model.safetensors") for run in both)
+    expected, found = (load_file(run / "model" / "model.safetensors") for run in (one, two))
     assert found.keys() == expected.keys()
     assert max(abs(found[name] - expected[name]).max() for name in expected) < 1e-3
-    verdicts = [json.loads((run / "evaluation" / "verdict.json").read_text()) for run in both]
+    verdicts = [json.loads((run / "evaluation" / "verdict.json").read_text()) for run in (one, two)]
     assert verdicts[0]["decision"] == verdicts[1]["decision"]
-    results = [json.loads((run / "stages" / "train-1.json").read_text())["result"] for run in both]
+    results = [json.loads((run / "stages" / "train-1.json").read_text())["result"] for run in (one, two)]
     assert [result["processes"] for result in results] == [1, 2]
     assert results[0]["steps"] == results[1]["steps"] and results[0]["tokens"] == results[1]["tokens"]
 
 
-def test_another_number_of_devices_is_the_same_run(both: tuple[Path, Path]) -> None:
+def test_another_number_of_devices_is_the_same_run(both: tuple[Path, ...]) -> None:
     again = tunesmith("run", *PLAIN, "scale.devices=1", "name=two", "--json", cwd=both[1].parents[2])
     said = json.loads(again.stdout)
     assert said["run"] == "two/1" and said["already_done"]
+
+
+def test_one_process_has_nobody_to_share_shards_with(desk: Path) -> None:
+    ended = tunesmith("train", *PLAIN, "scale={devices: 1, shard: full}", "name=none", cwd=desk)
+    assert ended.returncode == 2 and "scale.shard: one process holds all there is" in ended.stderr
 
 
 def begin(desk: Path, name: str) -> subprocess.Popen[str]:
@@ -81,9 +87,8 @@ def begin(desk: Path, name: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    events = desk / "runs" / name / "1" / "events.jsonl"
     deadline = time.monotonic() + 120
-    while not read_events(events, "validation"):
+    while not list((desk / "runs" / name / "1" / "checkpoints" / "1").glob("step-*[0-9]")):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.05)
     return process

@@ -44,13 +44,16 @@ def train_together(names: list[str], folder: Path, count: int = 2, **more: Any) 
 
 def _train(rank: int, count: int, names: list[str], folder: Path, more: dict[str, Any]) -> None:
     import os
+    from dataclasses import replace
 
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     from train_scenarios import train
 
     from tunesmith.train.weights.ranks import joined
 
-    with joined(rank, count, folder / "meeting", PATIENCE) as ranks:
+    shard = more.pop("shard", False)
+    with joined(rank, count, folder / "meeting", PATIENCE) as joined_ranks:
+        ranks = replace(joined_ranks, shard=shard)
         for name in names:
             train(name, folder / name, ranks=ranks, **more)
 

@@ -13,9 +13,12 @@ from train_tiny import causal, encoder, encoder_decoder, rows, stage, weights_of
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.spec.quantity import Every
 from tunesmith.spec.sections import Freeze, Regularize
+from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.sft import Sft
 from tunesmith.train.objectives.tag import Tag
+from tunesmith.train.optimizers.sgd import Sgd
+from tunesmith.train.state import put_result
 from tunesmith.train.watchers.early_stop import EarlyStop
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
@@ -51,6 +54,7 @@ SCENARIOS: dict[str, Any] = {
         {"freeze": Freeze(layers=2, unfreeze=Every(3, "steps")), "duration": "3 epochs"},
     ),
     "stopped": (causal, Sft(), EXAMPLES, {"watch": [EarlyStop(patience=1, min_gain=0.5)], "duration": "9 epochs"}),
+    "recomputed": (causal, Sft(), EXAMPLES, {"checkpointing": "on", "optimizer": Sgd(lr=0.5, l1=1e-3)}),
     "dropout": (lambda: causal(dropout=0.2), Sft(), EXAMPLES, {"duration": "3 epochs", "micro_batch": "1 rows"}),
 }
 
@@ -69,4 +73,8 @@ def train(name: str, folder: Path, *, ranks: Ranks = ALONE, steps: int | None = 
         folder / "checkpoints", model, examples, objective, train=settings, validation=validation, ranks=ranks,
         steps=steps, **more,
     )  # fmt: skip
+    if ranks.shard:
+        model = build()
+        ranks.told(None)
+        put_result(model, settings, Checkpoints(folder / "checkpoints"))
     train_ranks.leave(folder, ranks.rank, done, weights_of(model))

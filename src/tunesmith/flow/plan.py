@@ -15,7 +15,8 @@ from tunesmith.flow.environment import free_memory, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import Job, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
-from tunesmith.flow.training import encode_stage, open_objective, open_stage_model, settle_memory, without_cache
+from tunesmith.flow.training import encode_stage, open_objective, open_stage_model
+from tunesmith.flow.training.settle import settle_memory, without_cache
 from tunesmith.models.memory import Estimate
 from tunesmith.spec.sections import Train
 from tunesmith.train.checkpoint import Checkpoints

@@ -290,6 +290,8 @@ class Scale(Section):
 
     devices: int | None = Field(default=None, ge=1, le=64)
     """How many processes train, each on a GPU or on its share of the cores; derived: one a GPU, or one in all."""
+    shard: Literal["auto", "off", "full"] = "auto"
+    """Cut each layer into a part a process (FSDP2), for less memory; `auto`: only when a step would not fit."""
 
 
 def _stages(value: Any) -> Any:

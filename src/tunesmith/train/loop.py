@@ -34,7 +34,7 @@ from tunesmith.train.order.horizon import Horizon, Position
 from tunesmith.train.regularize import dropout, noise
 from tunesmith.train.schedules import Schedule
 from tunesmith.train.state import State, capture, print_of_examples, restore, seed_everything
-from tunesmith.train.step import Step
+from tunesmith.train.step import Step, amounts, named
 from tunesmith.train.watchers import Watcher, gain
 from tunesmith.train.weights import Weights, choose_precision
 from tunesmith.train.weights.ranks import ALONE, Ranks
@@ -111,9 +111,10 @@ def _steps(training: _Training, examples: Sequence[Example], stop: Callable[[], 
             )
         training.release()
         batches = [objective.batch([examples[row] for row in micro], model) for micro in training.share(micros)]
+        idle = training.idle(micros, len(batches))
         rows = [examples[row].id for micro in micros for row in micro]
-        whole = ranks.sums(_amounts(batches))
-        loss, metrics = training.accumulate(batches, whole["count"], rows)
+        whole = ranks.sums(amounts(batches))
+        loss, metrics = training.accumulate([*batches, *idle], whole["count"], rows)
         norm = training.clip(rows, loss)
         total = training.horizon.total(before)
         stretches = (training.horizon.steps(stretch, total) for stretch in (schedule.warmup, schedule.cooldown))
@@ -163,7 +164,7 @@ class _Training:
         self.schedule = cast(Schedule, train.schedule)
         self.model, self.objective, self.checkpoints, self.ranks = model, objective, checkpoints, ranks
         self.validation, self.validate = validation, validate
-        self.device = model.device
+        self.device = ranks.device if ranks.shard else model.device
         self.every = train.validate_every or Every(1, "epochs")
         self.watchers: list[Watcher] = cast(list[Watcher], train.watch or [])
         self.figure = next((watcher.figure for watcher in self.watchers if watcher.figure), "loss")
@@ -186,7 +187,7 @@ class _Training:
         seed_everything(self.seed, ranks.rank)
         self.freeze, self.regularize = train.freeze, train.regularize
         self.waiting = freeze(model, train.freeze)
-        self.weights = Weights(model, choose_precision(train.precision, self.device), train.regularize.ema)
+        self.weights = Weights(model, choose_precision(train.precision, self.device), train.regularize.ema, ranks)
         self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters, depths(model))
         self.state = self._open()
         self.unsaved = False
@@ -228,6 +229,14 @@ class _Training:
         """What this process computes of a step."""
         return self.batches.share(micros, self.ranks.rank, self.ranks.count)
 
+    def idle(self, micros: list[Micro], done: int) -> list[Batch]:
+        """Batches of nothing for a process with fewer than others: what is cut into shards all compute together."""
+        if not self.ranks.shard:
+            return []
+        most = max(len(self.batches.share(micros, rank, self.ranks.count)) for rank in range(self.ranks.count))
+        batch = self.objective.batch([self.examples[micros[0][0]]], self.model)
+        return [replace(batch, num_trained=0, num_tokens=0, count=0.0)] * (most - done)
+
     def accumulate(self, batches: list[Batch], count: float, rows: list[str]) -> tuple[float, dict[str, float]]:
         """Gradients of the mean loss over the whole step; returns that mean, and the metrics'.
 
@@ -239,21 +248,24 @@ class _Training:
         if count <= 0:
             raise DataError(
                 "a batch holds nothing to learn from: every token of it is masked",
-                where=_names(rows),
+                where=named(rows),
                 fix="look at these rows with `tunesmith check`",
             )
         self.optimizer.zero_grad()
         sums: dict[str, Tensor] = {}
         for batch in batches:
             if batch.num_trained:
-                noisy = noise(self.model, self.regularize.neftune, _lengths(batch))
+                noisy = noise(self.model, self.regularize.neftune, batch.lengths_B)
                 with noisy, self.kept.reading(batch.tensors):
                     loss = self.objective.loss(self.model, batch)
                 (loss.sum / count).backward()  # type: ignore[no-untyped-call]
                 self.weights.gather()
                 for name, value in {**loss.metrics, "loss": loss.sum}.items():
                     sums[name] = sums.get(name, 0.0) + value.detach()
-        self.weights.add_up(self.ranks)
+            elif self.ranks.shard:
+                (self.objective.loss(self.model, batch).sum * 0.0).backward()  # type: ignore[no-untyped-call]
+                self.weights.gather()
+        self.weights.add_up()
         summed = self.ranks.sums({name: float(value) for name, value in sums.items()})
         means = {name: value / count for name, value in summed.items()}
         return means.pop("loss"), means
@@ -261,22 +273,22 @@ class _Training:
     def clip(self, rows: list[str], loss: float) -> float:
         """Shortens the whole gradient, once; returns its length before."""
         gradients = self.weights.gradients()
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if not (math.isfinite(loss) and math.isfinite(float(norm))):
+        norm = self.weights.norm()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
             what = "loss" if not math.isfinite(loss) else "gradient"
             watched = zip(self.watchers, self.state.memories, strict=True)
             known = [advice for watcher, memory in watched if (advice := watcher.remedy(memory))]
             usual = "look at these rows; if they are sound, lower train.optimizer.lr or set train.precision to fp32"
             raise NonFinite(
                 f"the {what} of step {self.state.position.step + 1} is not finite (loss {loss:g}, gradient {norm:g})",
-                where=_names(rows),
+                where=named(rows),
                 fix="; ".join(known) or usual,
             )
         if self.optimizer_part.clip is not None:
-            scale = self.optimizer_part.clip / (float(norm) + 1e-6)
+            scale = self.optimizer_part.clip / (norm + 1e-6)
             if scale < 1:
                 torch._foreach_mul_(gradients, scale)
-        return float(norm)
+        return norm
 
     def update(self, factor: float) -> float:
         """Moves the weights; returns the learning rate."""
@@ -324,7 +336,9 @@ class _Training:
         # Whatever is drawn at random while measuring must not change what is learned afterwards.
         drawn = torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
         with drawn, self.weights.lent():
-            figures: dict[str, float] = dict(self.validate()) if self.validate and self.ranks.first else {}
+            # Of layers cut into shards all processes compute the same.
+            computes = self.ranks.first or self.ranks.shard
+            figures: dict[str, float] = dict(self.validate()) if self.validate and computes else {}
             figures = dict(self.ranks.told(figures)[0])
             if self.validation:
                 figures["loss"] = mean_loss(
@@ -332,7 +346,7 @@ class _Training:
                     self.validation,
                     self.objective,
                     rows=self.validation_rows,
-                    ranks=self.ranks,
+                    ranks=ALONE if self.ranks.shard else self.ranks,
                     kept=self.kept_validation,
                 )
         self.model.train(True)
@@ -344,8 +358,9 @@ class _Training:
         value = step.validation[self.figure]
         if gain(self.figure, value, self.state.best_value) <= 0:
             return False
+        best = self.weights.whole((name, name, weight) for name, weight in self.weights.result.items())
         if self.ranks.first:
-            self.checkpoints.save_best(step.number, self.weights.result)
+            self.checkpoints.save_best(step.number, best)
         self.state.best_step, self.state.best_value = step.number, value
         return True
 
@@ -363,29 +378,10 @@ class _Training:
         kept = None
         if best is not None and best != self.state.position.step:
             kept = self.ranks.in_turn(lambda: self.checkpoints.best(best))
-        self.weights.load(kept or self.weights.result)
+        self.weights.load(kept) if kept else self.weights.take(self.weights.result)
         self.model.train(False)
-
-
-def _amounts(batches: list[Batch]) -> dict[str, float]:
-    return {
-        "count": sum(batch.count for batch in batches),
-        "tokens": sum(batch.num_tokens for batch in batches),
-        "trained": sum(batch.num_trained for batch in batches),
-    }
-
-
-def _lengths(batch: Batch) -> Tensor:
-    """Tokens of each row the model reads."""
-    packed = batch.tensors.get("lengths_B")
-    return batch.tensors["mask_BT"].sum(dim=1) if packed is None else packed
 
 
 def _micro_rows(train: Train) -> int:
     size = train.micro_batch or train.batch
     return int(size.value) if size is not None and size.unit == "rows" else 8
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"rows {', '.join(names[:8])}{more}"

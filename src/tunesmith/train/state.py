@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from tunesmith.errors import GateFailed
-from tunesmith.train.checkpoint import Saved
+from tunesmith.models.layers.freeze import freeze
+from tunesmith.train.checkpoint import Checkpoints, Saved
 from tunesmith.train.order.horizon import Position
-from tunesmith.train.weights import Weights
+from tunesmith.train.weights import Weights, choose_precision
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from tunesmith.data.tokenize import Example
+    from tunesmith.models.load import Model
+    from tunesmith.spec.sections import Train
 
 
 STATE = ("position", "watchers", "best_value", "stopped", "random_python", "random_numpy", "random_others", "prints")
@@ -64,9 +67,13 @@ def capture(
     ranks: Ranks = ALONE,
 ) -> Saved:
     """All of a training, ready to be written by the first process."""
-    tensors = {f"weights/{name}": master for name, master in weights.masters.items()}
-    tensors |= {f"average/{name}": average for name, average in weights.average.items()}
-    tensors |= {f"optimizer/{name}": value for name, value in _memory(optimizer).items()}
+    kinds = {"weights": weights.masters, "average": weights.average}
+    tensors = weights.whole(
+        (f"{kind}/{name}", name, tensor) for kind, named in kinds.items() for name, tensor in named.items()
+    )
+    tensors |= weights.whole(
+        (f"optimizer/{key}", name, tensor) for key, name, tensor in _memory(optimizer, weights.masters)
+    )
     numbers = ranks.told(_random(device))
     for rank, drawn in enumerate(numbers):
         tensors |= {
@@ -118,10 +125,13 @@ def _go_on_drawing(saved: Saved, device: torch.device, rank: int) -> None:
     np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), *rest))
 
 
-def _memory(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimizer remembers, `<index of the weight>/<name>`; counts kept as whole numbers become int64."""
-    found: dict[str, Tensor] = {}
+def _memory(optimizer: torch.optim.Optimizer, masters: Mapping[str, Tensor]) -> Iterator[tuple[str, str, Tensor]]:
+    """What an optimizer remembers: `<index of the weight>/<name>`, the weight's name, and the value.
+
+    Counts kept as whole numbers become int64.
+    """
     written: set[int] = set()
+    names = _names(optimizer, masters)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for index, weight in enumerate(weights):
         for name, value in optimizer.state.get(weight, {}).items():
@@ -129,8 +139,13 @@ def _memory(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
             # Tables that all weights share cannot be written under two names.
             shared = tensor.data_ptr() in written
             written.add(tensor.data_ptr())
-            found[f"{index}/{name}"] = tensor.clone() if shared else tensor
-    return found
+            yield f"{index}/{name}", names[index], tensor.clone() if shared else tensor
+
+
+def _names(optimizer: torch.optim.Optimizer, masters: Mapping[str, Tensor]) -> list[str]:
+    """The names of an optimizer's weights, in its order."""
+    names = {id(master): name for name, master in masters.items()}
+    return [names[id(weight)] for group in optimizer.param_groups for weight in group["params"]]
 
 
 def restore(
@@ -157,10 +172,12 @@ def restore(
             )
     weights.load(saved.part("weights"))
     for name, average in saved.part("average").items():
-        weights.average[name].copy_(average)
+        weights.average[name].copy_(weights.part(name, average))
     optimizer_state: dict[int, dict[str, Any]] = {}
-    for name, tensor in saved.part("optimizer").items():
+    names = _names(optimizer, weights.masters)
+    for name, remembered in saved.part("optimizer").items():
         index, _, key = name.partition("/")
+        tensor = weights.part(names[int(index)], remembered)
         optimizer_state.setdefault(int(index), {})[key] = tensor.item() if tensor.dtype == torch.int64 else tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": optimizer_state})
     _go_on_drawing(saved, device, rank)
@@ -186,6 +203,23 @@ def _refuse_missing(saved: Saved, weights: Weights, device: torch.device, where:
             where=where,
             fix="it was made by another version or for another model; delete the folder to train from the beginning",
         )
+
+
+def put_result(model: Model, train: Train, checkpoints: Checkpoints) -> None:
+    """Puts what a finished training came to into a model that took no part in it: one whose layers are whole.
+
+    Args:
+        model: as it was before the training.
+        train: its stage.
+        checkpoints: of the training; its last step has been saved.
+    """
+    freeze(model, train.freeze)
+    weights = Weights(model, choose_precision(train.precision, model.device), train.regularize.ema)
+    saved = checkpoints.latest()
+    assert saved is not None, "a finished training has saved its last step"
+    best = saved.state["best_step"]
+    kept = checkpoints.best(best) if best is not None else None
+    weights.load(kept or saved.part("average") or saved.part("weights"))
 
 
 def print_of_examples(*sets: Sequence[Example]) -> str:

@@ -1,9 +1,11 @@
-"""What a training says after each optimizer step."""
+"""What an optimizer step learns from, and what a training says after it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from tunesmith.train.objectives import Batch
 
 
 @dataclass(frozen=True)
@@ -42,3 +44,18 @@ class Step:
     """Why the training ends here, before its time."""
     saved: bool = False
     """Whether a checkpoint is written when the next step is asked for."""
+
+
+def amounts(batches: Sequence[Batch]) -> dict[str, float]:
+    """What micro-batches hold: what their losses are divided by, tokens read, targets trained."""
+    return {
+        "count": sum(batch.count for batch in batches),
+        "tokens": sum(batch.num_tokens for batch in batches),
+        "trained": sum(batch.num_trained for batch in batches),
+    }
+
+
+def named(rows: Sequence[str]) -> str:
+    """The rows of a step, for messages."""
+    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+    return f"rows {', '.join(rows[:8])}{more}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,24 +12,22 @@ from tunesmith.data.tokenize import Example
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.validate import validation_metrics
-from tunesmith.flow.environment import free_memory, memory_mb, on_gpu, spare_memory
+from tunesmith.flow.environment import memory_mb
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
+from tunesmith.flow.training.settle import Shard, place
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
-from tunesmith.models.layers.kept import refusal
-from tunesmith.models.layers.trunk import bears
 from tunesmith.models.load import Model, open_model
-from tunesmith.models.memory import Estimate, settle_cache, settle_checkpointing
 from tunesmith.models.packing.rows import packs
 from tunesmith.runs import Run
-from tunesmith.spec.sections import Freeze, Train
+from tunesmith.spec.sections import Train
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.loop import fit
 from tunesmith.train.objectives import Objective
 from tunesmith.train.order.epochs import Order
-from tunesmith.train.regularize import dropout
+from tunesmith.train.state import put_result
 from tunesmith.train.step import Step
 from tunesmith.train.weights import cast_weights, choose_precision
 from tunesmith.train.weights.ranks import ALONE, Ranks
@@ -51,6 +48,7 @@ def train_here(
     narrator: Narrator,
     stop: Callable[[], bool],
     ranks: Ranks = ALONE,
+    shard: Shard = "off",
 ) -> dict[str, Any]:
     """Trains stage `number` from the model `start` in this process, and saves it; resumes from its checkpoints.
 
@@ -67,8 +65,7 @@ def train_here(
         narrator.say("note", text=note)
     examples, validation, order = encode_stage(job, number, narrator)
     _refuse_long(model, [*examples, *validation])
-    stage = _agreed(_settle(request, model, stage, examples, validation, narrator, ranks), ranks)
-    model.to(ranks.device)
+    stage, ranks = place(shard, request, model, stage, examples, validation, narrator, ranks)
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
     last: Step | None = None
@@ -94,16 +91,26 @@ def train_here(
         best = step.validation if step.best and step.validation else best
     if not ranks.first:
         return {}
+    if ranks.shard:
+        model = open_stage_model(request, job, number, start)
+        put_result(model, stage, checkpoints)
     model.save(model_folder(run, job, number), **_facts(run, job, stage))
     shutil.rmtree(folder, ignore_errors=True)
     return {
-        "steps": last.number if last else 0,
-        "tokens": last.tokens if last else 0,
-        "seconds": round(last.seconds if last else time.monotonic() - began, 3),
-        "stopped": last.stop if last else None,
-        "best": dict(best),
+        **_course(last, best, time.monotonic() - began),
         "trained_parameters": _count_trained(model),
         "digest": open_digest(model_folder(run, job, number), request),
+    }
+
+
+def _course(last: Step | None, best: Mapping[str, float], seconds: float) -> dict[str, Any]:
+    """How a stage went: its last step, None where nothing was left to do, and its best figures."""
+    return {
+        "steps": last.number if last else 0,
+        "tokens": last.tokens if last else 0,
+        "seconds": round(last.seconds if last else seconds, 3),
+        "stopped": last.stop if last else None,
+        "best": dict(best),
     }
 
 
@@ -115,135 +122,8 @@ def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[list[Exampl
         codec.encode_many(job.render(stage, records), lambda done: narrator.progressing("tokenize", done))
         for records in (learned, job.splits["validation"])
     )
-    order = job.order(number, encoded.examples, [learned[place] for place in encoded.places])
+    order = job.order(number, encoded.examples, [learned[at] for at in encoded.places])
     return encoded.examples, validation.examples, order
-
-
-def long_row(examples: Sequence[Example]) -> int:
-    """Tokens of the longer rows, which decide the memory: one in a hundred has more."""
-    lengths = sorted(example.num_tokens for example in examples)
-    return lengths[int(0.99 * (len(lengths) - 1))]
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A stage with everything decided that depends on the room there is."""
-
-    stage: Train
-    estimated: Estimate
-    cache_bytes: int
-    """What the outputs of frozen layers take where they are kept."""
-
-    @property
-    def cache(self) -> str:
-        """Where these are kept."""
-        assert self.stage.freeze is not None, "a settled stage says it"
-        return self.stage.freeze.cache
-
-    @property
-    def said(self) -> str:
-        """What is kept, for people; empty where nothing is."""
-        where = {"memory": "in memory", "disk": "in a file", "off": ""}[self.cache]
-        size = f"{self.estimated.state_bytes:,} bytes a token, {self.cache_bytes / 1e6:,.1f} MB in all"
-        return f"{self.frozen} computed once for each row; what it says is kept {where}: {size}" if where else ""
-
-    @property
-    def frozen(self) -> str:
-        """The layers below everything that trains, and a verb."""
-        count = self.estimated.frozen_layers
-        return "1 frozen layer is" if count == 1 else f"the stack of {count} frozen layers is"
-
-    @property
-    def memory_parts(self) -> dict[str, int]:
-        """What takes how much of the memory that `free_memory` counts."""
-        found = self.estimated
-        return {
-            "weights": found.weight_bytes,
-            "gradients": found.gradient_bytes,
-            "optimizer": found.optimizer_bytes,
-            "activations": found.activation_bytes,
-            "program": found.process_bytes,
-            "cache": self.cache_bytes if self.cache == "memory" and not on_gpu() else 0,
-        }
-
-
-def settle_memory(
-    request: Request,
-    stage: Train,
-    examples: Sequence[Example],
-    validation: Sequence[Example],
-    free: int,
-    processes: int = 1,
-) -> Settled:
-    """Decides by the room that is free now whether layers are computed again, and where frozen ones' outputs are kept.
-
-    Args:
-        request: what the run was asked for.
-        stage: resolved.
-        examples: what it learns from.
-        validation: what it is measured on.
-        free: bytes of memory that this process may take.
-        processes: how many share what the machine has beside.
-    """
-    taught = [request.teachers[name] for name in cast(Objective, stage.objective).teachers()]
-    stage, estimated = settle_checkpointing(request.base, stage, long_row(examples), free, taught)
-    tokens = sum(example.num_tokens for example in (*examples, *validation))
-    room, disk = spare_memory(estimated.total_bytes * processes), shutil.disk_usage(request.workspace).free // 2
-    room, disk = room // processes, disk // processes
-    stage, size = settle_cache(stage, estimated, len(examples), tokens, room_bytes=room, disk_bytes=disk)
-    return Settled(stage, estimated, size)
-
-
-def _settle(
-    request: Request,
-    model: Model,
-    stage: Train,
-    examples: Sequence[Example],
-    validation: Sequence[Example],
-    narrator: Narrator,
-    ranks: Ranks,
-) -> Train:
-    """The stage as this machine and this model take it; says what was decided."""
-    if not examples:
-        return stage
-    free = free_memory() // (1 if on_gpu() else ranks.count)
-    settled = settle_memory(request, stage, examples, validation, free, processes=ranks.count)
-    if stage.checkpointing == "auto" and settled.stage.checkpointing == "on":
-        total = settled.estimated.total_bytes
-        narrator.say(
-            "note",
-            text=f"a step would not fit in the {free / 1e9:.2f} GB that are free, so layers are computed again in the "
-            f"backward pass; it then takes about {total / 1e9:.2f} GB",
-        )
-    return _settle_cache(model, settled, stage.freeze.cache if stage.freeze else "auto", narrator)
-
-
-def _agreed(stage: Train, ranks: Ranks) -> Train:
-    """What the first process has settled, for all: free memory changes from look to look."""
-    checkpointing, cache = ranks.told([stage.checkpointing, stage.freeze.cache if stage.freeze else None])[0]
-    freeze = stage.freeze.model_copy(update={"cache": cache}) if stage.freeze else None
-    return stage.model_copy(update={"checkpointing": checkpointing, "freeze": freeze})
-
-
-def _settle_cache(model: Model, settled: Settled, written: str, narrator: Narrator) -> Train:
-    """The settled stage, without a cache where nobody asked for one and the model does not bear it."""
-    stage, depth, reason = settled.stage, settled.estimated.frozen_layers, settled.estimated.not_kept
-    if written == "auto" and settled.cache != "off":
-        with dropout(model, stage.regularize.dropout):
-            reason = None if bears(model, depth) else refusal(model)
-    if written == "auto" and depth and reason:
-        narrator.say("note", text=f"{settled.frozen} computed in every epoch: {reason}")
-        return without_cache(stage)
-    if settled.said:
-        narrator.say("note", text=settled.said)
-    return stage
-
-
-def without_cache(stage: Train) -> Train:
-    """The stage with nothing kept of what its frozen layers say."""
-    return stage.model_copy(
-        update={"freeze": (stage.freeze or Freeze(cache="off")).model_copy(update={"cache": "off"})}
-    )
 
 
 def _count_trained(model: Model) -> int:

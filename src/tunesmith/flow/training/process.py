@@ -49,7 +49,9 @@ def work(parent: Parent, stage: dict[str, Any], place: dict[str, Any]) -> dict[s
         request = request_of(run, Path(stage["spec"]), workspace)
         voice = Voice(parent, silent=not ranks.first)
         job = load_job(run, request)
-        return train_here(run, request, job, stage["number"], stage["start"], voice, parent.stopping, ranks)
+        return train_here(
+            run, request, job, stage["number"], stage["start"], voice, parent.stopping, ranks, stage["shard"]
+        )
 
 
 def main() -> None:

@@ -43,6 +43,7 @@ def train(
         "workspace": str(request.workspace.resolve()),
         "number": number,
         "start": start,
+        "shard": request.spec.scale.shard,
     }
 
     def hear(event: dict[str, Any]) -> None:
@@ -62,7 +63,7 @@ def processes(scale: Scale) -> int:
     """How many processes train, one for each GPU where there are any.
 
     Raises:
-        GateFailed: there are fewer GPUs.
+        GateFailed: there are fewer GPUs, or shards are asked for where one process trains.
     """
     import torch
 
@@ -73,4 +74,11 @@ def processes(scale: Scale) -> int:
             where="scale.devices",
             fix=f"write at most {gpus}",
         )
-    return scale.devices or gpus or 1
+    count = scale.devices or gpus or 1
+    if count == 1 and scale.shard == "full":
+        raise GateFailed(
+            "one process holds all there is, so nothing can be cut into shards",
+            where="scale.shard",
+            fix="write `devices: 2` or more beside it, or leave it out",
+        )
+    return count

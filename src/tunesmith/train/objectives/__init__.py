@@ -45,6 +45,12 @@ class Batch:
     num_trained: int
     count: float
 
+    @property
+    def lengths_B(self) -> Tensor:
+        """Tokens of each row the model reads."""
+        packed = self.tensors.get("lengths_B")
+        return self.tensors["mask_BT"].sum(dim=1) if packed is None else packed
+
 
 @dataclass(frozen=True)
 class Loss:

@@ -3,19 +3,22 @@
 With `bf16` the model computes in bfloat16 and the optimizer moves fp32 copies ("masters"), because
 updates smaller than 1/256 of a weight would be rounded away (arXiv 1710.03740). With `fp32` the
 model's own weights are the masters. What is validated, saved and served is what the model computes
-with: the masters rounded to its precision, or their moving average where one is kept.
+with: the masters rounded to its precision, or their moving average where one is kept. Of a layer cut into
+shards, masters and average are this process's part (see `shards`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from tunesmith.train.weights.ranks import Ranks
+from tunesmith.train.weights.ranks import ALONE, Ranks
+from tunesmith.train.weights.shards import cut, is_cut, own, part, whole
 
 if TYPE_CHECKING:
     from tunesmith.models.load import Model
@@ -51,13 +54,17 @@ class Weights:
         model: its floating-point parameters are cast to `dtype`, in place.
         dtype: bfloat16 or float32.
         ema: the share of itself that the average of the masters holds at every step; None for no average.
+        ranks: the processes that train together; they say whether layers are cut into shards.
     """
 
-    def __init__(self, model: Model, dtype: torch.dtype, ema: float | None = None) -> None:
+    def __init__(self, model: Model, dtype: torch.dtype, ema: float | None = None, ranks: Ranks = ALONE) -> None:
         cast_weights(model, dtype)
+        self.ranks = ranks
+        if ranks.shard:
+            cut(model, ranks)
         self.working: dict[str, nn.Parameter] = model.trainable()
         self.masters: dict[str, Tensor] = {
-            name: parameter if dtype == torch.float32 else parameter.detach().float().clone()
+            name: own(parameter) if dtype == torch.float32 else own(parameter).detach().float().clone()
             for name, parameter in self.working.items()
         }
         self.ema = ema
@@ -85,17 +92,17 @@ class Weights:
         if not self.average:
             yield
             return
-        own = {name: working.detach().clone() for name, working in self.working.items()}
+        before = {name: own(working).detach().clone() for name, working in self.working.items()}
         self._put(self.average)
         try:
             yield
         finally:
-            self._put(own)
+            self._put(before)
 
     @torch.no_grad()
     def _put(self, weights: Mapping[str, Tensor]) -> None:
         for name, working in self.working.items():
-            working.copy_(weights[name])
+            own(working).copy_(weights[name])
 
     @torch.no_grad()
     def gather(self) -> None:
@@ -104,22 +111,34 @@ class Weights:
             working = self.working[name]
             if working is master or working.grad is None:
                 continue
+            gradient = own(working.grad)
             if master.grad is None:
-                master.grad = working.grad.float()
+                master.grad = gradient.float()
             else:
-                master.grad.add_(working.grad)
+                master.grad.add_(gradient)
             working.grad = None
 
     @torch.no_grad()
-    def add_up(self, ranks: Ranks) -> None:
-        """Adds the other processes' gradients to the masters'. Once a step."""
-        names = list(self.masters)
-        learned = ranks.anywhere([self.masters[name].grad is not None for name in names])
+    def add_up(self) -> None:
+        """Adds the other processes' gradients to the masters'. Once a step; those of shards are added up already."""
+        names = [name for name in self.masters if not is_cut(self.working[name])]
+        learned = self.ranks.anywhere([self.masters[name].grad is not None for name in names])
         masters = [self.masters[name] for name, anywhere in zip(names, learned, strict=True) if anywhere]
         for master in masters:
             if master.grad is None:  # a process without a row for this weight has nothing to add
                 master.grad = torch.zeros_like(master)
-        ranks.add(self.gradients())
+        self.ranks.add([master.grad for master in masters if master.grad is not None])
+
+    def norm(self) -> float:
+        """The length of the whole gradient."""
+        if not self.ranks.shard:
+            return float(torch.nn.utils.get_total_norm(self.gradients()))
+        parts: dict[bool, list[Tensor]] = {True: [], False: []}
+        for name, master in self.masters.items():
+            if master.grad is not None:
+                parts[is_cut(self.working[name])].append(master.grad)
+        squares = {cut: float(torch.nn.utils.get_total_norm(found)) ** 2 for cut, found in parts.items()}
+        return math.sqrt(squares[False] + self.ranks.sums({"": squares[True]})[""])
 
     def gradients(self) -> list[Tensor]:
         """The masters' gradients, those that exist."""
@@ -130,11 +149,34 @@ class Weights:
         """Rounds the masters into the working weights."""
         for name, master in self.masters.items():
             if self.working[name] is not master:
-                self.working[name].copy_(master)
+                own(self.working[name]).copy_(master)
 
     @torch.no_grad()
     def load(self, masters: Mapping[str, Tensor]) -> None:
         """Takes over saved masters and publishes them."""
+        self.take({name: self.part(name, masters[name]) for name in self.masters})
+
+    @torch.no_grad()
+    def take(self, masters: Mapping[str, Tensor]) -> None:
+        """Takes over this process's parts of masters and publishes them."""
         for name, master in self.masters.items():
             master.copy_(masters[name])
         self.publish()
+
+    def part(self, name: str, tensor: Tensor) -> Tensor:
+        """What of a whole tensor that goes with the weight `name` is this process's."""
+        return part(tensor, self.working[name]) if tensor.shape == self.working[name].shape else tensor
+
+    @torch.no_grad()
+    def whole(self, tensors: Iterable[tuple[str, str, Tensor]]) -> dict[str, Tensor]:
+        """Whole tensors of this process's parts, as they are written down by the first process; empty elsewhere.
+
+        Args:
+            tensors: the name each shall have, the name of the weight it goes with, and the part.
+        """
+        found: dict[str, Tensor] = {}
+        for key, name, tensor in tensors:
+            together = whole(tensor, self.working[name]) if tensor.shape == self.masters[name].shape else tensor
+            if self.ranks.first:
+                found[key] = together.cpu() if is_cut(self.working[name]) else together
+        return found

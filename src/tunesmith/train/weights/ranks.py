@@ -42,6 +42,8 @@ class Ranks:
     """This process, from 0; the first one writes what is kept."""
     count: int = 1
     """How many there are."""
+    shard: bool = False
+    """Whether each holds a part of every layer, not all of them (see `shards`)."""
 
     @property
     def first(self) -> bool:
