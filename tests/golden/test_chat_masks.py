@@ -107,6 +107,23 @@ STYLES = {
         "</s>",
         "<s>",
     ),
+    # The system message stands before the first turn, without a token of its own.
+    "deepseek": Style(
+        "{{ bos_token }}" + _LOOP + "{% if m['role'] == 'system' %}{{ m['content'] }}{% elif m['role'] == 'user' %}"
+        "{{ '<｜User｜>' + m['content'] }}{% else %}{{ '<｜Assistant｜>' + m['content'] + eos_token }}{% endif %}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<｜Assistant｜>' }}{% endif %}",
+        ("<｜begin｜>", "<｜end｜>", "<｜User｜>", "<｜Assistant｜>"),
+        "<｜end｜>",
+        "<｜begin｜>",
+    ),
+    "command": Style(
+        "{{ bos_token }}" + _LOOP + "{{ '<|START_OF_TURN|><|' + {'user': 'USER', 'assistant': 'CHATBOT', "
+        "'system': 'SYSTEM'}[m['role']] + '|>' + m['content'] | trim + '<|END_OF_TURN|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|START_OF_TURN|><|CHATBOT|>' }}{% endif %}",
+        ("<BOS>", "<EOS>", "<|START_OF_TURN|>", "<|END_OF_TURN|>", "<|USER|>", "<|CHATBOT|>", "<|SYSTEM|>"),
+        "<EOS>",
+        "<BOS>",
+    ),
     # Thoughts of earlier turns are left out, as reasoning models' templates do.
     "thinking": Style(
         _LOOP + "{% set said = m['content'] %}"
@@ -229,6 +246,33 @@ TABLE: dict[tuple[str, str], list[str]] = {
     ("mistral", Y): ["<s>[INST] Be brief.\n\nHi [/INST]⟦ Hello!</s>⟧"],
     ("mistral", E): ["<s>[INST]  [/INST]⟦ Hello!</s>⟧"],
     ("mistral", U): ["<s>[INST] Grüße 👋 日本 [/INST]⟦ Ça va — 元気です 🎉</s>⟧"],
+    ("deepseek", S): ["<｜begin｜><｜User｜>Hi there<｜Assistant｜>⟦Hello!<｜end｜>⟧"],
+    ("deepseek", M): [
+        "<｜begin｜><｜User｜>Hi<｜Assistant｜>⟦Hello!<｜end｜>⟧"
+        "<｜User｜>Capital of France?<｜Assistant｜>⟦Paris.<｜end｜>⟧"
+    ],
+    ("deepseek", Y): ["<｜begin｜>Be brief.<｜User｜>Hi<｜Assistant｜>⟦Hello!<｜end｜>⟧"],
+    ("deepseek", E): ["<｜begin｜><｜User｜><｜Assistant｜>⟦Hello!<｜end｜>⟧"],
+    ("deepseek", U): ["<｜begin｜><｜User｜>Grüße 👋 日本<｜Assistant｜>⟦Ça va — 元気です 🎉<｜end｜>⟧"],
+    ("command", S): [
+        "<BOS><|START_OF_TURN|><|USER|>Hi there<|END_OF_TURN|><|START_OF_TURN|><|CHATBOT|>⟦Hello!<|END_OF_TURN|>⟧"
+    ],
+    ("command", M): [
+        "<BOS><|START_OF_TURN|><|USER|>Hi<|END_OF_TURN|><|START_OF_TURN|><|CHATBOT|>⟦Hello!<|END_OF_TURN|>⟧"
+        "<|START_OF_TURN|><|USER|>Capital of France?<|END_OF_TURN|>"
+        "<|START_OF_TURN|><|CHATBOT|>⟦Paris.<|END_OF_TURN|>⟧"
+    ],
+    ("command", Y): [
+        "<BOS><|START_OF_TURN|><|SYSTEM|>Be brief.<|END_OF_TURN|><|START_OF_TURN|><|USER|>Hi<|END_OF_TURN|>"
+        "<|START_OF_TURN|><|CHATBOT|>⟦Hello!<|END_OF_TURN|>⟧"
+    ],
+    ("command", E): [
+        "<BOS><|START_OF_TURN|><|USER|><|END_OF_TURN|><|START_OF_TURN|><|CHATBOT|>⟦Hello!<|END_OF_TURN|>⟧"
+    ],
+    ("command", U): [
+        "<BOS><|START_OF_TURN|><|USER|>Grüße 👋 日本<|END_OF_TURN|>"
+        "<|START_OF_TURN|><|CHATBOT|>⟦Ça va — 元気です 🎉<|END_OF_TURN|>⟧"
+    ],
     ("endless", S): ["### user:\nHi there\n\n### assistant:\n⟦Hello!\n\n<|endoftext|>⟧"],
     ("endless", M): [
         "### user:\nHi\n\n### assistant:\n⟦Hello!\n\n<|endoftext|>⟧",
