@@ -146,6 +146,21 @@ def test_both_ways_back_give_the_gradient(name: str, short: int, monkeypatch: py
     assert off(gradient(model, rows.hidden_of_rows(model, ids_of(layout), layout)), expected) <= 5e-6
 
 
+@torch.no_grad()
+def test_two_hundred_packings_equal_each_row_alone() -> None:
+    """Whatever lengths lie side by side, in whatever order."""
+    model = model_of("llama", GROUPED)
+    draw = torch.Generator().manual_seed(2)
+    drawn = [
+        torch.randint(1, 41, (int(count),), generator=draw) for count in torch.randint(1, 9, (200,), generator=draw)
+    ]
+    cases = [(tuple(lengths.tolist()), Layout(tuple(lengths.tolist()), CPU)) for lengths in drawn]
+    expected = [alone(model, ids_of(layout), lengths) for lengths, layout in cases]
+    assert rows.packs(model)
+    for (lengths, layout), expected_ND in zip(cases, expected, strict=True):
+        assert off(rows.hidden_of_rows(model, ids_of(layout), layout), expected_ND) <= 1e-5, lengths
+
+
 @pytest.mark.parametrize("name", ["llama", "bert", "gpt2"])
 def test_a_row_does_not_see_its_neighbours(name: str) -> None:
     model = model_of(name, (CAUSAL | ENCODERS)[name])
