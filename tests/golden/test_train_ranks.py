@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from train_ranks import steps, train_alone, train_together, weights
+from train_ranks import steps, train_alone, train_together, wait_in_vain, weights
 from train_scenarios import SCENARIOS
 
 from tunesmith.train.state import seed_everything
@@ -126,3 +126,7 @@ def test_a_checkpoint_goes_on_in_another_number_of_processes(trained, tmp_path, 
     assert [step["number"] for step in moved] == [step["number"] for step in one]
     for alone, other in zip(one, moved, strict=True):
         assert figures(other) == pytest.approx(figures(alone), rel=CLOSE, abs=1e-7), alone["number"]
+
+
+def test_a_process_that_does_not_answer_is_given_up(tmp_path):
+    assert wait_in_vain(tmp_path, patience=2.0) < 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,37 @@ def _train(rank: int, count: int, names: list[str], folder: Path, more: dict[str
         ranks = replace(joined_ranks, shard=shard)
         for name in names:
             train(name, folder / name, ranks=ranks, **more)
+
+
+def wait_in_vain(folder: Path, patience: float) -> float:
+    """The second of two processes hangs; returns the seconds after which the first has ended, in failure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first, second = (FORKS.Process(target=_hang, args=(rank, folder, patience)) for rank in (0, 1))
+    first.start()
+    second.start()
+    while not (folder / "met").exists():
+        time.sleep(0.01)
+    began = time.monotonic()
+    first.join(60)
+    took = time.monotonic() - began
+    second.kill()
+    second.join()
+    assert first.exitcode == 1
+    return took
+
+
+def _hang(rank: int, folder: Path, patience: float) -> None:
+    import os
+
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    from tunesmith.train.weights.ranks import joined
+
+    with joined(rank, 2, folder / "meeting", patience) as ranks:
+        (folder / "met").touch()
+        if rank:
+            time.sleep(120)
+        ranks.told(None)
 
 
 def leave(folder: Path, rank: int, steps: list[Any], weights: dict[str, Any]) -> None:
