@@ -214,7 +214,7 @@ def test_parts_of_an_installed_package_work_like_our_own() -> None:
     said = json.loads(done.stdout)
     assert said["spec"]["goal"]["targets"][0]["metric"] == {"kind": "loudness", "floor": 0.1}
     assert said["spec"]["data"]["steps"][1] == {"kind": "shout", "mark": "!!"}
-    assert said["spec"]["train"][0]["objective"] == {"kind": "gentle", "scale": 0.25}
+    assert said["spec"]["train"][0]["objective"] == {"kind": "gentle", "label_smoothing": 0.0, "scale": 0.25}
     assert said["kept"] == ["HELLO!!"]
     assert said["dropped"] == [["2", "shout", "silent"]]
     assert said["schema"]

@@ -186,6 +186,8 @@ def test_what_differs_has_another_digest(changes):
         ("data: {sources: [a.jsonl], mixture: {temperature: 2}}", "a mixture needs two sources"),
         ("data: {sources: [a.jsonl, {path: b.jsonl, split: test}], mixture: {}}", "a mixture needs two sources"),
         ("data: {sources: [a.jsonl, b.jsonl], mixture: {temperature: 0.5}}", "temperature"),
+        ("data: {sources: [a.jsonl, b.jsonl], mixture: {temperature: .inf}}", "write a number, not inf"),
+        ("data: {sources: [a.jsonl]}\ntrain: {objective: {kind: distill, teacher: b, temperature: .inf}}", "not inf"),
         ("data: {sources: [a.jsonl]}\ntrain: {replay: {source: b.jsonl, share: 0}}", "above 0%"),
         ("data: {sources: [a.jsonl]}\ntrain: {replay: {source: b.jsonl, share: 100%}}", "below 100%"),
         ("data: {sources: [a.jsonl]}\ntrain: {replay: {source: run:old, share: 10%}}", "the run's number"),
