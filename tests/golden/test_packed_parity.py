@@ -136,13 +136,14 @@ def test_what_cannot_be_packed_is_padded_and_says_so(name: str) -> None:
     assert [note.partition(":")[0] for note in model.notes] == ["rows are padded"]
 
 
-@pytest.mark.parametrize("name", ["llama", "bert"])
-@pytest.mark.parametrize("short", [0, 1000])
-def test_both_ways_back_give_the_gradient(name: str, short: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "SHORT", short)
+@pytest.mark.parametrize("name", ["llama", "mistral", "bert", "modernbert"])
+@pytest.mark.parametrize("queries", [1, 5])
+def test_rows_of_several_blocks_of_queries(name: str, queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "QUERIES", queries)
     model = model_of(name, (CAUSAL | ENCODERS)[name])
     layout = Layout(LENGTHS, CPU)
     expected = gradient(model, alone(model, ids_of(layout), LENGTHS))
+    assert rows.packs(model)
     assert off(gradient(model, rows.hidden_of_rows(model, ids_of(layout), layout)), expected) <= 5e-6
 
 
@@ -159,6 +160,17 @@ def test_two_hundred_packings_equal_each_row_alone() -> None:
     assert rows.packs(model)
     for (lengths, layout), expected_ND in zip(cases, expected, strict=True):
         assert off(rows.hidden_of_rows(model, ids_of(layout), layout), expected_ND) <= 1e-5, lengths
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral", "bert", "modernbert"])
+def test_the_kernels_of_other_devices_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(name, (CAUSAL | ENCODERS)[name])
+    layout = Layout(LENGTHS, CPU)
+    ours_ND = rows.hidden_of_rows(model, ids_of(layout), layout)
+    expected = ours_ND.detach(), gradient(model, ours_ND)
+    monkeypatch.setattr(attention, "_on_cpu", attention._with_kernels)
+    theirs_ND = rows.hidden_of_rows(model, ids_of(layout), layout)
+    assert off(theirs_ND, expected[0]) <= 2e-6 and off(gradient(model, theirs_ND), expected[1]) <= 5e-6
 
 
 @pytest.mark.parametrize("name", ["llama", "bert", "gpt2"])

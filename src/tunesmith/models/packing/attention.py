@@ -4,16 +4,18 @@ Registered with transformers under the name ATTENTION. A call that brings a `lay
 is computed row by row, in buckets of equal lengths, or against a cache (tunesmith.models.packing.kv_cache); any
 other call is transformers' own SDPA attention.
 
-On a CPU the backward pass of flash attention is slow for short rows: there the scores are computed
-again by matrix products (measured in docs/log.md), in the precision of the inputs with softmax in fp32.
+On a CPU torch's flash kernels leave most of the machine unused at the lengths of fine-tuning (docs/log.md).
+There attention is matrix products, some queries at a time, over no key that they cannot see; scores and
+softmax are fp32 whatever the model computes in.
 
-Tensors: N tokens of all rows, B rows of a bucket, T tokens of its longest row, H query heads, G key and
-value heads, R query heads of a key head (H = G R), K head width.
+Tensors: N tokens of all rows, B rows of a bucket, T tokens of its longest row, Q queries of a block, S the
+keys they look at, H query heads, G key and value heads, R query heads of a key head (H = G R), K head width.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,8 +31,11 @@ from tunesmith.models.packing.layout import Bucket, Layout
 ATTENTION = "tunesmith"
 """The name that `set_attn_implementation` knows it by."""
 
-SHORT = 256
-"""Rows up to this long are computed again in the backward pass; longer ones by the flash kernel."""
+QUERIES = 64
+"""Queries of a block: more of them look at more keys in vain, fewer make small matrices."""
+
+UNSEEN = -1e30
+"""Added to scores of keys that are not seen: finite, since padded queries of a window may see none."""
 
 _KNOWN = {"sliding_window", "is_causal", "position_ids", "use_cache", "cache_position", "deterministic"}
 """Keywords of attention calls that are understood here or change no figure; with any other, rows are padded."""
@@ -79,7 +84,7 @@ def attention(
         layout.cache.write(module, layout, rows_NGK, rows_NGV)
         if layout.behind[0]:
             return layout.attend(module, rows_NHK, scale, window).unsqueeze(0), None
-    compute = _with_kernels if query.device.type != "cpu" or window is not None else _on_cpu
+    compute = _with_kernels if query.device.type != "cpu" else _on_cpu
     said_NHK = compute(rows_NHK, rows_NGK, rows_NGV, layout, causal, scale, dropout, window)
     return said_NHK.unsqueeze(0), None
 
@@ -136,110 +141,144 @@ def _mask(bucket: Bucket, causal: bool, window: int | None, device: torch.device
 
 def _on_cpu(
     query_NHK: Tensor, key_NGK: Tensor, value_NGK: Tensor, layout: Layout, causal: bool, scale: float,
-    dropout: float, window: None,
+    dropout: float, window: int | None,
 ) -> Tensor:  # fmt: skip
-    said_NHK: Tensor = _Rows.apply(query_NHK, key_NGK, value_NGK, layout, causal, scale, dropout)  # type: ignore[no-untyped-call]
+    said_NHK: Tensor = _Rows.apply(query_NHK, key_NGK, value_NGK, layout, causal, scale, dropout, window)  # type: ignore[no-untyped-call]
     return said_NHK
 
 
 class _Rows(torch.autograd.Function):
-    """softmax(scale Q K') V within each row."""
+    """softmax(scale Q K') V within each row; the weights are computed again in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, query_NHK: Tensor, key_NGK: Tensor, value_NGK: Tensor, layout: Layout, causal: bool,
-                scale: float, dropout: float) -> Tensor:  # fmt: skip
-        said_NHK = torch.empty(query_NHK.shape, dtype=query_NHK.dtype)
-        kept: list[Tensor | None] = []
-        for bucket in layout.buckets:
-            query, key, value = (bucket.take(states).transpose(1, 2) for states in (query_NHK, key_NGK, value_NGK))
-            bias = _bias(bucket, causal, query.dtype)
-            if dropout:
-                weights = _weights(query, key, bucket, causal, scale)
-                shown = torch.empty_like(weights, dtype=torch.bool).bernoulli_(1 - dropout)
-                said_BHTK = _times(weights.mul_(shown).div_(1 - dropout).to(value.dtype), value)
-                kept.append(shown)
-            else:
-                said_BHTK, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-                    query, key, value, 0.0, causal, attn_mask=bias, scale=scale
-                )
-                kept.append(total)
-            bucket.put(said_NHK, said_BHTK.transpose(1, 2))
-        ctx.save_for_backward(query_NHK, key_NGK, value_NGK, said_NHK, *kept)
-        ctx.settings = layout, causal, scale, dropout
+                scale: float, dropout: float, window: int | None) -> Tensor:  # fmt: skip
+        said_NHK = value_NGK.new_empty(*query_NHK.shape[:2], value_NGK.shape[-1])
+        shown: list[Tensor] = []
+        # What the precision of each product is, is said here and not by autocast.
+        with torch.autocast("cpu", enabled=False):
+            for bucket in layout.buckets:
+                query, key, value = _grouped(bucket, query_NHK, key_NGK, value_NGK)
+                said = value.new_empty(*query.shape[:-1], value.shape[-1])
+                for block in _blocks(bucket, causal, window):
+                    weights = _weights(query, key, block, scale)
+                    if dropout:
+                        shown.append(torch.empty_like(weights, dtype=torch.bool).bernoulli_(1 - dropout))
+                        weights = weights.mul_(shown[-1]).div_(1 - dropout)
+                    said[:, :, :, block.queries] = _times(weights.to(value.dtype), value[:, :, block.keys])
+                bucket.put(said_NHK, said.flatten(1, 2).transpose(1, 2))
+        ctx.save_for_backward(query_NHK, key_NGK, value_NGK, said_NHK, *shown)
+        ctx.settings = layout, causal, scale, dropout, window
         return said_NHK
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        query_NHK, key_NGK, value_NGK, said_NHK, *kept = ctx.saved_tensors
-        layout, causal, scale, dropout = ctx.settings
-        d_query_NHK, d_key_NGK, d_value_NGK = (
-            torch.empty(states.shape, dtype=states.dtype) for states in (query_NHK, key_NGK, value_NGK)
-        )
-        for bucket, left in zip(layout.buckets, kept, strict=True):
-            query, key, value, said, d_said = (
-                bucket.take(states).transpose(1, 2) for states in (query_NHK, key_NGK, value_NGK, said_NHK, grads[0])
-            )
+        query_NHK, key_NGK, value_NGK, said_NHK, *shown = ctx.saved_tensors
+        layout, causal, scale, dropout, window = ctx.settings
+        d_query_NHK, d_key_NGK, d_value_NGK = (torch.empty_like(part) for part in (query_NHK, key_NGK, value_NGK))
+        for bucket in layout.buckets:
+            query, key, value = _grouped(bucket, query_NHK, key_NGK, value_NGK)
+            shape = (*query.shape[:-1], value.shape[-1])
+            d_said, said = (bucket.take(part).transpose(1, 2).reshape(shape) for part in (grads[0], said_NHK))
             if bucket.real_BT is not None:
-                d_said = d_said * bucket.real_BT[:, None, :, None]
-            if dropout or bucket.width <= SHORT:
-                weights = _weights(query, key, bucket, causal, scale)
-                d_states = _backward(
-                    query, key, value, said, d_said, weights, left if dropout else None, scale, dropout
-                )
-            else:
-                d_states = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-                    d_said, query, key, value, said, left, 0.0, causal,
-                    attn_mask=_bias(bucket, causal, query.dtype), scale=scale,
-                )  # fmt: skip
-            for whole, part in zip((d_query_NHK, d_key_NGK, d_value_NGK), d_states, strict=True):
-                bucket.put(whole, part.transpose(1, 2))
-        return d_query_NHK, d_key_NGK, d_value_NGK, None, None, None, None
+                d_said = d_said * bucket.real_BT[:, None, None, :, None]
+            # The sum over a row of d_weights * weights is that of d_said * said.
+            inner = (d_said.float() * said.float()).sum(dim=-1, keepdim=True)
+            d_query = torch.empty_like(query)
+            d_key, d_value = torch.zeros_like(key), torch.zeros_like(value, dtype=torch.float32)
+            for block in _blocks(bucket, causal, window):
+                weights = _weights(query, key, block, scale)
+                kept = shown.pop(0) if dropout else None
+                d_scores, d_part = _backward(weights, value, d_said, inner, block, kept, dropout)
+                d_value[:, :, block.keys] += d_part
+                d_scores = d_scores.mul_(scale).to(value.dtype)
+                seen, asked = key[:, :, block.keys].to(value.dtype), query[:, :, :, block.queries].to(value.dtype)
+                d_query[:, :, :, block.queries] = _times(d_scores, seen)
+                d_key[:, :, block.keys] += _summed(d_scores, asked)
+            bucket.put(d_query_NHK, d_query.flatten(1, 2).transpose(1, 2))
+            bucket.put(d_key_NGK, d_key.transpose(1, 2))
+            bucket.put(d_value_NGK, d_value.transpose(1, 2))
+        return d_query_NHK, d_key_NGK, d_value_NGK, None, None, None, None, None
 
 
-def _bias(bucket: Bucket, causal: bool, dtype: torch.dtype) -> Tensor | None:
-    """What is added to the scores so that no token sees a padded place, [B, 1, 1, T]."""
-    if causal or bucket.real_BT is None:
+@dataclass(frozen=True)
+class _Block:
+    """Some queries of a bucket's rows, and the keys they may see."""
+
+    queries: slice
+    keys: slice
+    bias: Tensor | None
+    """What is added to the scores so that nothing else is seen, [1 or B, 1, 1, Q or 1, S]."""
+
+
+def _blocks(bucket: Bucket, causal: bool, window: int | None) -> Iterator[_Block]:
+    for start in range(0, bucket.width, QUERIES):
+        stop = min(start + QUERIES, bucket.width)
+        first = 0 if window is None else max(0, start - window + 1)
+        last = stop if causal else bucket.width if window is None else min(bucket.width, stop + window - 1)
+        yield _Block(slice(start, stop), slice(first, last), _bias(bucket, start, stop, first, last, causal, window))
+
+
+def _bias(
+    bucket: Bucket, start: int, stop: int, first: int, last: int, causal: bool, window: int | None
+) -> Tensor | None:
+    if causal or window is not None:
+        ahead_QS = torch.arange(first, last) - torch.arange(start, stop)[:, None]
+        hidden_QS = ahead_QS > 0 if causal else torch.zeros_like(ahead_QS, dtype=torch.bool)
+        if window is not None:
+            hidden_QS = hidden_QS | (ahead_QS.abs() >= window)
+        hidden = hidden_QS[None, None, None]
+    # Padding stands after every real token, where causal attention never looks.
+    if not causal and bucket.real_BT is not None:
+        padding = ~bucket.real_BT[:, None, None, None, first:last]
+        hidden = padding if window is None else hidden | padding
+    elif not causal and window is None:
         return None
-    hidden_BT = torch.zeros(bucket.real_BT.shape, dtype=dtype).masked_fill_(~bucket.real_BT, -math.inf)
-    return hidden_BT[:, None, None, :]
+    return torch.zeros(hidden.shape).masked_fill_(hidden, UNSEEN)
 
 
-def _weights(query: Tensor, key: Tensor, bucket: Bucket, causal: bool, scale: float) -> Tensor:
-    """The attention weights [B, H, T, T] of a bucket, in fp32."""
+def _grouped(bucket: Bucket, query_NHK: Tensor, key_NGK: Tensor, value_NGK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The bucket's queries [B, G, R, T, K] and keys [B, G, T, K] in fp32, and its values."""
+    query, key, value = (bucket.take(states).transpose(1, 2) for states in (query_NHK, key_NGK, value_NGK))
     B, H, T, K = query.shape
-    folded = (query * scale).reshape(-1, H // key.shape[1] * T, K)
-    scores = torch.bmm(folded, key.reshape(-1, T, K).transpose(1, 2)).view(B, H, T, T).float()
-    if causal:
-        scores += torch.full((T, T), -math.inf).triu_(1)
-    elif bucket.real_BT is not None:
-        scores.masked_fill_(~bucket.real_BT[:, None, None, :], -math.inf)
+    G = key.shape[1]
+    return query.float().reshape(B, G, H // G, T, K), key.float(), value
+
+
+def _weights(query: Tensor, key: Tensor, block: _Block, scale: float) -> Tensor:
+    """The attention weights [B, G, R, Q, S] of a block, in fp32."""
+    asked, seen = query[:, :, :, block.queries], key[:, :, block.keys]
+    B, G, R, Q, K = asked.shape
+    flat = torch.baddbmm(
+        asked.new_empty(1), asked.reshape(B * G, R * Q, K), seen.flatten(0, 1).transpose(1, 2), beta=0, alpha=scale
+    )
+    scores = flat.view(B, G, R, Q, -1)
+    if block.bias is not None:
+        scores += block.bias
     return scores.softmax(dim=-1)
 
 
-def _times(weights_BHTT: Tensor, value_BGTK: Tensor) -> Tensor:
-    """Weights times values, [B, H, T, K]."""
-    B, H, T, _ = weights_BHTT.shape
-    folded = weights_BHTT.reshape(-1, H // value_BGTK.shape[1] * T, T)
-    return torch.bmm(folded, value_BGTK.reshape(-1, T, value_BGTK.shape[-1])).view(B, H, T, -1)
+def _times(left_BGRQS: Tensor, right_BGSK: Tensor) -> Tensor:
+    """[B, G, R, Q, K]."""
+    B, G, R, Q, S = left_BGRQS.shape
+    return torch.bmm(left_BGRQS.reshape(B * G, R * Q, S), right_BGSK.reshape(B * G, S, -1)).view(B, G, R, Q, -1)
+
+
+def _summed(left_BGRQS: Tensor, right_BGRQK: Tensor) -> Tensor:
+    """The transpose of the first times the second, summed over queries and their heads: [B, G, S, K]."""
+    B, G, R, Q, S = left_BGRQS.shape
+    flat = left_BGRQS.reshape(B * G, R * Q, S).transpose(1, 2)
+    return torch.bmm(flat, right_BGRQK.reshape(B * G, R * Q, -1)).view(B, G, S, -1)
 
 
 def _backward(
-    query: Tensor, key: Tensor, value: Tensor, said: Tensor, d_said: Tensor, weights: Tensor, shown: Tensor | None,
-    scale: float, dropout: float,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients of queries, keys and values of a bucket, by matrix products."""
-    B, H, T, K = query.shape
-    G, dtype = key.shape[1], query.dtype
+    weights: Tensor, value: Tensor, d_said: Tensor, inner: Tensor, block: _Block, shown: Tensor | None, dropout: float
+) -> tuple[Tensor, Tensor]:
+    """Gradients of a block's scores, in fp32, and of the values it looked at."""
+    d_said = d_said[:, :, :, block.queries]
     used = weights if shown is None else (weights * shown).div_(1 - dropout)
-    rows = (B * G, H // G * T)
-    flat_d_said, flat_value = d_said.reshape(*rows, -1), value.reshape(B * G, T, -1)
-    d_value = torch.bmm(used.to(dtype).reshape(*rows, T).transpose(1, 2), flat_d_said)
-    d_scores = torch.bmm(flat_d_said, flat_value.transpose(1, 2)).view(B, H, T, T).float()
+    d_value = _summed(used.to(value.dtype), d_said)
+    d_scores = _times(d_said, value[:, :, block.keys].transpose(2, 3)).float()
     if shown is not None:
         d_scores = d_scores.mul_(shown).div_(1 - dropout)
-    # The sum over a row of d_weights * weights is that of d_said * said.
-    d_scores -= (d_said.float() * said.float()).sum(dim=-1, keepdim=True)
-    d_scores = d_scores.mul_(weights).mul_(scale).to(dtype).view(*rows, T)
-    d_query = torch.bmm(d_scores, key.reshape(B * G, T, K)).view(B, H, T, K)
-    d_key = torch.bmm(d_scores.transpose(1, 2), query.reshape(*rows, K))
-    return d_query, d_key.view(B, G, T, K), d_value.view(B, G, T, -1)
+    return d_scores.sub_(inner[:, :, :, block.queries]).mul_(weights), d_value

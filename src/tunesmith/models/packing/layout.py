@@ -43,6 +43,7 @@ class Bucket:
 
     def put(self, values_NX: Tensor, rows_BTX: Tensor) -> None:
         """Writes the bucket's rows back to their tokens; what stands in padded places is left out."""
+        rows_BTX = rows_BTX.to(values_NX.dtype)
         if self.start >= 0:
             values_NX[self.start : self.start + self.count * self.width].view_as(rows_BTX).copy_(rows_BTX)
         elif self.real_BT is None:
