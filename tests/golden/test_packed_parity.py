@@ -14,6 +14,7 @@ from tunesmith.models.model import Model
 from tunesmith.models.packing import attention, rows
 from tunesmith.models.packing.layout import Layout
 from tunesmith.models.quiet import quiet
+from tunesmith.train.weights import Weights
 
 CPU = torch.device("cpu")
 LENGTHS = (21, 3, 17, 17, 30, 1, 16)
@@ -188,21 +189,27 @@ def test_a_row_does_not_see_its_neighbours(name: str) -> None:
     assert not torch.allclose(before_ND[~same], after_ND[~same])
 
 
-def test_the_gradient_in_bf16_is_about_as_good_as_that_of_autocast() -> None:
-    """Against fp32: ours with bf16 weights beside transformers under autocast, whose residuals stay in fp32."""
-    lengths = (60, 33, 90, 7)
-    layout = Layout(lengths, CPU)
-    ids_N = ids_of(layout)
-    plain = model_of("llama", GROUPED)
-    exact = gradient(plain, alone(plain, ids_N, lengths))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        usual_ND = alone(plain, ids_N, lengths)
-    usual = off(gradient(plain, usual_ND), exact)
-    model = model_of("llama", GROUPED)
-    assert rows.packs(model)
-    model.module.to(torch.bfloat16)
-    ours = off(gradient(model, rows.hidden_of_rows(model, ids_N, layout)), exact)
-    assert ours <= 1.5 * usual and ours < 0.06
+def test_the_gradient_in_bf16_is_no_worse_than_that_of_autocast() -> None:
+    """Against fp32: ours beside transformers under autocast, as TRL computes. Roundings fall as they may: the mean of 12."""
+    ratios = []
+    for name in ("llama", "qwen3", "gemma", "gpt2"):
+        for lengths in ((60, 33, 90, 7), (11, 80, 45), (100, 100)):
+            layout = Layout(lengths, CPU)
+            ids_N = ids_of(layout)
+            plain = model_of(name, CAUSAL[name])
+            exact = gradient(plain, alone(plain, ids_N, lengths))
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                usual_ND = alone(plain, ids_N, lengths)
+            usual = off(gradient(plain, usual_ND), exact)
+            model = model_of(name, CAUSAL[name])
+            assert rows.packs(model)
+            weights = Weights(model, torch.bfloat16)
+            with weights.halved.computing(CPU):
+                found_ND = rows.hidden_of_rows(model, ids_N, layout)
+            gradient(model, found_ND)
+            found = torch.cat([master.grad.flatten() for master in weights.masters.values() if master.grad is not None])
+            ratios.append(off(found, exact) / usual)
+    assert max(ratios) < 1.15 and sum(ratios) / len(ratios) < 1.0
 
 
 def test_dropout_drops_its_share_and_its_gradient_fits() -> None:

@@ -311,9 +311,7 @@ def test_bf16_stays_near_fp32(tmp_path):
         model = causal()
         steps = train(tmp_path / precision, model, rows(16), train=stage(precision=precision, duration="8 epochs"))
         losses[precision] = [step.loss for step in steps]
-        assert {weight.dtype for weight in weights_of(model).values()} == {
-            torch.float32 if precision == "fp32" else torch.bfloat16
-        }
+        assert {weight.dtype for weight in weights_of(model).values()} == {torch.float32}, "as they are saved"
     assert losses["bf16"][0] == pytest.approx(losses["fp32"][0], rel=5e-3)
     assert losses["bf16"][-1] == pytest.approx(losses["fp32"][-1], rel=0.1)
     assert losses["bf16"] != losses["fp32"]
@@ -330,5 +328,5 @@ def test_small_updates_are_not_rounded_away_in_bf16(tmp_path):
                     schedule=Constant()),
     )  # fmt: skip
     masters = Checkpoints(tmp_path).latest().part("weights")
-    moved = max(float((masters[name] - start[name].bfloat16().float()).abs().max()) for name in start)
+    moved = max(float((masters[name] - start[name]).abs().max()) for name in start)
     assert 2e-4 < moved < 5e-4

@@ -24,6 +24,7 @@ from tunesmith.train.optimizers.adamw import AdamW
 from tunesmith.train.optimizers.adamw8bit import AdamW8bit
 from tunesmith.train.optimizers.sgd import Sgd
 from tunesmith.train.regularize import dropout, noise
+from tunesmith.train.weights import Weights, choose_precision
 
 EXAMPLES = rows(14)
 VALIDATION = rows(5, seed=1)
@@ -104,7 +105,8 @@ def test_the_average_is_what_is_validated_and_kept(tmp_path, precision):
     others = train(tmp_path / "b", causal(), EXAMPLES, train=plain, validation=VALIDATION)
     assert [step.loss for step in steps] == [step.loss for step in others], "training itself is not changed"
     best = min((step for step in steps if step.validation), key=lambda step: step.validation["loss"])
-    assert best.validation["loss"] == mean_loss(model, VALIDATION, objective, rows=4)
+    with Weights(model, choose_precision(precision, model.device)).halved.computing(model.device):
+        assert best.validation["loss"] == mean_loss(model, VALIDATION, objective, rows=4)
     assert best.validation != next(step.validation for step in others if step.number == best.number)
     kept = Checkpoints(tmp_path / "a").best(best.number)
     assert all(torch.equal(kept[name].to(weight.dtype), weight) for name, weight in weights_of(model).items())

@@ -18,7 +18,6 @@ from tunesmith.models.facts import BaseFacts, meta_module
 from tunesmith.spec.sections import Freeze, Train
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from tunesmith.models.model import Model
@@ -85,10 +84,8 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence
     lm = getattr(train.objective, "head", "lm") == "lm"
     model, (packed, packed_bytes, unpacked) = _shapes(facts, train, lm)
     width = 2 if train.precision == "bf16" else 4
-    parameters = dict(model.module.named_parameters())
     frozen = num_frozen(model)
-    trained = sum(parameter.numel() for parameter in parameters.values() if parameter.requires_grad)
-    held = sum(parameter.numel() for parameter in parameters.values())
+    trained = sum(parameter.numel() for parameter in model.module.parameters() if parameter.requires_grad)
     rows = _rows(train, row_tokens)
     tokens = min(row_tokens, model.context)
     activations, flops = _traced(model, rows, tokens, width)
@@ -101,8 +98,8 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence
     return Estimate(
         num_parameters=facts.num_parameters,
         num_trained=trained,
-        weight_bytes=(held - packed + taught) * width + packed_bytes + trained * 4 * _copies(train, width),
-        gradient_bytes=trained * (4 if width == 4 else 6),
+        weight_bytes=_weights(model, train, width) - packed * width + packed_bytes + taught * width,
+        gradient_bytes=trained * 4,
         optimizer_bytes=int(trained * getattr(train.optimizer, "state_bytes", 8.0)),
         # Of what is packed, one layer at a time is unpacked, in the forward and in the backward pass.
         activation_bytes=activations + head_bytes + unpacked * width,
@@ -111,7 +108,7 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence
         flops_per_trained_token=head_flops,
         frozen_layers=frozen,
         not_kept=why_not(model, frozen, train.regularize),
-        state_bytes=model.inner.config.get_text_config().hidden_size * width,
+        state_bytes=model.inner.config.get_text_config().hidden_size * 4,
         flops_spared=2.0 * _count_lowest(model, frozen),
     )
 
@@ -160,9 +157,18 @@ def _epochs(train: Train, rows: int, tokens: int) -> float:
     return {"epochs": length.value, "tokens": length.value / tokens, "seconds": math.inf}[length.unit]
 
 
-def _copies(train: Train, width: int) -> int:
-    """fp32 copies of what trains beside the model's own weights: masters, and their average."""
-    return (width == 2) + (train.regularize.ema is not None)
+def _weights(model: Model, train: Train, width: int) -> int:
+    """Bytes of all weights as they compute, of the fp32 they are rounded from, and of their average."""
+    from tunesmith.models.layers.precision import matrices
+
+    rounded = {id(weight) for weight in matrices(model.module)} if width == 2 else set()
+    total = 0
+    for weight in model.module.parameters():
+        half = id(weight) in rounded
+        kept = half and (weight.requires_grad or model.adapter is None)
+        averaged = weight.requires_grad and train.regularize.ema is not None
+        total += weight.numel() * ((2 if half else 4) + 4 * kept + 4 * averaged)
+    return total
 
 
 def _rows(train: Train, row_tokens: int) -> int:
@@ -221,11 +227,13 @@ def _traced(model: Model, rows: int, tokens: int, width: int, *, recompute: bool
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
+    from tunesmith.models.layers.precision import Halved
     from tunesmith.models.quiet import quiet
 
     kept: dict[int, int] = {}
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
-        _give_devices(model.module, torch.bfloat16 if width == 2 else torch.float32)
+        _give_devices(model.module)
+        halved = Halved([model.module], torch.bfloat16 if width == 2 else torch.float32)
         weights = {parameter.untyped_storage()._cdata for parameter in model.module.parameters()}
 
         def keep(tensor: Tensor) -> Tensor:
@@ -241,6 +249,7 @@ def _traced(model: Model, rows: int, tokens: int, width: int, *, recompute: bool
             model.inner.activation_checkpointing_enable(activation_checkpointing_kwargs=keeps)
         ids_BT = torch.zeros(rows, tokens, dtype=torch.long)
         with (
+            halved.computing(torch.device("cpu")),
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
             FlopCounterMode(display=False) as ops,
         ):
@@ -255,15 +264,14 @@ def _traced(model: Model, rows: int, tokens: int, width: int, *, recompute: bool
     return sum(kept.values()) + 2 * largest, ops.get_total_flops() + _attention_flops(model, rows, tokens)
 
 
-def _give_devices(module: nn.Module, dtype: torch.dtype) -> None:
-    """Turns meta tensors into fake ones of the CPU, whose kernels the trace then takes; `dtype` as training casts."""
+def _give_devices(module: nn.Module) -> None:
+    """Turns meta tensors into fake ones of the CPU, whose kernels the trace then takes."""
     import torch
 
     made: dict[int, Any] = {}
 
     def like(tensor: Tensor) -> Tensor:
-        floating = isinstance(tensor, torch.nn.Parameter) and tensor.is_floating_point()
-        return torch.empty(tensor.shape, dtype=dtype if floating else tensor.dtype)
+        return torch.empty(tensor.shape, dtype=tensor.dtype)
 
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):

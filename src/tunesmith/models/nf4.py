@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 from transformers.pytorch_utils import Conv1D
 
+from tunesmith.models.layers.precision import rounded
+
 BLOCK = 64
 SCALES = 256
 LEVELS = (
@@ -121,7 +123,7 @@ class Nf4Linear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """As a linear layer, in the precision of `inputs`."""
-        output: Tensor = _Apply.apply(inputs, self)  # type: ignore[no-untyped-call]
+        output: Tensor = _Apply.apply(rounded(inputs), self)  # type: ignore[no-untyped-call]
         return output
 
     def plain(self) -> nn.Linear | Conv1D:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, cast
@@ -219,6 +220,10 @@ class _Training:
     def ended(self) -> bool:
         return self.state.stopped is not None or self.horizon.ended(self.state.position)
 
+    def computing(self) -> AbstractContextManager[None]:
+        """Where the model computes: in the precision of the stage."""
+        return self.weights.halved.computing(self.device)
+
     def release(self) -> None:
         """Lets frozen layers learn whose turn has come: a function of the position, so a resume needs no more."""
         if self.freeze and self.freeze.unfreeze:
@@ -256,14 +261,16 @@ class _Training:
         for batch in batches:
             if batch.num_trained:
                 noisy = noise(self.model, self.regularize.neftune, batch.lengths_B)
-                with noisy, self.kept.reading(batch.tensors):
+                with self.computing(), noisy, self.kept.reading(batch.tensors):
                     loss = self.objective.loss(self.model, batch)
                 (loss.sum / count).backward()  # type: ignore[no-untyped-call]
                 self.weights.gather()
                 for name, value in {**loss.metrics, "loss": loss.sum}.items():
                     sums[name] = sums.get(name, 0.0) + value.detach()
             elif self.ranks.shard:
-                (self.objective.loss(self.model, batch).sum * 0.0).backward()  # type: ignore[no-untyped-call]
+                with self.computing():
+                    nothing = self.objective.loss(self.model, batch).sum * 0.0
+                nothing.backward()  # type: ignore[no-untyped-call]
                 self.weights.gather()
         self.weights.add_up()
         summed = self.ranks.sums({name: float(value) for name, value in sums.items()})
@@ -335,7 +342,7 @@ class _Training:
         self.model.train(False)
         # Whatever is drawn at random while measuring must not change what is learned afterwards.
         drawn = torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
-        with drawn, self.weights.lent():
+        with drawn, self.computing(), self.weights.lent():
             # Of layers cut into shards all processes compute the same.
             computes = self.ranks.first or self.ranks.shard
             figures: dict[str, float] = dict(self.validate()) if self.validate and computes else {}
@@ -378,7 +385,7 @@ class _Training:
         kept = None
         if best is not None and best != self.state.position.step:
             kept = self.ranks.in_turn(lambda: self.checkpoints.best(best))
-        self.weights.load(kept) if kept else self.weights.take(self.weights.result)
+        self.weights.finish(kept)
         self.model.train(False)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
+from tunesmith.models.layers.precision import rounded
 from tunesmith.models.packing.rows import hidden_of_rows, logits_of_rows
 from tunesmith.train.collate import layout_of
 
@@ -26,6 +27,8 @@ CHUNK_ELEMENTS = 2**21
 """Logits held at once in fp32, at least one row of them; larger pieces fall out of the processor's cache."""
 BLOCK_ELEMENTS = 2**25
 """Gradients of logits held at once, in the precision of the model; each block costs a pass over the table's."""
+TABLE_ROWS = 8192
+"""Rows of the table whose gradient is computed at once, in the precision of the model."""
 
 
 PieceLoss = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
@@ -39,9 +42,13 @@ class _LinearLoss(torch.autograd.Function):
     def forward(ctx: Any, hidden_MD: Tensor, table_VD: Tensor, bias_V: Tensor | None, piece_loss: PieceLoss) -> Tensor:
         wants_hidden, wants_table, wants_bias, *_ = ctx.needs_input_grad
         learns = wants_hidden or wants_table or wants_bias
+        ctx.dtypes = (hidden_MD.dtype, table_VD.dtype, bias_V.dtype if bias_V is not None else None)
+        hidden_MD, table_VD = rounded(hidden_MD), rounded(table_VD)
         total = torch.zeros((), dtype=torch.float32, device=hidden_MD.device)
         d_hidden_MD = torch.empty_like(hidden_MD) if wants_hidden else None
-        d_table_VD = torch.zeros_like(table_VD, dtype=torch.float32) if wants_table else None
+        # The first block writes it whole; there is none where nothing is supervised.
+        begin = torch.empty_like if len(hidden_MD) else torch.zeros_like
+        d_table_VD = begin(table_VD, dtype=torch.float32) if wants_table else None
         d_bias_V = torch.zeros_like(bias_V, dtype=torch.float32) if wants_bias and bias_V is not None else None
         for block in _pieces(len(hidden_MD), BLOCK_ELEMENTS // len(table_VD)):
             count = block.stop - block.start
@@ -60,18 +67,29 @@ class _LinearLoss(torch.autograd.Function):
             if d_hidden_MD is not None:
                 torch.mm(d_logits_BV, table_VD, out=d_hidden_MD[block])
             if d_table_VD is not None:
-                d_table_VD += d_logits_BV.T @ hidden_MD[block]
-        ctx.save_for_backward(d_hidden_MD, d_table_VD, d_bias_V)
-        ctx.dtypes = (hidden_MD.dtype, table_VD.dtype, bias_V.dtype if bias_V is not None else None)
+                _add_to_table(d_table_VD, d_logits_BV, hidden_MD[block], first=block.start == 0)
+        ctx.gradients = (d_hidden_MD, d_table_VD, d_bias_V)
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        # They are as large as the table, so they are scaled where they stand, and can be taken once.
+        found, ctx.gradients = ctx.gradients, None
         scaled = [
-            None if kept is None else (kept * grads[0]).to(dtype)
-            for kept, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+            None if kept is None else kept.mul_(grads[0]).to(dtype)
+            for kept, dtype in zip(found, ctx.dtypes, strict=True)
         ]
         return (*scaled, None)
+
+
+def _add_to_table(d_table_VD: Tensor, d_logits_BV: Tensor, hidden_BD: Tensor, *, first: bool) -> None:
+    """Adds a block's part to the table's gradient, or begins it."""
+    for piece in _pieces(len(d_table_VD), TABLE_ROWS):
+        part = d_logits_BV[:, piece].T @ hidden_BD
+        if first:
+            d_table_VD[piece] = part
+        else:
+            d_table_VD[piece] += part
 
 
 def _pieces(length: int, size: int) -> Iterator[slice]:

@@ -19,6 +19,7 @@ from tunesmith.flow.request import Request
 from tunesmith.flow.training.settle import Shard, place
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
+from tunesmith.models.layers.precision import Halved
 from tunesmith.models.load import Model, open_model
 from tunesmith.models.packing.rows import packs
 from tunesmith.runs import Run
@@ -29,7 +30,7 @@ from tunesmith.train.objectives import Objective
 from tunesmith.train.order.epochs import Order
 from tunesmith.train.state import put_result
 from tunesmith.train.step import Step
-from tunesmith.train.weights import cast_weights, choose_precision
+from tunesmith.train.weights import choose_precision
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def open_objective(
         model.notes += [f"teacher {name}: {note}" for note in teacher.notes]
         teacher.module.requires_grad_(False)
         teacher.to(device)
-        cast_weights(teacher, choose_precision(stage.precision, teacher.device))
+        Halved([teacher.module], choose_precision(stage.precision, teacher.device))
     return objective.taught_by(teachers)
 
 

@@ -34,6 +34,8 @@ ATTENTION = "tunesmith"
 QUERIES = 64
 """Queries of a block: more of them look at more keys in vain, fewer make small matrices."""
 
+EXACT = 384
+"""Rows up to this long are computed in fp32 throughout, which costs little there."""
 UNSEEN = -1e30
 """Added to scores of keys that are not seen: finite, since padded queries of a window may see none."""
 
@@ -179,13 +181,15 @@ class _Rows(torch.autograd.Function):
         for bucket in layout.buckets:
             query, key, value = _grouped(bucket, query_NHK, key_NGK, value_NGK)
             shape = (*query.shape[:-1], value.shape[-1])
-            d_said, said = (bucket.take(part).transpose(1, 2).reshape(shape) for part in (grads[0], said_NHK))
+            d_said, said = (
+                bucket.take(part).transpose(1, 2).reshape(shape).to(value.dtype) for part in (grads[0], said_NHK)
+            )
             if bucket.real_BT is not None:
                 d_said = d_said * bucket.real_BT[:, None, None, :, None]
             # The sum over a row of d_weights * weights is that of d_said * said.
-            inner = (d_said.float() * said.float()).sum(dim=-1, keepdim=True)
+            inner = (d_said.to(query.dtype) * said.to(query.dtype)).sum(dim=-1, keepdim=True)
             d_query = torch.empty_like(query)
-            d_key, d_value = torch.zeros_like(key), torch.zeros_like(value, dtype=torch.float32)
+            d_key, d_value = torch.zeros_like(key), torch.zeros_like(value, dtype=key.dtype)
             for block in _blocks(bucket, causal, window):
                 weights = _weights(query, key, block, scale)
                 kept = shown.pop(0) if dropout else None
@@ -238,11 +242,13 @@ def _bias(
 
 
 def _grouped(bucket: Bucket, query_NHK: Tensor, key_NGK: Tensor, value_NGK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The bucket's queries [B, G, R, T, K] and keys [B, G, T, K] in fp32, and its values."""
+    """The bucket's queries [B, G, R, T, K], keys and values [B, G, T, K]; fp32 or better, but values of long rows."""
     query, key, value = (bucket.take(states).transpose(1, 2) for states in (query_NHK, key_NGK, value_NGK))
     B, H, T, K = query.shape
     G = key.shape[1]
-    return query.float().reshape(B, G, H // G, T, K), key.float(), value
+    exact = torch.promote_types(query.dtype, torch.float32)
+    short = value.to(exact) if T <= EXACT else value
+    return query.to(exact).reshape(B, G, H // G, T, K), key.to(exact), short
 
 
 def _weights(query: Tensor, key: Tensor, block: _Block, scale: float) -> Tensor:
@@ -278,7 +284,7 @@ def _backward(
     d_said = d_said[:, :, :, block.queries]
     used = weights if shown is None else (weights * shown).div_(1 - dropout)
     d_value = _summed(used.to(value.dtype), d_said)
-    d_scores = _times(d_said, value[:, :, block.keys].transpose(2, 3)).float()
+    d_scores = _times(d_said, value[:, :, block.keys].transpose(2, 3)).to(weights.dtype)
     if shown is not None:
         d_scores = d_scores.mul_(shown).div_(1 - dropout)
     return d_scores.sub_(inner[:, :, :, block.queries]).mul_(weights), d_value

@@ -1,10 +1,10 @@
 """The weights that train, in two precisions.
 
-With `bf16` the model computes in bfloat16 and the optimizer moves fp32 copies ("masters"), because
-updates smaller than 1/256 of a weight would be rounded away (arXiv 1710.03740). With `fp32` the
-model's own weights are the masters. What is validated, saved and served is what the model computes
-with: the masters rounded to its precision, or their moving average where one is kept. Of a layer cut into
-shards, masters and average are this process's part (see `shards`).
+With `bf16` matrices are multiplied in bfloat16 (tunesmith.models.layers.precision) and the optimizer moves fp32
+copies of them ("masters"), because updates smaller than 1/256 of a weight would be rounded away (arXiv
+1710.03740). What is not multiplied is its own master, and with `fp32` everything is. Validated, saved and
+served are the masters, or their moving average where one is kept; a validation rounds them as training does.
+Of a layer cut into shards, masters and average are this process's part (see `shards`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
+from tunesmith.models.layers.precision import Halved
 from tunesmith.train.weights.ranks import ALONE, Ranks
 from tunesmith.train.weights.shards import cut, is_cut, own, part, whole
 
@@ -36,37 +38,36 @@ def choose_precision(written: Literal["auto", "fp32", "bf16"], device: torch.dev
     return torch.bfloat16 if written == "bf16" else torch.float32
 
 
-def cast_weights(model: Model, dtype: torch.dtype) -> None:
-    """Casts a model's floating-point parameters in place.
-
-    Buffers keep their precision: rotary frequencies in bfloat16 would blur positions.
-    """
-    for module in (model.module, model.head):
-        for parameter in module.parameters() if isinstance(module, nn.Module) else ():
-            if parameter.is_floating_point():
-                parameter.data = parameter.data.to(dtype)
-
-
 class Weights:
     """Working weights and their masters.
 
     Args:
-        model: its floating-point parameters are cast to `dtype`, in place.
+        model: its matrices are rounded to `dtype`, in place, until `finish`.
         dtype: bfloat16 or float32.
         ema: the share of itself that the average of the masters holds at every step; None for no average.
         ranks: the processes that train together; they say whether layers are cut into shards.
     """
 
     def __init__(self, model: Model, dtype: torch.dtype, ema: float | None = None, ranks: Ranks = ALONE) -> None:
-        cast_weights(model, dtype)
         self.ranks = ranks
+        modules = [module for module in (model.module, model.head) if isinstance(module, nn.Module)]
+        whole_model = model.adapter is None
+        # Of layers cut into shards each process holds its part in fp32; rounded is what they hand to each other.
+        self.halved = Halved(
+            [] if ranks.shard else modules, dtype, keep=lambda weight: weight.requires_grad or whole_model
+        )
         if ranks.shard:
-            cut(model, ranks)
+            cut(model, ranks, dtype)
         self.working: dict[str, nn.Parameter] = model.trainable()
         self.masters: dict[str, Tensor] = {
-            name: own(parameter) if dtype == torch.float32 else own(parameter).detach().float().clone()
-            for name, parameter in self.working.items()
+            name: self.halved.whole.get(parameter, own(parameter)) for name, parameter in self.working.items()
         }
+        self._gradients: dict[str, Tensor] = {}
+        self._hooks = [
+            parameter.register_post_accumulate_grad_hook(partial(self._gather, name))  # type: ignore[no-untyped-call]
+            for name, parameter in self.working.items()
+            if parameter in self.halved.whole
+        ]
         self.ema = ema
         self.average = {name: master.detach().clone() for name, master in self.masters.items()} if ema else {}
 
@@ -105,18 +106,26 @@ class Weights:
             own(working).copy_(weights[name])
 
     @torch.no_grad()
+    def _gather(self, name: str, working: Tensor) -> None:
+        """Adds a working weight's gradient to its master's, as soon as it is there.
+
+        The master's is written where it stood a step ago: fresh memory costs more than the sum.
+        """
+        assert working.grad is not None
+        master, found = self.masters[name], own(working.grad)
+        if master.grad is None:
+            if name not in self._gradients:
+                self._gradients[name] = torch.empty_like(master)
+            master.grad = self._gradients[name].copy_(found)
+        else:
+            master.grad.add_(found)
+        working.grad = None
+
     def gather(self) -> None:
-        """Adds the working weights' gradients to the masters' and clears them. Once a micro-batch."""
-        for name, master in self.masters.items():
-            working = self.working[name]
-            if working is master or working.grad is None:
-                continue
-            gradient = own(working.grad)
-            if master.grad is None:
-                master.grad = gradient.float()
-            else:
-                master.grad.add_(gradient)
-            working.grad = None
+        """Adds the gradients of cut weights, which come only when a backward pass has ended, to their masters'."""
+        for name, working in self.working.items():
+            if is_cut(working) and working.grad is not None:
+                self._gather(name, working)
 
     @torch.no_grad()
     def add_up(self) -> None:
@@ -162,6 +171,13 @@ class Weights:
         for name, master in self.masters.items():
             master.copy_(masters[name])
         self.publish()
+
+    def finish(self, kept: Mapping[str, Tensor] | None) -> None:
+        """Ends the training: the model holds `kept` or the result, and what stood still as it was, all in fp32."""
+        for hook in self._hooks:
+            hook.remove()
+        self.halved.give_back()
+        self.load(kept) if kept else self.take(self.result)
 
     def part(self, name: str, tensor: Tensor) -> Tensor:
         """What of a whole tensor that goes with the weight `name` is this process's."""

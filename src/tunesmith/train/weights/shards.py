@@ -46,8 +46,8 @@ def why_not(model: Model, train: Train) -> str | None:
     return None
 
 
-def cut(model: Model, ranks: Ranks) -> None:
-    """Cuts the layers of a model into shards, in place, on the device of this process."""
+def cut(model: Model, ranks: Ranks, dtype: torch.dtype) -> None:
+    """Cuts the layers of a model into shards, in place, on the device of this process; they compute in `dtype`."""
     mesh = init_device_mesh(ranks.device.type, (ranks.count,))
     inside = [layer for stack, size in layers(model).stacks for layer in _entries(model.inner, stack, size)]
     cut_ids = {id(parameter) for layer in inside for parameter in layer.parameters()}
@@ -57,7 +57,7 @@ def cut(model: Model, ranks: Ranks) -> None:
     for parameter in rest:
         parameter.data = parameter.data.to(ranks.device)
     # Sums over processes are taken in fp32, as those over micro-batches are.
-    policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for layer in inside:
         _sum_up(fully_shard(layer, mesh=mesh, mp_policy=policy, reshard_after_forward=True))
     # Without weights of its own; it has the layers fetched ahead of their turn.
