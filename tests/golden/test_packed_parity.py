@@ -190,7 +190,7 @@ def test_a_row_does_not_see_its_neighbours(name: str) -> None:
 
 
 def test_the_gradient_in_bf16_is_no_worse_than_that_of_autocast() -> None:
-    """Against fp32: ours beside transformers under autocast, as TRL computes. Roundings fall as they may: the mean of 12."""
+    """Against fp32, beside transformers under autocast, as TRL computes; roundings fall as they may, so the mean of 12."""
     ratios = []
     for name in ("llama", "qwen3", "gemma", "gpt2"):
         for lengths in ((60, 33, 90, 7), (11, 80, 45), (100, 100)):
@@ -210,6 +210,20 @@ def test_the_gradient_in_bf16_is_no_worse_than_that_of_autocast() -> None:
             found = torch.cat([master.grad.flatten() for master in weights.masters.values() if master.grad is not None])
             ratios.append(off(found, exact) / usual)
     assert max(ratios) < 1.15 and sum(ratios) / len(ratios) < 1.0
+
+
+def test_a_still_table_begins_a_sum_in_fp32() -> None:
+    model = model_of("llama", GROUPED)
+    model.inner.get_input_embeddings().weight.requires_grad_(False)
+    assert rows.packs(model)
+    weights = Weights(model, torch.bfloat16)
+    layout = Layout(LENGTHS, CPU)
+    with weights.halved.computing(CPU):
+        assert model.inner.get_input_embeddings()(ids_of(layout)).dtype == torch.float32
+    assert model.inner.get_input_embeddings().weight.dtype == torch.bfloat16
+    weights.finish(None)
+    assert {weight.dtype for weight in model.module.parameters()} == {torch.float32}
+    assert rows.hidden_of_rows(model, ids_of(layout), layout).dtype == torch.float32
 
 
 def test_dropout_drops_its_share_and_its_gradient_fits() -> None:

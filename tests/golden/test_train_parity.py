@@ -318,6 +318,20 @@ def test_bf16_stays_near_fp32(tmp_path):
     assert all(math.isfinite(loss) for loss in losses["bf16"])
 
 
+def test_micro_batches_in_bf16_add_up(tmp_path):
+    found = []
+    plain = {"precision": "bf16", "duration": "1 steps", "batch": "8 rows"}
+    for number, cut in enumerate(({}, {"micro_batch": "1 rows"})):
+        model = causal()
+        settings = stage(optimizer=AdamW(lr=1e-2, betas=(0.0, 0.0), eps=1.0), **plain, **cut)
+        train(tmp_path / str(number), model, rows(8), train=settings)
+        found.append(weights_of(model))
+    start = weights_of(causal())
+    moved = torch.cat([(found[0][name] - start[name]).flatten() for name in start])
+    apart = torch.cat([(found[0][name] - found[1][name]).flatten() for name in start])
+    assert float(apart.norm()) < 0.05 * float(moved.norm())
+
+
 def test_small_updates_are_not_rounded_away_in_bf16(tmp_path):
     # One step moves a weight by 1e-5, far below bfloat16's spacing; forty of them must add up in the masters.
     model = causal()
