@@ -190,7 +190,7 @@ def test_a_row_does_not_see_its_neighbours(name: str) -> None:
 
 
 def test_the_gradient_in_bf16_is_no_worse_than_that_of_autocast() -> None:
-    """Against fp32, beside transformers under autocast, as TRL computes; roundings fall as they may, so the mean of 12."""
+    """Against fp32, beside transformers under autocast, as TRL computes; roundings fall as they may: a mean of 12."""
     ratios = []
     for name in ("llama", "qwen3", "gemma", "gpt2"):
         for lengths in ((60, 33, 90, 7), (11, 80, 45), (100, 100)):
