@@ -22,6 +22,8 @@ from tunesmith.errors import DataError, Interrupted, NonFinite
 from tunesmith.models.layers.depth import depths
 from tunesmith.models.layers.freeze import freeze, release
 from tunesmith.models.layers.kept import Kept, kept_trunk
+from tunesmith.models.layers.lora_groups import grouped, lora_groups
+from tunesmith.models.packing.rows import packs
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
 from tunesmith.train.checkpoint import Checkpoints
@@ -91,7 +93,9 @@ def fit(
         DataError: nothing can be learned from a batch.
     """
     training = _Training(model, examples, objective, train, checkpoints, order, validation, validate, ranks)
-    with dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"):
+    with training.computing():
+        together = lora_groups(model)
+    with dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"), grouped(together):
         training.keep_trunk(kept_trunk(model, train))
         yield from _steps(training, examples, stop)
     training.keep_best()
@@ -188,6 +192,7 @@ class _Training:
         seed_everything(self.seed, ranks.rank)
         self.freeze, self.regularize = train.freeze, train.regularize
         self.waiting = freeze(model, train.freeze)
+        packs(model)  # measured before weights are rounded
         self.weights = Weights(model, choose_precision(train.precision, self.device), train.regularize.ema, ranks)
         self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters, depths(model))
         self.state = self._open()

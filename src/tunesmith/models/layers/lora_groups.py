@@ -1,0 +1,216 @@
+"""LoRA's layers, several at once: those that read the same states multiply them with one joined matrix.
+
+The layers stay PEFT's, with its names and files; only how they are computed changes while a training lasts.
+Queries, keys and values are one product instead of three, what they read is rounded and kept once, and the
+frozen weights get no gradient. Which layers read the same is measured, so no architecture is named here.
+
+Tensors: N tokens, D inputs, O outputs of a layer, P those of all layers of a group, r rank, R ranks of a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.models.layers.precision import rounded
+
+if TYPE_CHECKING:
+    from tunesmith.models.model import Model
+
+PROBE = 3
+"""Tokens of the row on which it is measured."""
+
+
+def lora_groups(model: Model) -> list[_Group]:
+    """The model's plain LoRA layers, in groups that read the same states. Call it where the model can compute.
+
+    What is not plain is left to PEFT: DoRA, dropout, a base in 4 bits, several adapters at once.
+    """
+    return [_Group(layers) for layers in _readers(model, _plain_layers(model))]
+
+
+@contextmanager
+def grouped(groups: Sequence[_Group]) -> Iterator[None]:
+    """Computes the layers of every group together; same outputs and gradients."""
+    for group in groups:
+        group.take()
+    try:
+        yield
+    finally:
+        for group in groups:
+            group.give_back()
+
+
+def _plain_layers(model: Model) -> list[Any]:
+    from peft.tuners.lora.layer import Linear
+
+    return [layer for layer in model.module.modules() if type(layer) is Linear and _is_plain(layer)]
+
+
+def _is_plain(layer: Any) -> bool:
+    name, *others = layer.active_adapters
+    return (
+        not others
+        and name in layer.lora_A
+        and name not in layer.lora_variant
+        and type(layer.base_layer) is nn.Linear
+        and not any(parameter.requires_grad for parameter in layer.base_layer.parameters())
+        and layer.lora_B[name].bias is None
+        and not getattr(layer.lora_dropout[name], "p", 0.0)
+        and not (layer.disable_adapters or layer.merged)
+    )
+
+
+def _readers(model: Model, layers: Sequence[Any]) -> list[list[Any]]:
+    """The layers in groups that were handed one and the same tensor, one after another, by a short row."""
+    from tunesmith.models.packing.layout import Layout
+    from tunesmith.models.packing.rows import hidden_of_rows
+
+    calls: list[tuple[Any, Tensor]] = []
+    hooks = [layer.register_forward_pre_hook(lambda layer, args: calls.append((layer, args[0]))) for layer in layers]
+    ids_N = torch.arange(PROBE, device=model.device) + 1
+    training = model.module.training
+    model.module.eval()
+    try:
+        with torch.no_grad():
+            if model.family == "encoder_decoder" and model.head is None:
+                model.logits(ids_N[None], torch.ones_like(ids_N[None], dtype=torch.bool), ids_N[None])
+            else:
+                hidden_of_rows(model, ids_N, Layout((PROBE,), model.device))
+    finally:
+        model.module.train(training)
+        for hook in hooks:
+            hook.remove()
+    if len(calls) != len({id(layer) for layer, _ in calls}):
+        return [[layer] for layer in layers]  # a layer that is used twice may read other states the second time
+    groups: list[list[Any]] = [[calls[0][0]]] if calls else []
+    for (_, before), (layer, states) in pairwise(calls):
+        if states is before:
+            groups[-1].append(layer)
+        else:
+            groups.append([layer])
+    return groups
+
+
+class _Group:
+    """Layers that read the same states."""
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        self.layers = layers
+        self._read: Tensor | None = None
+        self._said: dict[int, Tensor] = {}
+
+    def take(self) -> None:
+        """Puts the joint computation in the place of each layer's own."""
+        if len(self.layers) > 1:
+            _join([layer.base_layer.weight for layer in self.layers])
+        for place, layer in enumerate(self.layers):
+            layer.forward = self._member(place)
+
+    def give_back(self) -> None:
+        """Leaves the layers as they were, each with weights of its own."""
+        for layer in self.layers:
+            del layer.forward
+            layer.base_layer.weight.data = layer.base_layer.weight.data.clone()
+
+    def _member(self, place: int) -> Callable[[Tensor], Tensor]:
+        """What the layer at `place` does instead of its own forward pass."""
+
+        def forward(states: Tensor) -> Tensor:
+            if self._read is not states or place not in self._said:
+                self._read, self._said = states, dict(enumerate(self._compute(states)))
+            said = self._said.pop(place)
+            if not self._said:
+                self._read = None
+            return said
+
+        return forward
+
+    def _compute(self, states: Tensor) -> tuple[Tensor, ...]:
+        names = [layer.active_adapters[0] for layer in self.layers]
+        both = list(zip(self.layers, names, strict=True))
+        said: tuple[Tensor, ...] = _Apply.apply(  # type: ignore[no-untyped-call]
+            states,
+            [layer.base_layer for layer in self.layers],
+            [layer.scaling[name] for layer, name in both],
+            *(layer.lora_A[name].weight for layer, name in both),
+            *(layer.lora_B[name].weight for layer, name in both),
+        )
+        return said
+
+
+def _join(weights: Sequence[nn.Parameter]) -> None:
+    """Lays frozen matrices one below the other in memory; each is then a view of its part."""
+    sizes = [len(weight) for weight in weights]
+    for weight, part in zip(weights, torch.split(torch.cat([weight.data for weight in weights]), sizes), strict=True):
+        weight.data = part
+
+
+def _joined(weights: Sequence[Tensor]) -> Tensor:
+    """The matrix [P, D] whose parts lie one below the other; put together anew where they no longer do."""
+    first, end = weights[0], weights[0].data_ptr()
+    for weight in weights:
+        if weight.data_ptr() != end or not weight.is_contiguous():
+            return torch.cat(list(weights))
+        end += weight.nbytes
+    return first.as_strided((sum(len(weight) for weight in weights), first.shape[1]), first.stride())
+
+
+class _Apply(torch.autograd.Function):
+    """x W' + b + scale (x A') B' of every layer of a group."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, bases: Sequence[nn.Linear], scales: Sequence[float],
+                *adapters: Tensor) -> tuple[Tensor, ...]:  # fmt: skip
+        count = len(bases)
+        x_ND = rounded(states).flatten(0, -2)
+        down_rD, up_Or = ([rounded(part) for part in half] for half in (adapters[:count], adapters[count:]))
+        down_RD = torch.cat(down_rD)
+        weight_PD = _joined([rounded(base.weight) for base in bases])
+        said_NP = torch.mm(x_ND, weight_PD.T)
+        low_NR = torch.mm(x_ND, down_RD.T)
+        lows_Nr = torch.split(low_NR, [len(part) for part in down_rD], dim=1)
+        parts = torch.split(said_NP, [len(part) for part in up_Or], dim=1)
+        for part_NO, low_Nr, up, scale, base in zip(parts, lows_Nr, up_Or, scales, bases, strict=True):
+            part_NO.addmm_(low_Nr, up.T, alpha=scale)
+            if base.bias is not None:
+                part_NO += base.bias
+        ctx.save_for_backward(x_ND, low_NR, weight_PD, down_RD, *up_Or)
+        ctx.settings = states.shape, states.dtype, scales, [part.dtype for part in adapters]
+        ctx.set_materialize_grads(False)
+        return tuple(part_NO.view(*states.shape[:-1], -1) for part_NO in parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        x_ND, low_NR, weight_PD, down_RD, *up_Or = ctx.saved_tensors
+        shape, dtype, scales, dtypes = ctx.settings
+        sizes, ranks = [len(up) for up in up_Or], [up.shape[1] for up in up_Or]
+        d_said_NO = [
+            x_ND.new_zeros(len(x_ND), size) if grad is None else grad.flatten(0, -2)
+            for grad, size in zip(grads, sizes, strict=True)
+        ]
+        d_low_NR, d_up = torch.empty_like(low_NR), []
+        halves = zip(
+            d_said_NO,
+            torch.split(low_NR, ranks, dim=1),
+            torch.split(d_low_NR, ranks, dim=1),
+            up_Or,
+            scales,
+            strict=True,
+        )
+        for d_part_NO, low_Nr, d_low_Nr, up, scale in halves:
+            d_up.append(torch.mm(d_part_NO.T, low_Nr).mul_(scale))
+            torch.mm(d_part_NO, up, out=d_low_Nr)
+            d_low_Nr *= scale
+        d_down_RD = torch.mm(d_low_NR.T, x_ND)
+        d_states = None
+        if ctx.needs_input_grad[0]:
+            whole_NP = d_said_NO[0] if len(d_said_NO) == 1 else torch.cat(d_said_NO, dim=1)
+            d_states = torch.mm(whole_NP, weight_PD).addmm_(d_low_NR, down_RD).view(shape).to(dtype)
+        learned = [*torch.split(d_down_RD, ranks), *d_up]
+        return (d_states, None, None, *(part.to(kind) for part, kind in zip(learned, dtypes, strict=True)))
