@@ -369,7 +369,7 @@ def test_auto_goes_by_room_and_by_how_often_rows_are_read(tmp_path, settings, ro
 def test_the_estimate_knows_what_is_spared(tmp_path):
     facts = base_facts(str(tiny_model(tmp_path, "llama")), workspace=tmp_path)
     found = estimate(facts, stage(adapter=Full(), freeze=Freeze(layers=1), precision="bf16"), 64)
-    assert (found.frozen_layers, found.not_kept, found.state_bytes) == (1, None, 128)
+    assert (found.frozen_layers, found.not_kept, found.state_bytes) == (1, None, 256), "states in fp32"
     assert 0.1 < found.flops_spared / found.flops_per_token < 0.9
     free = estimate(facts, stage(adapter=Full()), 64)
     assert free.frozen_layers == 0 and free.not_kept and free.flops_spared == 0

@@ -96,7 +96,8 @@ def fit(
     with training.computing():
         together = lora_groups(model)
     with dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"), grouped(together):
-        training.keep_trunk(kept_trunk(model, train))
+        with training.computing():
+            training.keep_trunk(kept_trunk(model, train))
         yield from _steps(training, examples, stop)
     training.keep_best()
 

@@ -31,7 +31,8 @@ def lora_groups(model: Model) -> list[_Group]:
 
     What is not plain is left to PEFT: DoRA, dropout, a base in 4 bits, several adapters at once.
     """
-    return [_Group(layers) for layers in _readers(model, _plain_layers(model))]
+    layers = _plain_layers(model)
+    return [_Group(readers) for readers in _readers(model, layers)] if layers else []
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def _readers(model: Model, layers: Sequence[Any]) -> list[list[Any]]:
             hook.remove()
     if len(calls) != len({id(layer) for layer, _ in calls}):
         return [[layer] for layer in layers]  # a layer that is used twice may read other states the second time
-    groups: list[list[Any]] = [[calls[0][0]]] if calls else []
+    groups: list[list[Any]] = [[calls[0][0]]]
     for (_, before), (layer, states) in pairwise(calls):
         if states is before:
             groups[-1].append(layer)
