@@ -94,7 +94,7 @@ def fit(
     """
     training = _Training(model, examples, objective, train, checkpoints, order, validation, validate, ranks)
     with training.computing():
-        together = lora_groups(model)
+        together = [] if ranks.shard else lora_groups(model)
     with dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"), grouped(together):
         with training.computing():
             training.keep_trunk(kept_trunk(model, train))

@@ -219,7 +219,7 @@ def put_result(model: Model, train: Train, checkpoints: Checkpoints) -> None:
     assert saved is not None, "a finished training has saved its last step"
     best = saved.state["best_step"]
     kept = checkpoints.best(best) if best is not None else None
-    weights.load(kept or saved.part("average") or saved.part("weights"))
+    weights.finish(kept or saved.part("average") or saved.part("weights"))
 
 
 def print_of_examples(*sets: Sequence[Example]) -> str:
