@@ -34,10 +34,11 @@ RECENT = 3
 def blocked(module: nn.Module) -> Iterator[None]:
     """Lets the linear layers of a model that predicts compute from blocked weights; they must not change meanwhile.
 
-    Nothing is done on other devices than CPUs, where the copies would take more than `SHARE` of the free memory, and
-    inside another `blocked`.
+    Nothing is done on other devices than CPUs, where the copies would take more than `SHARE` of the free memory,
+    inside another `blocked`, and under autocast: there a training measures itself and goes on.
     """
-    layers = [layer for layer in module.modules() if _can_block(layer)]
+    able = not torch.is_autocast_enabled("cpu")
+    layers = [layer for layer in module.modules() if able and _can_block(layer)]
     if sum(map(_bytes, layers)) > SHARE * psutil.virtual_memory().available:
         layers = []
     recent: deque[_Joined] = deque()
