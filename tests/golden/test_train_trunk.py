@@ -123,6 +123,20 @@ def test_a_resumed_training_is_bit_equal(tmp_path, precision):
         assert all(torch.equal(weight, weights_of(model)[name]) for name, weight in weights_of(reference).items())
 
 
+def test_a_resumed_training_computes_the_batches_it_had(tmp_path):
+    """Each once more; rows found out later, in other batches, would be computed oftener and might round otherwise."""
+    settings = stage(duration="3 epochs", micro_batch="3 rows", freeze=KEPT)
+    counts = []
+    for steps in (None, 1):
+        model = causal()
+        if steps:
+            train(tmp_path / "stopped", causal(), EXAMPLES, train=settings, save_every=0.0, steps=steps)
+        with counted(model) as calls:
+            train(tmp_path / ("stopped" if steps else "whole"), model, EXAMPLES, train=settings, save_every=0.0)
+        counts.append(len(calls))
+    assert counts[0] == counts[1]
+
+
 def test_a_training_goes_on_with_another_cache(tmp_path):
     reference, steps = course(tmp_path / "whole", way="memory")
     first = train(tmp_path, causal(), EXAMPLES, train=stage(duration="2 epochs", freeze=KEPT), steps=5, save_every=0.0)

@@ -642,7 +642,7 @@ MUTANTS = [
     Mutant("a resumed training keeps states of other batches", "train/loop.py",
            "        if trunk is not None and not self.ended:",
            "        if False:",
-           f"{TRUNK}::test_a_resumed_training_is_bit_equal"),
+           f"{TRUNK}::test_a_resumed_training_computes_the_batches_it_had"),
     Mutant("validation rows kept beside training rows", "train/loop.py",
            "kept=self.kept_validation",
            "kept=self.kept",
