@@ -29,9 +29,10 @@ PROBE = 3
 def lora_groups(model: Model) -> list[_Group]:
     """The model's plain LoRA layers, in groups that read the same states. Call it where the model can compute.
 
-    What is not plain is left to PEFT: DoRA, dropout, a base in 4 bits, several adapters at once.
+    What is not plain is left to PEFT: DoRA, dropout, a base in 4 bits, several adapters at once. So are
+    encoder-decoders: T5's unscaled attention lets the other order of sums grow to 4e-5 of a gradient in fp32.
     """
-    layers = _plain_layers(model)
+    layers = [] if model.family == "encoder_decoder" else _plain_layers(model)
     return [_Group(readers) for readers in _readers(model, layers)] if layers else []
 
 
@@ -79,10 +80,7 @@ def _readers(model: Model, layers: Sequence[Any]) -> list[list[Any]]:
     model.module.eval()
     try:
         with torch.no_grad():
-            if model.family == "encoder_decoder" and model.head is None:
-                model.logits(ids_N[None], torch.ones_like(ids_N[None], dtype=torch.bool), ids_N[None])
-            else:
-                hidden_of_rows(model, ids_N, Layout((PROBE,), model.device))
+            hidden_of_rows(model, ids_N, Layout((PROBE,), model.device))
     finally:
         model.module.train(training)
         for hook in hooks:
