@@ -125,6 +125,9 @@ def test_a_spike_and_then_nothing_is_a_rate_too_high():
     ((step, words),) = said
     assert step == 150 and words.startswith("Learning rate too high: the loss began at 4.23, rose to ")
     assert "Nothing was learned" in words and "write `optimizer: {lr: 0.1}`" in words
+    # It rises at once: what it rose from is the very first loss, and not the first few.
+    *_, (_, words) = course([4.2, *[6.5] * 9, *[4.159] * 290])[0]
+    assert words.startswith("Learning rate too high: the loss began at 4.2, rose to 6.5 ")
     # A loss that swings above its start, and falls to what chance allows only when the rate falls.
     swings = [4.2, 4.1, 4.2, *(4.2 + np.sin(np.arange(157) / 6)), *np.full(140, 2.8)]
     (_, nothing), (_, words) = course(swings)[0]

@@ -382,7 +382,7 @@ MUTANTS = [
            f"{DIAGNOSE}::test_a_learning_rate_ten_times_too_low"),
     Mutant("a rate far too high taken for one far too low", "train/watchers/_symptoms.py",
            'memory["highest"] - began >',
-           '0.0 >',
+           'memory["highest"] - median(memory["first"]) >',
            f"{DIAGNOSE}::test_a_spike_and_then_nothing_is_a_rate_too_high"),
     Mutant("noise taken for a rate too high", "train/watchers/_symptoms.py",
            "max(0.15 * began, 5 * after.spread)",

@@ -130,7 +130,6 @@ def test_what_an_estimate_depends_on(tmp_path: Path) -> None:
     half = estimate(facts, stage(precision="bf16"), 32)
     assert half.activation_bytes < plain.activation_bytes
     table, norms = 384 * 64, 5 * 64
-    assert plain.num_parameters - table - norms > 0
     assert half.weight_bytes == 6 * (plain.num_parameters - table - norms) + 4 * (table + norms)
     taught = estimate(facts, stage(), 32, [facts])
     assert taught.weight_bytes - plain.weight_bytes == 4 * facts.num_parameters, "a teacher's weights"
