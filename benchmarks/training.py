@@ -122,7 +122,7 @@ def measure(name: str, system: str, work: Path) -> dict[str, float]:
 
 def by_tunesmith(case: Case, folder: Path, rows: list[Any], system: str) -> tuple[Any, list[tuple[int, float]]]:
     """The loop that `tunesmith run` uses, with what it derives."""
-    from tunesmith.data.tokenize import Example
+    from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.adapters.full import Full
     from tunesmith.models.adapters.lora import Lora
     from tunesmith.models.load import open_model

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.data.example import Example
+from tunesmith.data.encode.example import Example
 from tunesmith.models.adapters.full import Full
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.load import Model, open_model

@@ -14,7 +14,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tunesmith.data.tokenize import ROLES, Codec, Example
+from tunesmith.data.encode.tokenize import ROLES, Codec, Example
 from tunesmith.records import Message, Record
 
 SENTENCES = [

@@ -17,7 +17,7 @@ import transformers
 from torch import Tensor
 from train_tiny import stage, train
 
-from tunesmith.data.tokenize import Example
+from tunesmith.data.encode.tokenize import Example
 from tunesmith.models.adapters.full import Full
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.model import Model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tunesmith.data.tokenize import Example
+from tunesmith.data.encode.tokenize import Example
 
 SIGN = 63
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
-from tunesmith.data.tokenize import Example
+from tunesmith.data.encode.tokenize import Example
 from tunesmith.errors import Interrupted
 from tunesmith.models.heads import Head
 from tunesmith.models.model import Model, Origin

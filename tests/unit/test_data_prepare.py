@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tunesmith.data.encode.tokenize import Codec
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.prepare import Collected, Older, collect, encode
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
 from tunesmith.data.tables import read_records, sample, write_changed, write_dropped, write_records
-from tunesmith.data.tokenize import Codec
 from tunesmith.errors import DataError, GateFailed
 from tunesmith.records import Record
 from tunesmith.spec.quantity import Share

@@ -15,7 +15,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from tunesmith.data.read import find, read
+from tunesmith.data.read.find import find, read
 from tunesmith.data.readers import MAX_ROW_BYTES, Broken, Row
 from tunesmith.errors import DataError, MissingDependency
 from tunesmith.spec.sections import Source

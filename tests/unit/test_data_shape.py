@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from tunesmith.data.read.row import to_record
+from tunesmith.data.read.shape import recognise
+from tunesmith.data.read.values import BadRow
 from tunesmith.data.readers import Row
-from tunesmith.data.row import to_record
-from tunesmith.data.shape import recognise
-from tunesmith.data.values import BadRow
 from tunesmith.errors import DataError
 from tunesmith.records import Message, Record, Span
 

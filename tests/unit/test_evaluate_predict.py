@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.data.tokenize import Codec
+from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import DataError
 from tunesmith.evaluate.predict import majority, manner, predict, provides
 from tunesmith.evaluate.stored import read_predictions, write_predictions

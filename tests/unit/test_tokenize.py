@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.tags import asked_tokens
-from tunesmith.data.tokenize import ROLES, Codec, Example
+from tunesmith.data.encode.tags import asked_tokens
+from tunesmith.data.encode.tokenize import ROLES, Codec, Example
 from tunesmith.errors import DataError, ModelError
 from tunesmith.records import Message, Record, Span
 from tunesmith.testing.tiny import tiny_encoder_tokenizer, tiny_tokenizer

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.tokenize import Example
+from tunesmith.data.encode.tokenize import Example
 from tunesmith.errors import DataError, SpecError
 from tunesmith.records import Record
 from tunesmith.spec.load import parse

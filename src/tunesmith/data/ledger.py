@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.data.example import ROLES, Example, Need
+from tunesmith.data.encode.example import ROLES, Example, Need
 from tunesmith.data.split import Pool
 from tunesmith.data.steps import Changed, Dropped
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME

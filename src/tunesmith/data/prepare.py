@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
-from tunesmith.data.example import Encoded
+from tunesmith.data.encode.example import Encoded
+from tunesmith.data.encode.tokenize import Codec
 from tunesmith.data.ledger import Ledger, SourceEntry
-from tunesmith.data.read import File, find
+from tunesmith.data.read.find import File, find
+from tunesmith.data.read.row import MISSING_SLICE, to_record
+from tunesmith.data.read.shape import SAMPLE, Recognised, recognise
+from tunesmith.data.read.values import BadRow
 from tunesmith.data.readers import Broken, Row, excerpt
-from tunesmith.data.row import MISSING_SLICE, to_record
-from tunesmith.data.shape import SAMPLE, Recognised, recognise
 from tunesmith.data.split import SPLITS, Pool, refuse_leaks, split
 from tunesmith.data.steps import Changed, Dropped, Step
 from tunesmith.data.tables import read_records
-from tunesmith.data.tokenize import Codec
-from tunesmith.data.values import BadRow
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.part import STEPS
 from tunesmith.records import Record, Shape

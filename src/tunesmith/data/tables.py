@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from tunesmith.data.example import ROLES, Example
+from tunesmith.data.encode.example import ROLES, Example
 from tunesmith.data.steps import Changed, Dropped
 from tunesmith.records import Record
 from tunesmith.runs import write_bytes

@@ -28,8 +28,8 @@ from tunesmith.metrics._labels import JOINER
 from tunesmith.records import Message, Prediction, Record, Span
 
 if TYPE_CHECKING:
-    from tunesmith.data.example import Example
-    from tunesmith.data.tokenize import Codec
+    from tunesmith.data.encode.example import Example
+    from tunesmith.data.encode.tokenize import Codec
     from tunesmith.metrics import Floats, Need
     from tunesmith.models.load import Model
 

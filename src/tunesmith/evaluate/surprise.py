@@ -10,8 +10,8 @@ import numpy as np
 from tunesmith.records import Record
 
 if TYPE_CHECKING:
-    from tunesmith.data.example import Example
-    from tunesmith.data.tokenize import Codec
+    from tunesmith.data.encode.example import Example
+    from tunesmith.data.encode.tokenize import Codec
     from tunesmith.models.load import Model
 
 Asked = tuple[list[int], list[int]]

@@ -10,7 +10,7 @@ from tunesmith.evaluate.predict import Manner, predict
 from tunesmith.records import Record
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Codec
+    from tunesmith.data.encode.tokenize import Codec
     from tunesmith.metrics import Metric
     from tunesmith.models.load import Model
 

@@ -9,11 +9,11 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
-from tunesmith.data.read import find, read
+from tunesmith.data.read.find import find, read
+from tunesmith.data.read.row import to_record
+from tunesmith.data.read.shape import Recognised, recognise
+from tunesmith.data.read.values import BadRow
 from tunesmith.data.readers import Row
-from tunesmith.data.row import to_record
-from tunesmith.data.shape import Recognised, recognise
-from tunesmith.data.values import BadRow
 from tunesmith.errors import DataError
 from tunesmith.models.facts import base_facts
 from tunesmith.records import Record, Shape

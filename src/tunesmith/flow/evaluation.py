@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
-from tunesmith.data.tokenize import Codec
+from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import Interrupted
 from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.predict import Manner, majority, manner, predict

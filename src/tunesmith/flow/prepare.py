@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from tunesmith.data.example import Family
+from tunesmith.data.encode.example import Family
+from tunesmith.data.encode.tokenize import Codec, Encoded, Example, Need
 from tunesmith.data.ledger import EpochEntry, Ledger
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
-from tunesmith.data.tokenize import Codec, Encoded, Example, Need
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import Manner, manner
 from tunesmith.evaluate.targets import check_metrics, check_targets

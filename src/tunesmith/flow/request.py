@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tunesmith.data.prepare import Older
-from tunesmith.data.read import File, find
+from tunesmith.data.read.find import File, find
 from tunesmith.errors import NotFound
 from tunesmith.flow.environment import threads, versions
 from tunesmith.models.facts import BaseFacts, base_facts

@@ -21,7 +21,7 @@ from tunesmith.errors import ModelError
 from tunesmith.part import ADAPTERS
 
 if TYPE_CHECKING:
-    from tunesmith.data.example import Example
+    from tunesmith.data.encode.example import Example
     from tunesmith.models.model import Model
     from tunesmith.testing.tiny import Shape
 
@@ -45,7 +45,7 @@ def tiny(shape: Shape, head: str = "lm") -> Iterator[Model]:
 
 def examples(model: Model) -> list[Example]:
     """Rows of several lengths that fit every objective, one of them heavier than the others."""
-    from tunesmith.data.example import Example
+    from tunesmith.data.encode.example import Example
 
     draw = np.random.default_rng(0)
     made = []

@@ -19,7 +19,7 @@ from torch import Tensor
 from tunesmith.models.packing.layout import Layout
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Example
+    from tunesmith.data.encode.tokenize import Example
 
 
 def pad(rows: Sequence[NDArray[np.generic]], value: int, device: torch.device) -> Tensor:

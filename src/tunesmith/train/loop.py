@@ -43,7 +43,7 @@ from tunesmith.train.weights import Weights, choose_precision
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Example
+    from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.layers.trunk import Trunk
     from tunesmith.models.load import Model
     from tunesmith.spec.sections import Train

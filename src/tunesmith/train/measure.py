@@ -13,7 +13,7 @@ from tunesmith.train.objectives import Objective
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
-    from tunesmith.data.example import Example
+    from tunesmith.data.encode.example import Example
     from tunesmith.models.load import Model
 
 

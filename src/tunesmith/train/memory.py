@@ -16,7 +16,7 @@ import torch
 from tunesmith.errors import ModelError
 
 if TYPE_CHECKING:
-    from tunesmith.data.example import Example
+    from tunesmith.data.encode.example import Example
     from tunesmith.models.layers.kept import Kept
     from tunesmith.models.load import Model
     from tunesmith.train.objectives import Objective

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tunesmith.data.decode import encoding_of, open_text, undecoded
+from tunesmith.data.read.decode import encoding_of, open_text, undecoded
+from tunesmith.data.read.strict_json import Refused, parse
 from tunesmith.data.readers import Broken, Reader, Row, excerpt
-from tunesmith.data.strict_json import Refused, parse
 from tunesmith.errors import DataError
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from tunesmith.data.decode import encoding_of, lines, undecoded
+from tunesmith.data.read.decode import encoding_of, lines, undecoded
+from tunesmith.data.read.strict_json import Refused, parse
 from tunesmith.data.readers import MAX_ROW_BYTES, Broken, Reader, Row, excerpt
-from tunesmith.data.strict_json import Refused, parse
 
 
 class JsonLines(Reader):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from tunesmith.data.decode import encoding_of, open_text, undecoded
+from tunesmith.data.read.decode import encoding_of, open_text, undecoded
 from tunesmith.data.readers import Broken, Reader, Row, excerpt
 from tunesmith.errors import DataError
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tunesmith.data.decode import encoding_of, lines
-from tunesmith.data.delimited import rows
+from tunesmith.data.read.decode import encoding_of, lines
+from tunesmith.data.read.delimited import rows
 from tunesmith.data.readers import MAX_ROW_BYTES, Broken, Reader, Row
 
 

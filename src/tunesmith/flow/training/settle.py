@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from tunesmith.data.tokenize import Example
+from tunesmith.data.encode.tokenize import Example
 from tunesmith.flow.environment import free_memory, on_gpu, spare_memory
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request

@@ -19,7 +19,7 @@ from tunesmith.models.model import Model
 
 
 class Encoded(Protocol):
-    """Anything with token ids, such as `tunesmith.data.tokenize.Example`."""
+    """Anything with token ids, such as `tunesmith.data.encode.tokenize.Example`."""
 
     @property
     def ids(self) -> np.ndarray: ...

@@ -20,7 +20,7 @@ from torch import Tensor
 from tunesmith.part import Part
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Example
+    from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.load import Model
 
 Need = Literal["text", "chat", "label", "spans"]

@@ -18,7 +18,7 @@ from tunesmith.train.collate import layout_of, read
 from tunesmith.train.objectives import Batch, Loss, Objective
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Example
+    from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.load import Model
 
 

@@ -22,7 +22,7 @@ from tunesmith.train.objectives.sft import Sft, answer_logits
 from tunesmith.train.readout import is_plain, linear_loss, supervised_hidden, supervised_logits
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Example
+    from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.load import Model
 
 TeacherLogits = Callable[[slice], Tensor]

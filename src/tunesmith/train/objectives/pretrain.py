@@ -13,7 +13,7 @@ from tunesmith.train.objectives import Batch, Loss, Objective
 from tunesmith.train.readout import next_token_loss
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Example
+    from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.load import Model
 
 

@@ -19,7 +19,7 @@ from tunesmith.train.objectives import Batch, Loss, Objective
 from tunesmith.train.readout import weighted_cross_entropy
 
 if TYPE_CHECKING:
-    from tunesmith.data.tokenize import Example
+    from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.load import Model
 
 

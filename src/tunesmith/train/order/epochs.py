@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.data.example import Example
+from tunesmith.data.encode.example import Example
 from tunesmith.errors import DataError
 from tunesmith.records import Record
 from tunesmith.spec.sections import Curriculum, Data, Replay

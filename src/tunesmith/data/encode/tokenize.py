@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.data import tags
-from tunesmith.data.chat_format import ChatFormat
-from tunesmith.data.dialogue import ChatCodec
-from tunesmith.data.example import ROLES, TOO_LONG, Encoded, Example, Family, Need
-from tunesmith.data.lexer import Lexer, Tokens
+from tunesmith.data.encode import tags
+from tunesmith.data.encode.chat_format import ChatFormat
+from tunesmith.data.encode.dialogue import ChatCodec
+from tunesmith.data.encode.example import ROLES, TOO_LONG, Encoded, Example, Family, Need
+from tunesmith.data.encode.lexer import Lexer, Tokens
+from tunesmith.data.read.values import BadRow
 from tunesmith.data.steps import Dropped
-from tunesmith.data.values import BadRow
 from tunesmith.errors import DataError, ModelError
 from tunesmith.records import Message, Record, Span
 

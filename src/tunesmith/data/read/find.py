@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from tunesmith.data.decode import COMPRESSIONS, open_bytes
+from tunesmith.data.read.decode import COMPRESSIONS, open_bytes
+from tunesmith.data.read.strict_json import Refused, parse
 from tunesmith.data.readers import Broken, Reader, Row
-from tunesmith.data.strict_json import Refused, parse
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.part import READERS
 from tunesmith.spec.sections import Source

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from tunesmith.data.read.shape import Recognised
+from tunesmith.data.read.values import BadRow, as_label, as_text, is_missing, listed
 from tunesmith.data.readers import Row
-from tunesmith.data.shape import Recognised
-from tunesmith.data.values import BadRow, as_label, as_text, is_missing, listed
 from tunesmith.records import Message, Record, Role, Span
 
 MISSING_SLICE = "(missing)"

@@ -1,7 +1,7 @@
 """Recognises what the columns of a source are for, or follows a written map.
 
 The rules stand in `_RULES`, the most telling first; the first that fits most sampled rows wins, and says
-why. Names of columns are in `tunesmith.data.names`; turning rows into records is in `tunesmith.data.row`.
+why. Names of columns are in `tunesmith.data.read.names`; turning rows into records is in `tunesmith.data.read.row`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from tunesmith.data.names import KNOWN, PROMPTS_AND_ANSWERS, ROLES, first_of
+from tunesmith.data.read.names import KNOWN, PROMPTS_AND_ANSWERS, ROLES, first_of
+from tunesmith.data.read.values import is_missing, listed
 from tunesmith.data.readers import Row
-from tunesmith.data.values import is_missing, listed
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.records import Shape
 

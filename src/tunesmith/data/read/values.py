@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.data.strict_json import Refused, parse
+from tunesmith.data.read.strict_json import Refused, parse
 
 _MISSING_TEXTS = frozenset({"", "nan", "NaN", "NULL", "null", "<NA>", "#N/A", "NaT"})
 

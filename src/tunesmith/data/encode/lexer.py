@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.data.chat_format import MARK, UNMARK
+from tunesmith.data.encode.chat_format import MARK, UNMARK
 from tunesmith.errors import ModelError
 
 _MARKED = re.compile(f"{MARK}(.*?){UNMARK}", re.DOTALL)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.data.chat_format import ChatFormat, Rendered
-from tunesmith.data.example import ROLES, TOO_LONG, Example
-from tunesmith.data.lexer import Lexer, Tokens
-from tunesmith.data.values import BadRow
+from tunesmith.data.encode.chat_format import ChatFormat, Rendered
+from tunesmith.data.encode.example import ROLES, TOO_LONG, Example
+from tunesmith.data.encode.lexer import Lexer, Tokens
+from tunesmith.data.read.values import BadRow
 from tunesmith.records import Message, Record, Role
 
 _SPECIAL = ROLES.index("special")

@@ -15,7 +15,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from tunesmith.data.values import BadRow
+from tunesmith.data.read.values import BadRow
 from tunesmith.errors import ModelError
 from tunesmith.records import Message, Role
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunesmith.data.decode import open_text, undecoded
+from tunesmith.data.read.decode import open_text, undecoded
 from tunesmith.data.readers import MAX_ROW_BYTES, Broken, Row, excerpt
 from tunesmith.errors import DataError
 
