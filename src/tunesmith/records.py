@@ -16,7 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Role = Literal["system", "user", "assistant", "tool"]
 Shape = Literal["chat", "pair", "label", "spans", "text"]
@@ -63,6 +67,10 @@ class Record:
     weight: float = 1.0
     origin: int = 0
     """The number of its source: those of `data.sources`, then those that stages replay."""
+    votes: Mapping[str, str] = field(default_factory=dict)
+    """What annotators, people or functions, called it: annotator -> label; those who said nothing are left out."""
+    parent: str | None = None
+    """The id of the row that a step made it from."""
 
     @property
     def shape(self) -> Shape:
@@ -72,7 +80,7 @@ class Record:
             return "chat"
         if self.spans is not None:
             return "spans"
-        return "label" if self.labels else "text"
+        return "label" if self.labels or self.votes else "text"
 
     @property
     def label(self) -> str | None:
@@ -129,6 +137,8 @@ class Record:
             references=tuple(row.get("references") or ()),
             weight=row.get("weight", 1.0),
             origin=row.get("origin", 0),
+            votes=dict(row.get("votes") or {}),
+            parent=row.get("parent"),
         )
 
 
@@ -146,6 +156,8 @@ def _fields(record: Record) -> dict[str, Any]:
         "references",
         "weight",
         "origin",
+        "votes",
+        "parent",
     )
     values = {name: getattr(record, name) for name in names}
     for name in ("messages", "spans", "chosen", "rejected"):
@@ -185,6 +197,66 @@ class Prediction:
 class Responder(Protocol):
     """Anything that answers: a local model, a remote endpoint, a test double."""
 
-    def respond(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
-        """One answer for each conversation, in order."""
+    def respond(
+        self, conversations: Sequence[Sequence[Message]], *, max_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> list[str]:
+        """One answer for each conversation, in order.
+
+        Args:
+            temperature: 0 takes the likeliest token each time; above, answers are drawn.
+            seed: of what is drawn; the same seed gives the same answers where the model is a local one.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors whose products say how alike their meanings are."""
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """[N, D], each row of length one."""
+        ...
+
+
+class Filler(Protocol):
+    """A masked language model: says which words could stand in a place."""
+
+    def fill(self, words: Sequence[Sequence[str]], places: Sequence[int], count: int) -> list[list[tuple[str, float]]]:
+        """For each list of words, the `count` likeliest whole words for its place, with probabilities, best first."""
+        ...
+
+
+class Tagger(Protocol):
+    """Finds labelled stretches in texts: names, places."""
+
+    def spans(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+        """The stretches of each text, by their characters."""
+        ...
+
+
+class Classifier(Protocol):
+    """A trained model that labels texts."""
+
+    labels: tuple[str, ...]
+
+    def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """[N, C], in the order of `labels`."""
+        ...
+
+
+class Models(Protocol):
+    """Models by reference, opened when they are first asked for. A reference is what `base.model` takes (`bundled`, a
+    folder, a hub id, `run:NAME/N`); for responders also `https://host/v1#model`, an OpenAI-compatible endpoint."""
+
+    def responder(self, reference: str) -> Responder: ...
+
+    def embedder(self, reference: str) -> Embedder: ...
+
+    def filler(self, reference: str) -> Filler: ...
+
+    def tagger(self, reference: str) -> Tagger: ...
+
+    def classifier(self, reference: str) -> Classifier: ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of the base's tokenizer each text has."""
         ...

@@ -186,8 +186,9 @@ goal: {targets: [{metric: {kind: loudness, floor: 0.1}, at_least: 0.5}]}
 data: {sources: [a.jsonl], steps: [clean, {kind: shout, mark: "!!"}]}
 train: {objective: {kind: gentle, scale: 0.25}}
 ''')
+from tunesmith.data.curate import apply
 from tunesmith.records import Record
-kept = spec.data.steps[1].apply([Record("1", "a:1", text="hello"), Record("2", "a:2", text="")])
+kept = apply(spec.data.steps[1], [Record("1", "a:1", text="hello"), Record("2", "a:2", text="")])
 for family, name in ((STEPS, "shout"), (METRICS, "loudness"), (OBJECTIVES, "gentle")):
     assert name in family.names()
     check_part(family, name)

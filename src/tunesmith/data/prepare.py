@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
+from tunesmith.data.curate import apply
 from tunesmith.data.encode.example import Encoded
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.data.ledger import Ledger, SourceEntry
@@ -377,7 +378,7 @@ def _through_steps(records: list[Record], data: Data, gathered: _Gathered, after
     )
     for number, step in enumerate(steps):
         after(f"step {step.kind}", number, len(steps))
-        result = step.apply(records)
+        result = apply(step, records)
         for dropped in result.dropped:
             gathered.ledger.enter_dropped(dropped)
         for changed in result.changed:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tunesmith.data.curate import apply
 from tunesmith.data.readers import Broken, Reader, Row
+from tunesmith.data.room import Room
 from tunesmith.data.steps import Step
 from tunesmith.errors import UserError
 from tunesmith.metrics import Metric
-from tunesmith.records import Message, Prediction, Record, Span
+from tunesmith.records import Classifier, Embedder, Filler, Message, Prediction, Record, Responder, Span, Tagger
 
 
 def chat(number: int, asked: str, answered: str) -> Record:
@@ -64,35 +67,104 @@ def names_its_endings(reader: Reader) -> None:
 
 
 def loses_no_row(step: Step) -> None:
-    """Every row is kept or dropped, once, in its order; nothing is invented; drops and changes have a reason."""
-    result = step.apply(RECORDS)
-    kept, dropped = [r.id for r in result.kept], [d.record.id for d in result.dropped]
+    """Every row is kept or dropped, once, in its order, and new ones follow their parents; all of it has a reason."""
+    result = apply(step, RECORDS, room())
+    made = {new.id for new, _ in result.made}
+    kept, dropped = [r.id for r in result.kept if r.id not in made], [d.record.id for d in result.dropped]
     given = [record.id for record in RECORDS]
     assert sorted(kept + dropped) == sorted(given)
     assert kept == [name for name in given if name in set(kept)], "the order changed"
+    assert len(made) == len(result.made) and not made & set(given), "a new row has an id that stands already"
     assert all(drop.reason and drop.step == step.kind for drop in result.dropped)
     assert all(change.reason and change.step == step.kind for change in result.changed)
+    assert all(reason for _, reason in result.made)
 
 
 def tells_every_change(step: Step) -> None:
-    """A kept row that differs from the one given is among the changed ones."""
-    result = step.apply(RECORDS)
+    """A kept row that differs from the one given is among the changed ones or the new ones."""
+    result = apply(step, RECORDS, room())
     before = {record.id: record for record in RECORDS}
-    told = {change.after.id for change in result.changed}
-    assert {record.id for record in result.kept if record != before[record.id]} <= told
+    told = {change.after.id for change in result.changed} | {new.id for new, _ in result.made}
+    assert {record.id for record in result.kept if record != before.get(record.id)} <= told
 
 
 def gives_the_same_every_time(step: Step) -> None:
     """The same rows give the same result, and are not changed themselves."""
     given = copy.deepcopy(RECORDS)
-    assert step.apply(given) == step.apply(given)
+    assert apply(step, given, room()) == apply(step, given, room())
     assert given == RECORDS
 
 
 def takes_no_rows(step: Step) -> None:
     """No rows are no error."""
-    result = step.apply([])
-    assert (result.kept, result.dropped, result.changed) == ([], [], [])
+    result = apply(step, [], room())
+    assert (result.kept, result.dropped, result.changed, result.made) == ([], [], [], [])
+
+
+def travels(step: Step) -> None:
+    """It can be sent to other processes."""
+    assert ForkingPickler.dumps(step)
+
+
+def room() -> Room:
+    """What steps work with here: doubles of all models, and held-out rows."""
+    return Room(models=Doubles(), held_out=[chat(90, "What is two plus two?", "four")], task="classify")
+
+
+class Doubles:
+    """Models that say something plausible of everything, the same every time."""
+
+    labels: tuple[str, ...] = ("billing", "delivery")
+
+    def responder(self, reference: str) -> Responder:
+        """Itself, as everything that is asked for."""
+        return self
+
+    def embedder(self, reference: str) -> Embedder:
+        """Itself."""
+        return self
+
+    def filler(self, reference: str) -> Filler:
+        """Itself."""
+        return self
+
+    def tagger(self, reference: str) -> Tagger:
+        """Itself."""
+        return self
+
+    def classifier(self, reference: str) -> Classifier:
+        """Itself."""
+        return self
+
+    def respond(
+        self, conversations: Sequence[Sequence[Message]], *, max_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> list[str]:
+        """The last turn's words in another order."""
+        return [" ".join(reversed(turns[-1].content.split())) for turns in conversations]
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Counts of letters."""
+        counts_ND = np.array([[1.0, *(text.lower().count(c) for c in "etaoinshr")] for text in texts], np.float32)
+        counts_ND = counts_ND.reshape(len(texts), 10)
+        counts_ND /= np.linalg.norm(counts_ND, axis=1, keepdims=True)
+        return counts_ND
+
+    def fill(self, words: Sequence[Sequence[str]], places: Sequence[int], count: int) -> list[list[tuple[str, float]]]:
+        """A word of its own for each rank."""
+        return [[(f"word{rank}", 0.5 / 2**rank) for rank in range(count)] for _ in words]
+
+    def spans(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+        """Whoever is called Anna."""
+        return [tuple(Span(at, at + 4, "PER") for at in [text.find("Anna")] if at >= 0) for text in texts]
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """What a longer text is."""
+        p_N = np.array([1 / (2 + len(text) % 5) for text in texts], np.float64)
+        return np.stack([p_N, 1 - p_N], axis=1)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """One a word."""
+        return [len(text.split()) for text in texts]
 
 
 # Metrics
@@ -163,7 +235,7 @@ def measures_nothing_as_nan(metric: Metric) -> None:
 
 CHECKS: dict[str, tuple[Callable[[Any], None], ...]] = {
     "readers": (survives_any_bytes, names_its_endings),
-    "steps": (loses_no_row, tells_every_change, gives_the_same_every_time, takes_no_rows),
+    "steps": (loses_no_row, tells_every_change, gives_the_same_every_time, takes_no_rows, travels),
     "metrics": (
         adds_up,
         stays_in_its_range,

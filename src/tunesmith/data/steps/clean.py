@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Callable, Iterable
 
 import ftfy
 
-from tunesmith.data.steps import Changed, Dropped, Step, StepResult
-from tunesmith.records import Message, Record, Span
+from tunesmith.data.rewrite import rewritten
+from tunesmith.data.steps import KEEP, Outcome, RowStep, change, drop
+from tunesmith.records import Message, Record
 
 # All of C0 and C1 but tab, line feed and carriage return; and characters that must not stand in a text.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -21,7 +20,7 @@ ENCODING = "broken encoding repaired"
 CONTROLS = "control characters removed"
 
 
-class Clean(Step):
+class Clean(RowStep):
     """Leaves out rows without text or answer, removes control characters, and repairs text that was decoded wrongly.
 
     Spans are moved along with their text.
@@ -32,23 +31,17 @@ class Clean(Step):
     remove_controls: bool = True
     """Remove control characters other than tabs and line ends."""
 
-    def apply(self, records: Sequence[Record]) -> StepResult:
-        kept: list[Record] = []
-        dropped: list[Dropped] = []
-        changed: list[Changed] = []
-        for record in records:
-            before = record
-            for reason, repair in self._repairs():
-                after = _repaired(before, repair)
-                if after != before:
-                    changed.append(Changed(before, after, self.kind, reason))
-                    before = after
-            reason = _emptiness(before)
-            if reason:
-                dropped.append(Dropped(before, self.kind, reason))
-            else:
-                kept.append(before)
-        return StepResult(kept, dropped, changed)
+    def look(self, record: Record) -> Outcome:
+        reasons = []
+        after = record
+        for reason, repair in self._repairs():
+            before, after = after, rewritten(after, repair)
+            if after != before:
+                reasons.append(reason)
+        empty = _emptiness(after)
+        if empty:
+            return drop(empty)
+        return change(after, *reasons) if reasons else KEEP
 
     def _repairs(self) -> list[tuple[str, Callable[[str], str]]]:
         repairs: list[tuple[str, Callable[[str], str]]] = []
@@ -79,44 +72,3 @@ def _emptiness(record: Record) -> str:
 def _any_said(turns: Iterable[Message], role: str) -> bool:
     said = [turn.content for turn in turns if turn.role == role]
     return any(content.strip() for content in said) or not said
-
-
-def _repaired(record: Record, repair: Callable[[str], str]) -> Record:
-    said = (record.text or "", *(turn.content for turn in _turns(record)), *record.references)
-    if all(repair(text) == text for text in said):
-        return record
-
-    def mended(turns: Iterable[Message]) -> tuple[Message, ...]:
-        return tuple(replace(turn, content=repair(turn.content)) for turn in turns)
-
-    text, spans = record.text, record.spans
-    if text is not None:
-        text, spans = _with_spans(text, spans, repair)
-    return replace(
-        record,
-        text=text,
-        spans=spans,
-        messages=mended(record.messages),
-        chosen=mended(record.chosen),
-        rejected=mended(record.rejected),
-        references=tuple(map(repair, record.references)),
-    )
-
-
-def _turns(record: Record) -> Iterable[Message]:
-    return (*record.messages, *record.chosen, *record.rejected)
-
-
-def _with_spans(
-    text: str, spans: tuple[Span, ...] | None, repair: Callable[[str], str]
-) -> tuple[str, tuple[Span, ...] | None]:
-    """Repairs piece by piece between the ends of spans, so that every span keeps its words."""
-    if not spans:
-        return repair(text), spans
-    borders = sorted({0, len(text), *(edge for span in spans for edge in (span.start, span.end))})
-    moved, repaired = {0: 0}, ""
-    for start, end in pairwise(borders):
-        repaired += repair(text[start:end])
-        moved[end] = len(repaired)
-    found = (Span(moved[span.start], moved[span.end], span.label) for span in spans)
-    return repaired, tuple(span for span in found if span.start < span.end)

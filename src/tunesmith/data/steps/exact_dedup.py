@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Literal
 
-from tunesmith.data.steps import Dropped, Step, StepResult
+import numpy as np
+
+from tunesmith.data.room import Room
+from tunesmith.data.steps import KEEP, Outcome, Step, drop
 from tunesmith.records import Record
 
 SAME = "same content as an earlier row"
@@ -22,18 +25,19 @@ class ExactDedup(Step):
     ignore: tuple[Literal["case", "whitespace", "punctuation"], ...] = ("whitespace",)
     """What does not make two rows differ."""
 
-    def apply(self, records: Sequence[Record]) -> StepResult:
-        kept: list[Record] = []
-        dropped: list[Dropped] = []
-        first: dict[bytes, Record] = {}
-        for record in records:
-            earlier = first.setdefault(self._key(record), record)
-            if earlier is record:
-                kept.append(record)
+    def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
+        found = np.frombuffer(b"".join(room.map(self._print, records)), dtype=[("text", "V16"), ("label", "V16")])
+        _, first_of, group = np.unique(found["text"], return_index=True, return_inverse=True)
+        for place, earlier in enumerate(first_of[group].tolist()):
+            if earlier == place:
+                yield KEEP
             else:
-                conflict = set(earlier.labels) != set(record.labels) or _spanned(earlier) != _spanned(record)
-                dropped.append(Dropped(record, self.kind, CONFLICT if conflict else SAME))
-        return StepResult(kept, dropped, [])
+                conflict = found["label"][earlier] != found["label"][place]
+                yield drop(CONFLICT if conflict else SAME, f"of {records[earlier].source}")
+
+    def _print(self, record: Record) -> bytes:
+        """Digests of the words and of what they are called."""
+        return self._key(record) + _digest(repr((sorted(set(record.labels)), _spanned(record))))
 
     def _key(self, record: Record) -> bytes:
         text = unicodedata.normalize("NFC", record.content())
@@ -43,7 +47,11 @@ class ExactDedup(Step):
             text = "".join(" " if unicodedata.category(c).startswith("P") else c for c in text)
         if "whitespace" in self.ignore:
             text = " ".join(text.split())
-        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return _digest(text)
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _spanned(record: Record) -> list[tuple[str, str]]:
