@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tunesmith.data.prepare import Older
+from tunesmith.data.gather import Older
 from tunesmith.data.read.find import File, find
 from tunesmith.errors import NotFound
 from tunesmith.flow.environment import threads, versions
