@@ -64,6 +64,7 @@ class Room:
         models: models by reference; None where there are none, as in tests.
         held_out: validation and test rows, for steps on training rows, and for what must not be met in them.
         task: the goal's task.
+        num_held_out: so many of the records, the first ones, are held out by their source for validation or test.
         folder: what relative paths in settings start from, the spec's folder.
         mapper: calls a function on records, in their order, on as many cores as there are; one after the other when
             left out.
@@ -76,12 +77,14 @@ class Room:
         seed: int = 0,
         models: Models | None = None,
         held_out: Sequence[Record] = (),
+        num_held_out: int = 0,
         task: str | None = None,
         folder: Path = Path(),
         mapper: Mapper | None = None,
         after: Callable[[int, int | None], None] = lambda done, total: None,
     ) -> None:
         self.seed, self.held_out, self.task, self.folder = seed, held_out, task, folder
+        self.num_held_out = num_held_out
         self.findings = Findings()
         self.after = after
         self._models, self._mapper = models, mapper

@@ -30,5 +30,5 @@ def similar_groups(records: Sequence[Record], threshold: float, room: Room) -> n
         [N] numbers from 0, in the order in which the groups first appear.
     """
     with sketch_all(records, room, curve(threshold), "content", SHINGLE) as sketches:
-        first = link(sketches, threshold).groups
+        first = link(sketches, threshold)[0].groups()
     return np.unique(first, return_inverse=True)[1].astype(np.int64)
