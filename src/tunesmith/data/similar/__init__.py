@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.data.room import Room
-from tunesmith.data.similar.link import link
+from tunesmith.data.similar.candidates import link
 from tunesmith.data.similar.minhash import curve
 from tunesmith.data.similar.sketches import sketch_all
 from tunesmith.records import Record

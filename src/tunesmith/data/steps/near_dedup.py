@@ -11,7 +11,7 @@ from pydantic import Field
 from tunesmith.data.room import Room
 from tunesmith.data.similar import SHINGLE
 from tunesmith.data.similar.alike import Alike
-from tunesmith.data.similar.link import WINDOW, link
+from tunesmith.data.similar.candidates import WINDOW, link
 from tunesmith.data.similar.minhash import curve
 from tunesmith.data.similar.sketches import sketch_all
 from tunesmith.data.steps._duplicates import Duplicates
