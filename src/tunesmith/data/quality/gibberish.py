@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 Codes = npt.NDArray[np.uint32]
+_Met = tuple[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]], ...]
 
 MIN_LETTERS = 20
 """Texts with fewer letters are too short to be judged by them."""
@@ -26,8 +27,11 @@ _SCRIPTS |= {"hebrew": (0x590, 0x5FF), "arabic": (0x600, 0x77F), "georgian": (0x
 """Alphabets: scripts of some dozens of letters. In others a letter is half a word, and nothing can be said."""
 _NO_LETTER = re.compile(r"[\W\d_]+")
 _SPACE = 32
+_LONGEST = 3000
+"""Characters looked at; more of them make the answer no surer."""
 _VARIED = -1.3
 """The highest mean log-likelihood, in nats, of rows to learn from: such as all say the same know a few words alone."""
+_HALFWAY = 0.5
 _SHUFFLES = 4
 _SCALED_BY = 1000
 """Texts, and the same with their letters shuffled, that the scale is made from."""
@@ -43,6 +47,8 @@ class Letters(NamedTuple):
     tri: npt.NDArray[np.uint32]
     bi: npt.NDArray[np.uint32]
     uni: npt.NDArray[np.uint32]
+    total: int
+    """Letters and blanks counted."""
     scales: dict[str, tuple[float, float]]
     """Script -> mean log-likelihoods of its letters in a usual text, and in one with its letters shuffled."""
 
@@ -59,25 +65,28 @@ def learned(texts: Iterable[str], seed: int = 0) -> Letters:
         name, codes = _alphabet(letters_of(text))
         if name is not None:
             by_script.setdefault(name, []).append(codes)
-    letters = Letters(*(np.zeros(1 << bits, np.uint32) for bits in (_TRI, _BI, _UNI)), {})
+    tri, bi, uni = (np.zeros(1 << bits, np.uint32) for bits in (_TRI, _BI, _UNI))
     for told in by_script.values():
-        for table, places in zip(letters[:3], _places(np.concatenate(told)), strict=True):
+        for table, places in zip((tri, bi, uni), _places(np.concatenate(told)), strict=True):
             np.add.at(table, places, 1)
+    letters = Letters(tri, bi, uni, int(uni.sum()), {})
     random = np.random.default_rng(seed)
     for name, told in by_script.items():
         long = [codes for codes in told if _count(codes) >= MIN_LETTERS]
         if sum(map(_count, long)) >= _ENOUGH:
             some = long[:: max(1, len(long) // _SCALED_BY)]
-            usual = float(np.median([_mean_log(codes, letters, codes) for codes in some]))
-            mixed = float(np.median([_mean_log(_shuffled(codes, random), letters, codes) for codes in some]))
+            usual = float(np.median([_mean_log(codes, letters, _met(codes)) for codes in some]))
+            mixed = float(np.median([_mean_log(_shuffled(codes, random), letters, _met(codes)) for codes in some]))
             if usual < _VARIED:
                 letters.scales[name] = (usual, mixed)
     return letters
 
 
 def likelihood(text: str, letters: Letters) -> float:
-    """How much likelier the letters of a text follow each other than the same letters shuffled: about 1 in a usual
-    text, about 0 where they make no words. Compared with itself, a text of another language keeps most of its distance.
+    """How likely the letters of a text follow each other: about 1 in a usual text, about 0 where they make no words.
+
+    A text less likely than halfway may be in another language. So it is set against its own letters shuffled, which are
+    much less likely still if it has words, and about as likely if it has none.
 
     nan where nothing can be said: too few letters, or a script of which there is not enough to learn from.
     """
@@ -85,20 +94,28 @@ def likelihood(text: str, letters: Letters) -> float:
     if name not in letters.scales or _count(codes) < MIN_LETTERS:
         return float("nan")
     usual, mixed = letters.scales[name]
+    own = _met(codes)
+    said = _mean_log(codes, letters, own)
+    place = (said - mixed) / (usual - mixed)
+    if place >= _HALFWAY:
+        return place
     random = np.random.default_rng(int(codes.sum()))
-    shuffled = np.mean([_mean_log(_shuffled(codes, random), letters, codes) for _ in range(_SHUFFLES)])
-    return float(_mean_log(codes, letters, codes) - shuffled) / (usual - mixed)
+    shuffled = np.concatenate([_shuffled(codes, random) for _ in range(_SHUFFLES)])
+    return (said - _mean_log(shuffled, letters, own)) / (usual - mixed)
 
 
 def letters_of(text: str) -> Codes:
     """The letters of a text as numbers, all small, with one blank around and between words."""
-    said = f" {_NO_LETTER.sub(' ', text.lower()).strip()} "
+    said = f" {_NO_LETTER.sub(' ', text[:_LONGEST].lower()).strip()} "
     return np.frombuffer(said.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
+_RUN = re.compile(r"(.)\1+")
+
+
 def symbol_share(text: str) -> float:
-    """Share of the characters, blanks left out, that are punctuation, symbols or damage."""
-    return _share(text, ("P", "S", "C"))
+    """Share of the characters, blanks left out, that are punctuation, symbols or damage; `!!!!` is one."""
+    return _share(_RUN.sub(r"\1", text), ("P", "S", "C"))
 
 
 def digit_share(text: str) -> float:
@@ -106,18 +123,19 @@ def digit_share(text: str) -> float:
     return _share(text, ("N",))
 
 
+_LONG_WORD = re.compile(r"[A-Za-z0-9+/_-]{16,}")
 _INNER_CAPITAL = re.compile("[a-z][A-Z]")
 
 
 def inner_capitals(text: str) -> float:
-    """Share of the letters that are capitals right after a small one, A to Z: hardly any in prose, one in forty in
-    code, one in five in encoded data."""
+    """Capitals right after a small letter, in words of 16 characters and more, as a share of all letters: hardly any in
+    prose, one in forty in code, one in five in encoded data."""
     letters = sum(map(str.isalpha, text))
-    return len(_INNER_CAPITAL.findall(text)) / letters if letters else 0.0
+    inner = sum(len(_INNER_CAPITAL.findall(word)) for word in _LONG_WORD.findall(text))
+    return inner / letters if letters else 0.0
 
 
 _WORD = re.compile(r"[^\W_]+")
-_RUN = re.compile(r"(.)\1+")
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop")
 _BESIDE = frozenset(row[i : i + 2] for keys in _ROWS for row in (keys, keys[::-1]) for i in range(len(keys) - 1))
 _HOME = frozenset("asdfghjkl")
@@ -206,26 +224,32 @@ def _hashed(values: npt.NDArray[np.uint64], bits: int) -> npt.NDArray[np.uint64]
     return (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(64 - bits)
 
 
-def _mean_log(codes: Codes, letters: Letters, own: Codes) -> float:
-    """Mean log-likelihood of each letter given the two before, interpolated with shorter contexts, as if the text `own`
-    had not been learned from: no text speaks for itself."""
+def _met(codes: Codes) -> _Met:
+    """Where the runs of a text are counted, and how often they are met in it."""
+    return tuple(np.unique(places, return_counts=True) for places in _places(codes))
+
+
+def _mean_log(codes: Codes, letters: Letters, own: _Met) -> float:
+    """Mean log-likelihood of each letter given the two before, interpolated with shorter contexts, as if the text whose
+    runs are `own` had not been learned from: no text speaks for itself."""
     tri_N, bi_N, uni_N = (
-        _without(table, places, met)
-        for table, places, met in zip(letters[:3], _places(codes), _places(own), strict=True)
+        _without(table, places, *met) for table, places, met in zip(letters[:3], _places(codes), own, strict=True)
     )
     if not len(tri_N):
         return 0.0
-    p1_N = (uni_N + 0.5) / (float(letters.uni.sum()) + 100)
+    p1_N = (uni_N + 0.5) / (letters.total + 100)
     p2_N = (bi_N + _PRIOR * p1_N[1:]) / (uni_N[:-1] + _PRIOR)
     p3_N = (tri_N + _PRIOR * p2_N[1:]) / (bi_N[:-1] + _PRIOR)
     return float(np.log(np.minimum(p3_N, 1.0)).mean())
 
 
 def _without(
-    table: npt.NDArray[np.uint32], places: npt.NDArray[np.uint64], met: npt.NDArray[np.uint64]
+    table: npt.NDArray[np.uint32],
+    places: npt.NDArray[np.uint64],
+    met: npt.NDArray[np.uint64],
+    counts: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
-    """What is counted at the places, less how often they were met."""
-    met, counts = np.unique(met, return_counts=True)
+    """What is counted at the places, less how often a text was met there."""
     at = np.minimum(np.searchsorted(met, places), len(met) - 1)
     own = np.where(met[at] == places, counts[at], 0) if len(met) else 0
     return np.maximum(table[places].astype(np.float64) - own, 0.0)

@@ -29,8 +29,8 @@ class Gibberish(BoundedStep):
     """
 
     min_likelihood: float = Field(default=0.2, le=1)
-    """Drop rows whose letters follow each other less likely, as against the same letters shuffled: 1 is a usual row, 0
-    one whose letters make no words."""
+    """Drop rows whose letters follow each other less likely: 1 is a usual row, 0 one whose letters make no words. Below
+    0.5 a row is set against its own letters shuffled, so that one in another language keeps its distance."""
     max_strange: float = Field(default=0.5, ge=0, le=1)
     """Drop rows of whose letters and digits a larger share is in words that are none: without vowels, typed along a row
     of keys, endless, or of letters and digits in turns."""
@@ -39,7 +39,8 @@ class Gibberish(BoundedStep):
     max_digits: float = Field(default=0.8, ge=0, le=1)
     """Drop rows of whose characters a larger share is digits."""
     max_inner_capitals: float = Field(default=0.18, ge=0, le=1)
-    """Drop rows where a larger share of the letters are capitals right after a small one, as in encoded data."""
+    """Drop rows where a larger share of the letters are capitals right after a small one in long words, as in encoded
+    data."""
     min_characters: int = Field(default=5, ge=1)
     """Shorter rows are kept."""
 
