@@ -31,6 +31,9 @@ from tunesmith.runs import fingerprint
 from tunesmith.spec.sections import Data
 
 _DEFAULT_STEPS = ("clean", "exact_dedup")
+_TRAIN = 2
+_RANKS: dict[Pool | None, int] = {"test": 0, "validation": 1, "replay": 3}
+"""Which rows come first, by what their source is for; those that are divided count as rows to train on."""
 HELD_OUT = "stands among the validation or test rows"
 
 
@@ -148,16 +151,21 @@ class _Collecting:
     def _held_out_first(self, records: Records) -> Records:
         """Rows fixed to test and validation go first, so that of two copies the training row is lost; replayed rows go
         last of all: of a copy among the new ones it is the older that goes."""
-        ranks: dict[Pool | None, int] = {"test": 0, "validation": 1, "replay": 3}
-        by_source = np.array([ranks.get(source.split, 2) for source in self.ledger.sources])
-        return records.take(np.argsort(by_source[self._origins(records)], kind="stable"))
+        return records.take(np.argsort(self._ranks(records), kind="stable"))
+
+    def _ranks(self, records: Records) -> Ints:
+        by_source = np.array([_RANKS.get(source.split, _TRAIN) for source in self.ledger.sources], np.int64)
+        return by_source[self._origins(records)]
 
     def _step(self, step: Step, records: Records, held_out: Sequence[Record] = ()) -> Records:
+        """Puts records through a step."""
+        ranks = self._ranks(records) if step.rows == "all" else np.zeros(0)
         shop, told = self.shop, f"step {step.kind}"
         room = Room(
             seed=shop.seed,
             models=shop.models,
             held_out=held_out,
+            num_held_out=int((ranks < _TRAIN).sum()),
             task=self.task,
             folder=shop.folder,
             mapper=shop.mapper,

@@ -22,8 +22,12 @@ from tunesmith.errors import RunError, error_from_json
 
 T = TypeVar("T")
 
-CHUNK = 500
-"""Items handed over at once."""
+LOOK = 0.5
+"""Seconds in which it is seen how long an item takes."""
+TURN = 0.5
+"""Seconds of work handed over at once."""
+MOST = 5000
+"""Items handed over at once, at the most."""
 WORTH = 4.0
 """Seconds of work below which processes are not worth their start."""
 
@@ -33,7 +37,7 @@ class Executor:
 
     Args:
         count: how many; with one, all is done in this process.
-        worth: seconds of work, as the first items take, from which on processes are started.
+        worth: seconds of work left, judged by the first items, from which on processes are started.
     """
 
     def __init__(self, count: int, worth: float = WORTH) -> None:
@@ -64,28 +68,28 @@ class Executor:
         Raises:
             Error: what the function raised in a process, or a process was killed.
         """
-        started = time.monotonic()
-        done = 0
-        for done, item in enumerate(items[:CHUNK], 1):  # noqa: B007 - counted for what follows
-            yield function(item)
-        left = len(items) - done
-        expected = (time.monotonic() - started) / max(done, 1) * left
-        if self.count < 2 or expected < self._worth:
-            yield from map(function, items[done:])
-        elif left:
-            yield from self._spread(function, items, done)
+        started, done = time.monotonic(), 0
+        while done < len(items) and (self.count < 2 or time.monotonic() - started < LOOK):
+            yield function(items[done])
+            done += 1
+        a_piece = (time.monotonic() - started) / max(done, 1)
+        if (len(items) - done) * a_piece < self._worth:
+            yield from (function(item) for item in items[done:])
+        else:
+            yield from self._spread(function, items[done:], min(max(int(TURN / a_piece), 1), MOST))
 
-    def _spread(self, function: Callable[[Any], T], items: Sequence[Any], first: int) -> Iterator[T]:
+    def _spread(self, function: Callable[[Any], T], items: Sequence[Any], size: int) -> Iterator[T]:
+        """Hands `size` items at a time to the processes in turn."""
         while len(self._workers) < self.count:
             self._workers.append(_Worker())
-        starts = iter(range(first, len(items), CHUNK))
+        starts = iter(range(0, len(items), size))
         waiting: deque[_Worker] = deque()
 
         def hand(worker: _Worker) -> None:
             # Only to one that waits: two that both write to each other would wait for good.
             start = next(starts, None)
             if start is not None:
-                worker.ask(function, items[start : start + CHUNK])
+                worker.ask(function, items[start : start + size])
                 waiting.append(worker)
 
         try:
