@@ -203,7 +203,7 @@ def _gather(
     """Reads one source; its rows are recognised from the first ones and then made records."""
     files = find(source, folder)
     number = len(gathered.ledger.sources)
-    formats = ", ".join(sorted({file.reader.kind for file in files}))
+    formats = ", ".join(sorted({file.format for file in files}))
     encodings = ", ".join(sorted({found for file in files if (found := file.encoding)}))
     entry = SourceEntry(source.path, formats, encodings, "", {}, "", source.weight, source.split)
     gathered.ledger.sources.append(entry)
@@ -227,7 +227,7 @@ def _gather(
         for each in held:
             _enter(each, recognised, number, source, columns, gathered)
     after(f"read {source.path}", entry.read, entry.read)
-    gathered.said.append(_said(source, files, entry))
+    gathered.said += [_said(source, files, entry), *(note for file in files for note in file.notes)]
 
 
 def _said(source: Source, files: Sequence[File], entry: SourceEntry) -> str:
