@@ -14,7 +14,8 @@ from tunesmith.data.encode.tokenize import Codec
 from tunesmith.data.ledger import Ledger, SourceEntry
 from tunesmith.data.read.find import File, find
 from tunesmith.data.read.row import MISSING_SLICE, to_record
-from tunesmith.data.read.shape import SAMPLE, Recognised, recognise
+from tunesmith.data.read.recognised import Recognised
+from tunesmith.data.read.shape import SAMPLE, recognise
 from tunesmith.data.read.values import BadRow
 from tunesmith.data.readers import Broken, Row, excerpt
 from tunesmith.data.split import SPLITS, Pool, refuse_leaks, split
@@ -251,7 +252,7 @@ def _recognised(held: Sequence[Row | Broken], source: Source, task: str | None, 
         recognised = recognise(rows, source.map, task)
     except DataError as error:
         raise DataError(error.what, where=error.where or source.path, fix=error.fix) from error
-    entry.shape, entry.columns, entry.why = recognised.shape, dict(recognised.columns), recognised.why
+    entry.shape, entry.columns, entry.why = recognised.shape, dict(recognised.columns), recognised.said()
     return recognised
 
 

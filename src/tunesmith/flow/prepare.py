@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, cast
 
 from tunesmith.data.encode.example import Family
@@ -19,6 +20,7 @@ from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
 from tunesmith.models.tokenizer import open_tokenizer, refuse_other_vocabulary
+from tunesmith.prompts.examples import choose
 from tunesmith.prompts.template import places, render
 from tunesmith.records import Record
 from tunesmith.spec.resolve import Facts, Resolved, resolve, resolve_early
@@ -106,15 +108,32 @@ class Job:
         kind = self.objective(stage).head
         return self.labels if kind == "classify" else self.codec(stage).tag_names if kind == "tag" else ()
 
-    def render(self, stage: Train, records: Sequence[Record]) -> list[Record]:
-        """Records as a stage needs them: labels and texts become conversations where it generates."""
-        return self.asked(records) if self.objective(stage).need == "chat" else list(records)
+    def render(self, stage: Train, records: Sequence[Record], *, learned: bool = False) -> list[Record]:
+        """Records as a stage needs them: labels and texts become conversations where it generates.
 
-    def asked(self, records: Sequence[Record]) -> list[Record]:
+        Args:
+            learned: they are trained on, and so asked in every wording the spec wants; what is measured is not.
+        """
+        return self.asked(records, learned=learned) if self.objective(stage).need == "chat" else list(records)
+
+    def asked(self, records: Sequence[Record], *, learned: bool = False) -> list[Record]:
         """Records as conversations, by the spec's prompt."""
         prompt = self.spec.prompt
-        names = self.span_labels or self.labels
-        return render(records, prompt.template, prompt.system, self.spec.goal.task, names)
+        return render(
+            records,
+            prompt.template,
+            prompt.system,
+            self.spec.goal.task,
+            self.span_labels or self.labels,
+            vary=prompt.wordings if learned else "first",
+            seed=prompt.seed,
+            examples=self.examples,
+        )
+
+    @cached_property
+    def examples(self) -> list[Record]:
+        """The training rows shown before each question."""
+        return choose(self.splits["train"], self.spec.prompt.examples, self.spec.prompt.seed)
 
     def manner(self, stage: Train) -> Manner:
         """How a model trained by `stage` is asked."""
@@ -201,7 +220,10 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
     """
     stage = job.spec.train[-1]
     codec = job.codec(stage)
-    rendered = {split: job.render(stage, records) for split, records in job.splits.items()}
+    rendered = {
+        split: job.render(stage, records, learned=split in ("train", "replay"))
+        for split, records in job.splits.items()
+    }
     encoded = encode(rendered, codec, collected.ledger, narrator.progressing)
     for note in codec.notes:
         narrator.say("note", text=note)
@@ -273,8 +295,8 @@ def _resolve(request: Request, collected: Collected, tokenizer: Any, *, multi_la
     first = resolve(request.spec, request.written, facts)
     records = collected.splits["train"]
     some = records[:: max(1, len(records) // MEASURED_ROWS)]
-    draft = Job(first, {}, collected.labels, collected.span_labels, multi_label, tokenizer, request.base.family)
-    rendered = draft.render(first.spec.train[-1], some)
+    draft = Job(first, {"train": records}, collected.labels, collected.span_labels, multi_label, tokenizer, request.base.family)
+    rendered = draft.render(first.spec.train[-1], some, learned=True)
     answers = [record.answer for record in rendered if record.answer]
     measured = replace(
         facts,

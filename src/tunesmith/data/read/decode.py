@@ -152,8 +152,7 @@ def blocks(
 
 
 def _split(block: bytes, encoding: str, longest: int, over: bool) -> list[str | None]:
-    wide = encoding.removesuffix("-sig")
-    text = block.decode(wide, "surrogateescape" if wide == "utf-8" else "replace")
+    text = block.decode(encoding.removesuffix("-sig"), "surrogateescape")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     found: list[str | None] = list(text.removesuffix("\n").split("\n"))
@@ -188,5 +187,5 @@ def lines(path: Path, encoding: str, longest: int) -> Iterator[tuple[int, str | 
 def open_text(path: Path, encoding: str, newline: str | None = None) -> Iterator[io.TextIOWrapper]:
     """Opens a text file; `newline` as in `open`."""
     with open_bytes(path) as file:
-        errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+        errors = "replace" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
         yield io.TextIOWrapper(file, encoding=encoding, errors=errors, newline=newline)

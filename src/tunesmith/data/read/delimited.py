@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def _unparsed(error: str, where: str, lines: _Lines) -> Broken:
 
 def _header(values: list[str], where: str) -> list[str]:
     names = [value.strip() or f"column {number}" for number, value in enumerate(values, 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(
             f"the column {twice[0]!r} stands twice in the header",

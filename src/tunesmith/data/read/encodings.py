@@ -26,6 +26,9 @@ REPAIRED = "bytes of another encoding (cp1252) read as what they are"
 NOT_ITS_ENCODING = "bytes that are not of the file's encoding"
 """The reason a row is broken for."""
 
+SURE_ENOUGH = 0.5
+"""An encoding that is less sure is not used."""
+
 _WEIGHED = 2**15
 """Bytes of lines that are not ASCII, weighed."""
 _SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -64,7 +67,9 @@ def detect(head: bytes) -> Encoding:
         return Encoding("utf-8")
     if whole >= 0.2 * len(lines):
         return Encoding("utf-8", 0.5 + 0.5 * whole / len(lines))
-    return _weighed(lines)
+    found = _weighed(lines)
+    # Too little to go by: as UTF-8 what is none is then repaired or counted line by line.
+    return found if found.sure >= SURE_ENOUGH else Encoding("utf-8", SURE_ENOUGH)
 
 
 def _is_utf8(line: bytes) -> bool:

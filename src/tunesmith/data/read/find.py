@@ -254,7 +254,7 @@ def _unpacked(path: Path, kind: str, shown: str, reader: Reader | None) -> list[
             where=shown,
             fix="put JSON Lines, CSV, TSV, Parquet, Excel or text files into it",
         )
-    note = f"{shown}: {len(left)} files in it are not read ({', '.join(left[:4])})"
+    note = f"{shown}: {len(left)} in it not read: {', '.join(left[:4])}{', ...' if len(left) > 4 else ''}"
     first, *others = tables or [replace(file, columns={"path": file.shown}) for file in found]
     return [replace(first, notes=(note,) if left else ()), *others]
 

@@ -23,7 +23,11 @@ def html_text(markup: str) -> tuple[str, str]:
     parser = _Text()
     parser.feed(markup + _END)
     parser.close()
-    text = "".join(parser.parts).removesuffix(_END[:2]).strip()
+    text = "".join(parser.parts).rstrip()
+    for seen in ("\"'>-->", "'>-->", ">-->", "-->"):  # what of the end was outside of tags and comments
+        if text.endswith(seen):
+            text = text.removesuffix(seen)
+            break
     text = re.sub(r"[^\S\n]+", " ", text)
     text = re.sub(r" ?\n ?", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip(), " ".join("".join(parser.title or parser.heading).split())

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from tunesmith.data.read.shape import Recognised
-from tunesmith.data.read.values import BadRow, as_label, as_text, is_missing, listed
+from tunesmith.data.read.recognised import Recognised
+from tunesmith.data.read.values import BadRow, as_label, as_text, inside, is_missing, listed
 from tunesmith.data.readers import Row
 from tunesmith.records import Message, Record, Role, Span
 
@@ -49,7 +49,7 @@ def to_record(
     for reason in row.notes:
         note(reason)
     found = row.values
-    values = {role: found.get(column) for role, column in recognised.columns.items()}
+    values = {role: found[column] if column in found else inside(found, column) for role, column in recognised.columns.items()}
     fields = _SHAPES[recognised.shape](values, note)
     kept = {name: _slice(found[name]) for name in slices if name in found}
     own = values.get("id")

@@ -70,3 +70,11 @@ def listed(value: Any) -> list[Any] | None:
             return None
         return parsed if isinstance(parsed, list) else None
     return list(value) if isinstance(value, (list, tuple)) else None
+
+
+def inside(values: Mapping[str, Any], column: str) -> Any:
+    """What stands in `outer.inner`, a column inside of the objects of another; None where nothing does."""
+    found: Any = values
+    for name in column.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found

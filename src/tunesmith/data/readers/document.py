@@ -47,7 +47,10 @@ class Document(TextReader):
             if text.count("\ufffd") > len(text) / 20:
                 return Broken(where, "no text", "")
         if path.suffix.lower() in (".html", ".htm", ".xhtml"):
-            text, title = html_text(text)
+            try:
+                text, title = html_text(text)
+            except AssertionError:  # how the parser refuses a declaration that is none
+                return Broken(where, "markup that cannot be read", "")
         else:
             heading = _HEADING.search(text)
             title = heading.group(1) if heading else ""

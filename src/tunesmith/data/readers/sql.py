@@ -110,12 +110,14 @@ def _rows(reader: Sql, url: str, folder: Path, shown: str) -> Iterator[dict[str,
         driver = str(error.name)
         extra = _DRIVERS.get(driver)
         if extra is None:
-            fix = f"pip install {driver}"
-            raise DataError(f"needs the package {driver!r}, which is not installed", where=shown, fix=fix) from error
+            fix = "install it, or name a driver that is there in the URL, such as mysql+pymysql://"
+            raise DataError(f"needs the driver {driver!r}, which is not installed", where=shown, fix=fix) from error
         raise MissingDependency(driver, extra=extra, needed_by=f"data.sources: {shown}") from error
     except (SQLAlchemyError, OSError, ValueError) as error:
         cause = getattr(error, "orig", None) or error
         said = (str(cause) or type(cause).__name__).splitlines()[0]
+        if said == "not authorized":
+            said = "the query or view does more than read tables: it recurses, attaches a file or calls an extension"
         raise DataError(
             f"cannot be read: {said.replace(password, '***') if password else said}",
             where=shown,

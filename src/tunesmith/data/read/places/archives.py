@@ -55,12 +55,16 @@ def unpack(path: Path, kind: str, shown: str) -> Copies:
 
         for name, file in open_members(path, shown):
             count += 1
-            if count > MAX_MEMBERS:
-                raise DataError(f"holds more than {MAX_MEMBERS:,} files", where=shown, fix=_FIX)
+            _refuse_many(count, shown)
             yield name, None if file is None else write_copy(name, blocks(file), shown)
 
     with _refusing_damage(shown):
         return kept(("archive", str(path), status.st_mtime_ns, status.st_size), False, copy)
+
+
+def _refuse_many(count: int, shown: str) -> None:
+    if count > MAX_MEMBERS:
+        raise DataError(f"holds more than {MAX_MEMBERS:,} files", where=shown, fix=_FIX)
 
 
 @contextmanager
@@ -74,6 +78,7 @@ def _refusing_damage(shown: str) -> Iterator[None]:
 def _zip_members(path: Path, shown: str) -> Iterator[tuple[str, BinaryIO | None]]:
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
+        _refuse_many(len(infos), shown)
         refuse_bomb(sum(info.file_size for info in infos), path.stat().st_size, shown)
         if len({info.filename for info in infos}) < len(infos):
             raise DataError("holds two files of one name", where=shown, fix=_FIX)

@@ -5,6 +5,7 @@ Whatever is fetched, unpacked or queried is copied once; its digest is that of t
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import tempfile
@@ -49,7 +50,9 @@ def write_copy(name: str, blocks: Iterable[bytes], where: str) -> Path:
         DataError: the disk has no room for it.
     """
     safe = _SAFE.sub("_", name.replace("\\", "/").rpartition("/")[2])[-100:].lstrip(".-") or "rows"
-    path = Path(tempfile.mkdtemp(dir=_folder(os.getpid()))) / safe
+    folder = Path(_folder(os.getpid()), str(next(_NUMBERS)))
+    folder.mkdir()
+    path = folder / safe
     written, checked = 0, 0
     with path.open("wb") as file:
         for block in blocks:
@@ -61,6 +64,7 @@ def write_copy(name: str, blocks: Iterable[bytes], where: str) -> Path:
     return path
 
 
+_NUMBERS = itertools.count()
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 """Held, so that they live as long as the process."""
 

@@ -24,11 +24,11 @@ class Folder:
 
     def notes(self) -> tuple[str, ...]:
         """What is said of the files that are not read."""
-        said = [f"{count} {'entry' if count == 1 else 'entries'} {why}" for why, count in sorted(self.left_out.items())]
+        said = [f"{count} {why}" for why, count in sorted(self.left_out.items())]
         if self.others:
-            counted = ", ".join(f"{count} {ending}" for ending, count in self.others.most_common(4))
-            said.append(f"{sum(self.others.values())} files are no documents ({counted})")
-        return tuple(said)
+            endings = ", ".join(ending for ending, _ in self.others.most_common(4))
+            said.append(f"{sum(self.others.values())} of other formats ({endings})")
+        return (f"not read: {', '.join(said)}",) if said else ()
 
 
 def walk(folder: Path) -> Folder:
@@ -38,19 +38,19 @@ def walk(folder: Path) -> Folder:
     for at, folders, names in os.walk(root):
         for name in [name for name in folders if name.startswith(".") or Path(at, name).is_symlink()]:
             folders.remove(name)
-            found.left_out["hidden, not read" if name.startswith(".") else "links to folders, not followed"] += 1
+            found.left_out["hidden" if name.startswith(".") else "linked folders"] += 1
         folders.sort()
         for name in sorted(names):
             path = Path(at, name)
             if name.startswith("."):
-                found.left_out["hidden, not read"] += 1
+                found.left_out["hidden"] += 1
             elif path.is_symlink() and not path.resolve().is_relative_to(root):
-                found.left_out["links that lead out of the folder, not followed"] += 1
+                found.left_out["linked from outside of the folder"] += 1
             elif not path.is_file():
-                found.left_out["neither files nor folders, not read"] += 1
+                found.left_out["neither files nor folders"] += 1
             elif path.suffix.lower() in DOCUMENTS:
                 found.documents.append(path)
             else:
-                found.others[path.suffix.lower() or "without ending"] += 1
+                found.others[path.suffix.lower() or "no ending"] += 1
     found.documents.sort()
     return found
