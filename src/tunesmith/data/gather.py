@@ -12,8 +12,9 @@ from pathlib import Path
 from tunesmith.data.disk.tables import iter_records
 from tunesmith.data.ledger import SourceEntry
 from tunesmith.data.read.find import File, find
+from tunesmith.data.read.recognised import Recognised
 from tunesmith.data.read.row import MISSING_SLICE, to_record
-from tunesmith.data.read.shape import SAMPLE, Recognised, recognise
+from tunesmith.data.read.shape import SAMPLE, recognise
 from tunesmith.data.read.values import BadRow
 from tunesmith.data.readers import Broken, Row, excerpt
 from tunesmith.data.room import Findings
@@ -186,7 +187,7 @@ class _Gathered:
 
 def _gather(source: Source, files: Sequence[File], task: str | None, gathered: _Gathered) -> None:
     """Reads one source; its rows are recognised from the first ones and then made records."""
-    formats = ", ".join(sorted({file.reader.kind for file in files}))
+    formats = ", ".join(sorted({file.format for file in files}))
     encodings = ", ".join(sorted({found for file in files if (found := file.encoding)}))
     entry = SourceEntry(source.path, formats, encodings, "", {}, "", source.weight, source.split)
     gathered.sources.append(entry)
@@ -198,7 +199,7 @@ def _gather(source: Source, files: Sequence[File], task: str | None, gathered: _
     for row in rows:
         _enter(row, recognised, source, gathered)
     gathered.after(f"read {source.path}", entry.read, entry.read)
-    gathered.said.append(_said(source, files, entry))
+    gathered.said += [_said(source, files, entry), *(note for file in files for note in file.notes)]
 
 
 def _first(rows: Iterator[Row | Broken]) -> list[Row | Broken]:
@@ -234,7 +235,7 @@ def _recognised(held: Sequence[Row | Broken], source: Source, task: str | None, 
         recognised = recognise(rows, source.map, task)
     except DataError as error:
         raise DataError(error.what, where=error.where or source.path, fix=error.fix) from error
-    entry.shape, entry.columns, entry.why = recognised.shape, dict(recognised.columns), recognised.why
+    entry.shape, entry.columns, entry.why = recognised.shape, dict(recognised.columns), recognised.said()
     return recognised
 
 

@@ -233,13 +233,13 @@ def encode(
     splits: Mapping[Pool, Records],
     codec: Codec,
     ledger: Ledger,
-    render: Callable[[Sequence[Record]], Sequence[Record]] = lambda records: records,
+    render: Callable[[Pool, Sequence[Record]], Sequence[Record]] = lambda pool, records: records,
     after: After = silent,
 ) -> tuple[dict[Pool, Encoded], dict[Pool, Records]]:
     """Encodes every split and enters its tokens; rows the codec cannot take are entered as dropped.
 
     Args:
-        render: makes records what the codec reads, for example conversations.
+        render: makes records of a split what the codec reads, for example conversations.
 
     Returns:
         What became of each split, and the records of each that are left; the examples' places are among the given.
@@ -258,7 +258,7 @@ def encode(
     left: dict[Pool, Records] = {}
     labels: dict[Pool, Counter[str]] = {}
     for name, records in splits.items():
-        encoded = codec.encode_many(render(records), told)
+        encoded = codec.encode_many(render(name, records), told)
         done += len(records)
         found[name] = encoded
         kept = np.ones(len(records), np.bool_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +26,7 @@ from tunesmith.flow.request import Request
 from tunesmith.flow.workshop import workshop
 from tunesmith.metrics import Metric
 from tunesmith.models.tokenizer import open_tokenizer, refuse_other_vocabulary
+from tunesmith.prompts.examples import choose
 from tunesmith.prompts.template import places, render
 from tunesmith.records import Record
 from tunesmith.spec.resolve import Facts, Resolved, resolve, resolve_early
@@ -116,18 +117,35 @@ class Job:
         kind = self.objective(stage).head
         return self.labels if kind == "classify" else self.codec(stage).tag_names if kind == "tag" else ()
 
-    def render(self, stage: Train, records: Sequence[Record]) -> Sequence[Record]:
-        """Records as a stage needs them: labels and texts become conversations where it generates."""
-        return self.asked(records) if self.objective(stage).need == "chat" else records
+    def render(self, stage: Train, records: Sequence[Record], *, learned: bool = False) -> Sequence[Record]:
+        """Records as a stage needs them: labels and texts become conversations where it generates.
 
-    def asked(self, records: Sequence[Record]) -> Sequence[Record]:
+        Args:
+            learned: they are trained on, and so asked in every wording the spec wants; what is measured is not.
+        """
+        return self.asked(records, learned=learned) if self.objective(stage).need == "chat" else records
+
+    def asked(self, records: Sequence[Record], *, learned: bool = False) -> Sequence[Record]:
         """Records as conversations, by the spec's prompt."""
-        return Rendered(records, self._conversations)
+        return Rendered(records, partial(self._conversations, learned=learned))
 
-    def _conversations(self, records: Sequence[Record]) -> list[Record]:
+    def _conversations(self, records: Sequence[Record], *, learned: bool) -> list[Record]:
         prompt = self.spec.prompt
-        names = self.span_labels or self.labels
-        return render(records, prompt.template, prompt.system, self.spec.goal.task, names)
+        return render(
+            records,
+            prompt.template,
+            prompt.system,
+            self.spec.goal.task,
+            self.span_labels or self.labels,
+            vary=prompt.wordings if learned else "first",
+            seed=prompt.seed,
+            examples=self.examples,
+        )
+
+    @cached_property
+    def examples(self) -> list[Record]:
+        """The training rows shown before each question."""
+        return choose(self.splits["train"], self.spec.prompt.examples, self.spec.prompt.seed)
 
     def manner(self, stage: Train) -> Manner:
         """How a model trained by `stage` is asked."""
@@ -207,7 +225,11 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
     """
     stage = job.spec.train[-1]
     codec = job.codec(stage)
-    encoded, left = encode(job.splits, codec, collected.ledger, partial(job.render, stage), narrator.progressing)
+
+    def rendered(pool: Pool, records: Sequence[Record]) -> Sequence[Record]:
+        return job.render(stage, records, learned=pool in ("train", "replay"))
+
+    encoded, left = encode(job.splits, codec, collected.ledger, rendered, narrator.progressing)
     for note in codec.notes:
         narrator.say("note", text=note)
     _enter_epoch(job, encoded, collected.ledger)
@@ -276,8 +298,8 @@ def _resolve(request: Request, collected: Collected, tokenizer: Any) -> Resolved
     records = collected.splits["train"]
     some = list(records[:: max(1, len(records) // MEASURED_ROWS)])
     named = survey.own_labels, survey.span_labels, survey.several
-    draft = Job(first, {}, *named, tokenizer, request.base.family)
-    rendered = draft.render(first.spec.train[-1], some)
+    draft = Job(first, {"train": records}, *named, tokenizer, request.base.family)
+    rendered = draft.render(first.spec.train[-1], some, learned=True)
     answers = [record.answer for record in rendered if record.answer]
     measured = replace(
         facts,
