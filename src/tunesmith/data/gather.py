@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 
 from tunesmith.data.disk.tables import iter_records
 from tunesmith.data.ledger import SourceEntry
 from tunesmith.data.read.find import File, find
+from tunesmith.data.read.interpret import Interpreter, Read, renamed
 from tunesmith.data.read.recognised import Recognised
-from tunesmith.data.read.row import MISSING_SLICE, to_record
 from tunesmith.data.read.shape import SAMPLE, recognise
-from tunesmith.data.read.values import BadRow
-from tunesmith.data.readers import Broken, Row, excerpt
-from tunesmith.data.room import Findings
+from tunesmith.data.readers import Broken, Row, Stretch
+from tunesmith.data.room import Findings, Mapper
 from tunesmith.data.stage import StageWriter
 from tunesmith.data.workshop import After
 from tunesmith.errors import DataError, did_you_mean
@@ -26,6 +26,12 @@ from tunesmith.spec.sections import Data, Mixture, Source
 
 TOLD_EVERY = 1000
 """Rows between two words on how far the reading has come."""
+LARGE = 16 * 2**20
+"""Bytes from which on files of lines are read by several processes."""
+STRETCH = 2**20
+"""Bytes of them read at once."""
+_AS_IT_WAS = Recognised("text", {}, "")
+"""For rows that a run has prepared, in which nothing is to be recognised."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ def gather(
     older: Sequence[Older],
     into: Path,
     after: After,
+    mapper: Mapper | None = None,
 ) -> None:
     """Reads every source, recognises its columns and writes its rows into a stage.
 
@@ -60,6 +67,7 @@ def gather(
         into: the folder of the stage. Its facts: `sources` (SourceEntry as JSON), `said` (lines for people) and
             `columns`, every column seen.
         after: told of the progress.
+        mapper: calls functions in several processes; large files of lines are read by them.
 
     Raises:
         DataError: a source is missing or unreadable, not recognised, or lacks a column.
@@ -70,7 +78,7 @@ def gather(
     files = {source.path: find(source, folder) for source in sources}
     shown = frozenset(file.shown for found in files.values() for file in found)
     with StageWriter(into, ()) as writer:
-        gathered = _Gathered(writer, tuple(columns), shown, after)
+        gathered = _Gathered(writer, tuple(columns), shown, after, mapper)
         for source in sources[: len(data.sources)]:
             _gather(source, files[source.path], task, gathered)
         for each in older:
@@ -94,6 +102,7 @@ class _Gathered:
     files: frozenset[str]
     """How the files of all sources are called."""
     after: After
+    mapper: Mapper | None
     sources: list[SourceEntry] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     rows: int = 0
@@ -131,39 +140,27 @@ class _Gathered:
         self.ids.add(digest)
         return len(self.ids) == before
 
-    def enter(self, record: Record, notes: Collection[str] = ()) -> None:
-        """Writes a record down; `notes` are what was put right as it was recognised."""
-        self._count()
-        record = self._with_slices(record)
-        at = self.writer.put(record)
-        if notes:
-            self.writer.change(at, at, self.rows, record, "recognise", list(dict.fromkeys(notes)))
+    def enter(self, read: Read) -> None:
+        """Writes down what a row came to."""
+        self.rows += 1
+        entry = self.sources[-1]
+        entry.read += 1
+        self.writer.books.read[self.number] += 1
+        if entry.read % TOLD_EVERY == 0:
+            self.after(f"read {entry.path}", entry.read, None)
+        if read.lost is None and read.id != read.where and (name := self.unique(read.id, read.where)) != read.id:
+            read = renamed(read, name)
+        at = self.writer.put_text(read.text)
+        record = Record(read.id, read.where, origin=self.number)
+        if read.lost is not None:
+            self.writer.drop(at, self.rows, record, *read.lost)
+            return
+        if read.notes:
+            self.writer.change(at, at, self.rows, record, "recognise", read.notes)
         self.writer.keep(at, self.rows)
         self.records += 1
-        self.labelled = self.labelled or bool(record.labels)
-
-    def refuse(self, record: Record, step: str, reason: str) -> None:
-        """Writes a row down that cannot become a record."""
-        self._count()
-        record = replace(record, origin=self.number)
-        self.writer.drop(self.writer.put(record), self.rows, record, step, reason)
-
-    def _count(self) -> None:
-        self.rows += 1
-        self.sources[-1].read += 1
-        self.writer.books.read[self.number] += 1
-        if self.sources[-1].read % TOLD_EVERY == 0:
-            self.after(f"read {self.sources[-1].path}", self.sources[-1].read, None)
-
-    def _with_slices(self, record: Record) -> Record:
-        """The record with every named column among its slices; one without it says so."""
-        missing = {}
-        for column in self.slices:
-            if column not in record.slices:
-                self.without[column] += 1
-                labels = ", ".join(record.labels) if column == "label" else ""
-                missing[column] = labels or MISSING_SLICE
-        return replace(record, slices={**missing, **record.slices}) if missing else record
+        self.without.update(read.missing)
+        self.labelled = self.labelled or read.labelled
 
     def close_columns(self) -> None:
         """Says what is odd about columns and ids.
@@ -194,12 +191,26 @@ def _gather(source: Source, files: Sequence[File], task: str | None, gathered: _
     rows = (row for file in files for row in file.rows())
     held = _first(rows)
     recognised = _recognised(held, source, task, entry)
-    for row in held:
-        _enter(row, recognised, source, gathered)
-    for row in rows:
-        _enter(row, recognised, source, gathered)
+    interpreter = Interpreter(recognised, gathered.slices, source.weight, gathered.number)
+    if stretches := _stretches(files) if gathered.mapper else []:
+        assert gathered.mapper is not None
+        for reads, columns in gathered.mapper(interpreter.stretch, stretches):
+            gathered.columns.update(columns)
+            for read in reads:
+                gathered.enter(read)
+    else:
+        for read in interpreter.rows(chain(held, rows), gathered.columns):
+            gathered.enter(read)
     gathered.after(f"read {source.path}", entry.read, entry.read)
     gathered.said += [_said(source, files, entry), *(note for file in files for note in file.notes)]
+
+
+def _stretches(files: Sequence[File]) -> list[tuple[File, Stretch]]:
+    """The files in stretches for several processes; none where one cannot be cut or there is little to read."""
+    if any(file.reader.kind == "hub" for file in files) or sum(f.path.stat().st_size for f in files) < LARGE:
+        return []
+    cut = [file.stretches(STRETCH) for file in files]
+    return [(file, one) for file, found in zip(files, cut, strict=True) for one in found] if all(cut) else []
 
 
 def _first(rows: Iterator[Row | Broken]) -> list[Row | Broken]:
@@ -239,23 +250,6 @@ def _recognised(held: Sequence[Row | Broken], source: Source, task: str | None, 
     return recognised
 
 
-def _enter(row: Row | Broken, recognised: Recognised, source: Source, gathered: _Gathered) -> None:
-    """Makes a row a record, or enters why it is none."""
-    if isinstance(row, Broken):
-        gathered.refuse(Record(row.where, row.where, text=row.excerpt), "read", row.reason)
-        return
-    gathered.columns.update(dict.fromkeys(row.values))
-    notes: list[str] = []
-    try:
-        record = to_record(row, recognised, gathered.slices, source.weight, notes.append)
-    except BadRow as bad:
-        lost = Record(row.where, row.where, text=excerpt(repr(row.values)))
-        gathered.refuse(lost, "recognise", bad.reason)
-        return
-    name = record.id if record.id == row.where else gathered.unique(record.id, row.where)
-    gathered.enter(replace(record, id=name, origin=gathered.number), notes)
-
-
 # What is replayed -------------------------------------------------------------------------------
 
 
@@ -270,8 +264,10 @@ def _gather_prepared(said: str, path: Path, gathered: _Gathered) -> None:
     entry = SourceEntry(said, "parquet", "", "", {}, "the training rows of a run, as it prepared them", 1.0, None)
     gathered.sources.append(entry)
     shapes: Counter[str] = Counter()
+    interpreter = Interpreter(_AS_IT_WAS, gathered.slices, 1.0, gathered.number)
     for record in iter_records(path):
         shapes[record.shape] += 1
-        gathered.enter(replace(record, id=gathered.unique(record.id, said), origin=gathered.number))
+        read = interpreter.read(record)
+        gathered.enter(renamed(read, gathered.unique(record.id, said)))
     entry.shape = shapes.most_common(1)[0][0]
     gathered.said.append(f"{said}: {entry.read} rows; {entry.why}")

@@ -120,6 +120,10 @@ class StageWriter:
         """Writes a new record down; returns its address."""
         return address(self.number, self._new.append(record.to_json()))
 
+    def put_text(self, text: bytes) -> int:
+        """As `put`, of a record that is written out already."""
+        return address(self.number, self._new.append_bytes(text))
+
     def keep(self, at: int, row: int) -> None:
         """The record at an address goes on."""
         self._kept.append(at, row)
