@@ -137,7 +137,7 @@ class _Collecting:
         older = [each.said for each in self.older]
 
         def fill(folder: Path) -> None:
-            gather(data, shop.folder, self.task, self.columns, self.older, folder, shop.after, shop.mapper)
+            gather(data, shop.folder, self.task, self.columns, self.older, folder, shop.after, shop.reader)
 
         stage = self._pass([sources, weighs, older, self.task, self.columns, list(shop.contents)], fill)
         self.said += stage.facts["said"]

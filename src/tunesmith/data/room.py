@@ -171,6 +171,10 @@ class Chunks(Sequence[Sequence[Record]]):
         at = range(len(self))[place] * self._size
         return self._records[at : at + self._size]
 
+    def detached(self) -> list[list[Record]]:
+        """The chunks with everything in them, to be sent to another machine."""
+        return [list(chunk) for chunk in self]
+
 
 def _range(found: npt.NDArray[np.float64]) -> tuple[float, float]:
     """From the smallest to the 99.5th percentile, so that one giant does not make one bar of all others."""

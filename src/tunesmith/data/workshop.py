@@ -40,6 +40,8 @@ class Workshop:
     """Names a model by its content."""
     mapper: Mapper | None = None
     """Calls a function on records, on several cores; one after the other when left out."""
+    reader: Mapper | None = None
+    """As `mapper`, on this machine, where the files are."""
     seed: int = 0
     """Of what steps draw."""
     after: After = silent

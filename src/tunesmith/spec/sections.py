@@ -309,12 +309,16 @@ class Evaluate(Section):
 
 
 class Scale(Section):
-    """The devices of this machine that train together. On another number of them it is still the same run."""
+    """The devices and machines that work together. On another number of them it is still the same run."""
 
     devices: int | None = Field(default=None, ge=1, le=64)
     """How many processes train, each on a GPU or on its share of the cores; derived: one a GPU, or one in all."""
     shard: Literal["auto", "off", "full"] = "auto"
     """Cut each layer into a part a process (FSDP2), for less memory; `auto`: only when a step would not fit."""
+    workers: int | None = Field(default=None, ge=1, le=256)
+    """Processes that prepare data on this machine; as many as it computes with when left out."""
+    cluster: str | None = Field(default=None, pattern=r"^(local|auto|ray://.+)$")
+    """Run data steps on a Ray cluster: `local`, `auto` (the one this machine belongs to), or `ray://host:port`."""
 
 
 def _stages(value: Any) -> Any:

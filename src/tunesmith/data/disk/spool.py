@@ -190,10 +190,9 @@ class Records(Sequence[Record]):
         """The records at some places, in that order; or where a mask is true."""
         return Records(self.spools, self.addresses[places], self.rows[places])
 
-    def chunks(self, size: int) -> Iterator[Records]:
-        """All of them, in order, `size` at a time."""
-        for start in range(0, len(self), size):
-            yield self[start : start + size]
+    def detached(self) -> list[Record]:
+        """The records themselves, to be sent to another machine."""
+        return list(self)
 
 
 def address(spool: int, offset: int) -> int:
