@@ -53,9 +53,7 @@ def _with_synonyms(wordnet: WordNet, words: list[str], pos: str) -> set[str]:
     return {word for sharing in holders.values() if len(sharing) > 1 for word in sharing}
 
 
-def _synsets(
-    wordnet: WordNet, words: list[str], kept: set[str], pos: str, at: int
-) -> tuple[list[str], dict[int, int]]:
+def _synsets(wordnet: WordNet, words: list[str], kept: set[str], pos: str, at: int) -> tuple[list[str], dict[int, int]]:
     """Lines of a data file that begin at `at`, and of each synset where it stood and where it stands now."""
     lines, places = [], {}
     for offset in sorted({offset for word in words for offset in wordnet.senses(word, pos)[:_SENSES]}):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
@@ -30,7 +31,7 @@ _BUCKETS = 1 << 20
 def features_of(text: str) -> Features:
     """Digests [F] of its words and pairs of neighbouring words, case and punctuation left out, sorted."""
     words = [word.text.casefold().encode("utf-8", "surrogatepass") for word in words_of(text)]
-    pairs = [b" ".join(pair) for pair in zip(words, words[1:], strict=False)]
+    pairs = [b" ".join(pair) for pair in pairwise(words)]
     return np.unique(np.array([crc32(each) for each in (*words, *pairs)], dtype=np.uint32))
 
 
@@ -51,9 +52,7 @@ class Neighbours:
         threshold: the likeness from which on rows are found, 0 to 1.
     """
 
-    def __init__(
-        self, records: Sequence[Record], room: Room, text: Callable[[Record], str], threshold: float
-    ) -> None:
+    def __init__(self, records: Sequence[Record], room: Room, text: Callable[[Record], str], threshold: float) -> None:
         self._records, self._text, self._threshold = records, text, threshold
         self._counts = np.zeros(_BUCKETS, dtype=np.int64)
         for found in room.map(partial(_features_of, text), records):

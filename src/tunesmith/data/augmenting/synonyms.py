@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tunesmith.data.augmenting.inflection import inflected
-from tunesmith.data.augmenting.words import FUNCTION_WORDS, Word, written_like
 from tunesmith.data.augmenting.wordnet import POS, WordNet
+from tunesmith.data.augmenting.words import FUNCTION_WORDS, Word, word_set, written_like
 
-_DETERMINERS = frozenset("a an the my your his its our their every each".split())
-_BEFORE_VERBS = frozenset(
+_DETERMINERS = word_set("a an the my your his its our their every each")
+_BEFORE_VERBS = word_set(
     """to i you we they he she who will would can could should must might may shall don't didn't doesn't won't can't
-    couldn't wouldn't shouldn't i'll we'll you'll they'll i'd please not""".split()
+    couldn't wouldn't shouldn't i'll we'll you'll they'll i'd please not"""
 )
-_BEFORE_ADJECTIVES = frozenset("very so too really quite is are was were am be been being it's that's".split())
+_BEFORE_ADJECTIVES = word_set("very so too really quite is are was were am be been being it's that's")
 _SURE = 0.8
 """Share of the times a word was met that its commonest part of speech must have."""
 
@@ -48,13 +48,20 @@ def synonyms_of(word: str, before: str, wordnet: WordNet, senses: int) -> list[s
     """What may stand in the place of a word that follows `before`; empty where nothing may or there is a doubt."""
     said = word.lower()
     # A capital inside of a sentence is a name.
-    if said in FUNCTION_WORDS or len(said) < 3 or not said.isalpha() or (before and word[:1].isupper() != word.isupper()):
+    if (
+        said in FUNCTION_WORDS
+        or len(said) < 3
+        or not said.isalpha()
+        or (before and word[:1].isupper() != word.isupper())
+    ):
         return []
     pos = part_of_speech(said, before, wordnet)
     lemma = wordnet.lemma(said, pos) if pos else None
     if pos is None or lemma is None:
         return []
-    forms = (inflected(other, pos, said, lemma, wordnet.irregular[pos]) for other in wordnet.synonyms(lemma, pos, senses))
+    forms = (
+        inflected(other, pos, said, lemma, wordnet.irregular[pos]) for other in wordnet.synonyms(lemma, pos, senses)
+    )
     return [form for form in forms if form and form != said and _fits(form, said, before)]
 
 

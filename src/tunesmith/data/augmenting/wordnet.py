@@ -22,9 +22,8 @@ TYPES = {"n": "1", "v": "2", "a": "3", "r": "4"}
 _OF_TYPE = {number: pos for pos, number in TYPES.items()} | {"5": "a"}
 MET = 3
 """How often a word must have been met in marked texts to stand in for another."""
-_DETACHMENTS = {
-    "n": [("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y")]
-    + [("s", "")],
+_DETACHMENTS: dict[str, list[tuple[str, str]]] = {
+    "n": [*((end, end[:-2]) for end in ("ses", "xes", "zes", "ches", "shes")), ("men", "man"), ("ies", "y"), ("s", "")],
     "v": [("ies", "y"), ("es", "e"), ("es", ""), ("s", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")],
     "a": [],
     "r": [],

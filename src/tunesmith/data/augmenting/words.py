@@ -29,7 +29,12 @@ def written_like(word: str, model: str) -> str:
     return word[:1].upper() + word[1:] if model[:1].isupper() else word
 
 
-FUNCTION_WORDS = frozenset(
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text that has blanks between them."""
+    return frozenset(text.split())
+
+
+FUNCTION_WORDS = word_set(
     """a about above after again against all also am an and any are aren't as at be because been before being below
     between both but by can can't cannot could couldn't did didn't do does doesn't doing don't down during each either
     else ever every few for from further had hadn't has hasn't have haven't having he he'd he'll he's her here here's
@@ -40,6 +45,6 @@ FUNCTION_WORDS = frozenset(
     they'd they'll they're they've this those though through thus to too under until up upon us very via was wasn't we
     we'd we'll we're we've were weren't what what's when when's where where's whether which while who who's whom whose
     why why's will with within without won't would wouldn't yes yet you you'd you'll you're you've your yours yourself
-    yourselves get gets got getting go goes going went gone make makes made making u ur im ive dont cant""".split()
+    yourselves get gets got getting go goes going went gone make makes made making u ur im ive dont cant"""
 )
 """English words that carry grammar rather than meaning, and verbs too general to have synonyms."""

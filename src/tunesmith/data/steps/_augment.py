@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
@@ -36,8 +36,6 @@ Candidate = Record | str
 
 SPANS = "its labelled stretches could not be kept"
 UNCHANGED = "nothing in it to change"
-_CHUNK = 32
-"""Rows a model is asked about at once."""
 
 
 class Augment(Step):
@@ -65,7 +63,7 @@ class Augment(Step):
     to train on, or with a held-out row."""
 
     @abstractmethod
-    def vary(self, records: Sequence[Record], room: Room) -> Iterator[list[Candidate]]:
+    def vary(self, records: Picked, room: Room) -> Iterator[list[Candidate]]:
         """Candidates made of each record, `copies` or fewer, in order. Ids and parents are set afterwards."""
 
     def prepare(self, records: Sequence[Record], room: Room) -> None:
@@ -100,7 +98,7 @@ class EditAugment(Augment):
     def edits(self, said: Target, random: np.random.Generator) -> list[Edit]:
         """What is changed in a text; nothing where nothing can be."""
 
-    def vary(self, records: Sequence[Record], room: Room) -> Iterator[list[Candidate]]:
+    def vary(self, records: Picked, room: Room) -> Iterator[list[Candidate]]:
         return room.map(partial(self._vary, room.seed), records)
 
     def _vary(self, seed: int, record: Record) -> list[Candidate]:
@@ -127,37 +125,44 @@ class AskingAugment(Augment):
     def models(self) -> tuple[str, ...]:
         return (self.model,)
 
-    @abstractmethod
-    def ask(self, records: Sequence[Record], responder: Responder, room: Room, number: int) -> list[list[Candidate]]:
-        """Candidates of each record.
-
-        Args:
-            number: of the round, from 0; another one draws other answers.
-        """
-
-    def rounds(self) -> int:
-        """How often each record is asked about: once a copy."""
-        return self.copies
-
-    def vary(self, records: Sequence[Record], room: Room) -> Iterator[list[Candidate]]:
-        responder = room.models.responder(self.model)
-        waiting, done = iter(records), 0
-        while chunk := list(islice(waiting, _CHUNK)):
-            answers = [self.ask(chunk, responder, room, number) for number in range(self.rounds())]
-            done += len(chunk)
-            room.after(done, len(records))
-            yield from ([each for answer in rounds for each in answer] for rounds in zip(*answers, strict=True))
-
     def seed(self, room: Room, first: Record, number: int) -> int:
         """What the answers about a chunk of records are drawn from."""
         return int(room.random(self.kind, first.id, number).integers(2**31))
+
+
+class RewordingAugment(AskingAugment):
+    """Asks for other words for a row, once for each copy."""
+
+    @abstractmethod
+    def ask(self, records: Sequence[Record], responder: Responder, room: Room, number: int) -> list[Candidate]:
+        """A candidate for each record.
+
+        Args:
+            number: of the copy, from 0; another one draws other answers.
+        """
+
+    def vary(self, records: Picked, room: Room) -> Iterator[list[Candidate]]:
+        responder = room.models.responder(self.model)
+        done = 0
+        for chunk in chunks(records):
+            answers = [self.ask(chunk, responder, room, number) for number in range(self.copies)]
+            done += len(chunk)
+            room.after(done, len(records))
+            yield from map(list, zip(*answers, strict=True))
+
+
+def chunks(records: Iterable[Record], count: int = 32) -> Iterator[list[Record]]:
+    """Rows that a model is asked about at once."""
+    waiting = iter(records)
+    while chunk := list(islice(waiting, count)):
+        yield chunk
 
 
 class Picked(Sequence[Record]):
     """Some of the records, read where they lie."""
 
     def __init__(self, records: Sequence[Record], places: npt.NDArray[np.int64]) -> None:
-        self._records, self._places = records, places
+        self.whole, self._places = records, places
 
     def __len__(self) -> int:
         return len(self._places)
@@ -170,8 +175,8 @@ class Picked(Sequence[Record]):
 
     def __getitem__(self, at: int | slice) -> Record | Sequence[Record]:
         if isinstance(at, slice):
-            return Picked(self._records, self._places[at])
-        return self._records[int(self._places[at])]
+            return Picked(self.whole, self._places[at])
+        return self.whole[int(self._places[at])]
 
 
 @dataclass
