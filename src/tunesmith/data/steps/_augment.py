@@ -125,9 +125,9 @@ class AskingAugment(Augment):
     def models(self) -> tuple[str, ...]:
         return (self.model,)
 
-    def seed(self, room: Room, first: Record, number: int) -> int:
-        """What the answers about a chunk of records are drawn from."""
-        return int(room.random(self.kind, first.id, number).integers(2**31))
+    def seed(self, room: Room, number: int) -> int:
+        """What answers of the same round are drawn from, each by what it is asked."""
+        return int(room.random(self.kind, number).integers(2**31))
 
 
 class RewordingAugment(AskingAugment):

@@ -28,7 +28,7 @@ class BackTranslate(RewordingAugment):
     """The language of the rows."""
 
     def ask(self, records: Sequence[Record], responder: Responder, room: Room, number: int) -> list[Candidate]:
-        texts, seed = [said(record) for record in records], self.seed(room, records[0], number)
+        texts, seed = [said(record) for record in records], self.seed(room, number)
         pivots = [self._pivot(room, record, number) for record in records]
         there = self._translated(texts, pivots, responder, seed)
         back = self._translated(there, [self.language] * len(texts), responder, seed)

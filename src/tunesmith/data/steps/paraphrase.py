@@ -26,7 +26,7 @@ class Paraphrase(RewordingAugment):
             [paraphrase_prompt(text, record.labels) for text, record in zip(texts, records, strict=True)],
             max_tokens=self.max_tokens,
             temperature=self.temperature,
-            seed=self.seed(room, records[0], number),
+            seed=self.seed(room, number),
         )
         found = zip(records, texts, map(cleaned, answers), strict=True)
         return [why_not_said(new, text) or varied(record, new, None) for record, text, new in found]

@@ -52,7 +52,7 @@ class Synthesise(AskingAugment):
                 ],
                 max_tokens=self.max_tokens,
                 temperature=self.temperature,
-                seed=self.seed(room, chunk[0], 0),
+                seed=self.seed(room, 0),
             )
             done += len(chunk)
             room.after(done, len(records))
