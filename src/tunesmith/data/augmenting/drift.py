@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from tunesmith.data.augmenting.words import words_of
 
-_BUCKETS = 1 << 18
+_MOST = 18
+"""Words are counted in at most 2^18 buckets."""
 _LONGEST = 20_000
 """Lengths above count as this."""
 
@@ -38,17 +39,22 @@ def divergence(one_W: npt.ArrayLike, other_W: npt.ArrayLike) -> float:
 
 
 class Tally:
-    """Words, lengths and classes of some rows."""
+    """Words, lengths and classes of some rows.
 
-    def __init__(self) -> None:
+    Args:
+        expected: how many rows there may be; two tallies that are compared are told the same.
+    """
+
+    def __init__(self, expected: int) -> None:
         self.rows = 0
-        self.words_W = np.zeros(_BUCKETS, dtype=np.int64)
+        self.words_W = np.zeros(1 << min(_MOST, 12 + expected.bit_length()), dtype=np.int64)
         self.lengths = np.zeros(_LONGEST + 1, dtype=np.int64)
         self.labels: Counter[str] = Counter()
 
     def add(self, text: str, labels: tuple[str, ...]) -> None:
         """Counts a row."""
-        words = [crc32(word.text.casefold().encode("utf-8", "surrogatepass")) % _BUCKETS for word in words_of(text)]
+        folded = (word.text.casefold().encode("utf-8", "surrogatepass") for word in words_of(text))
+        words = [crc32(word) % len(self.words_W) for word in folded]
         np.add.at(self.words_W, words, 1)
         self.lengths[min(len(words), _LONGEST)] += 1
         self.labels.update(labels)

@@ -24,8 +24,8 @@ from tunesmith.data.room import Room
 from tunesmith.records import Record
 
 Features = npt.NDArray[np.uint32]
-_BUCKETS = 1 << 20
-"""In which features are counted; two that share one are both taken for more common than they are."""
+_MOST = 20
+"""Features are counted in at most 2^20 buckets; two that share one are both taken for more common than they are."""
 
 
 def features_of(text: str) -> Features:
@@ -54,9 +54,9 @@ class Neighbours:
 
     def __init__(self, records: Sequence[Record], room: Room, text: Callable[[Record], str], threshold: float) -> None:
         self._records, self._text, self._threshold = records, text, threshold
-        self._counts = np.zeros(_BUCKETS, dtype=np.int64)
+        self._counts = np.zeros(1 << min(_MOST, 8 + len(records).bit_length()), dtype=np.int64)
         for found in room.map(partial(_features_of, text), records):
-            self._counts[found % _BUCKETS] += 1
+            self._counts[found % len(self._counts)] += 1
         beginnings = []
         self._sizes = np.zeros(len(records), dtype=np.int32)
         for place, found in enumerate(room.map(partial(_features_of, text), records)):
@@ -89,7 +89,7 @@ class Neighbours:
     def _beginning(self, found: Features) -> Features:
         """The rarest features, as many as two sets of this likeness must share one of."""
         count = len(found) - math.ceil(self._threshold * len(found) - 1e-9) + 1
-        order = np.lexsort((found, self._counts[found % _BUCKETS]))
+        order = np.lexsort((found, self._counts[found % len(self._counts)]))
         beginning: Features = found[order[: min(count, len(found))]]
         return beginning
 

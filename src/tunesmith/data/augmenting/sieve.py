@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from tunesmith.data.augmenting.likeness import Features, Neighbours, features_of, likeness
 from tunesmith.data.augmenting.target import said
+from tunesmith.data.augmenting.words import words_of
 from tunesmith.data.room import Room
 from tunesmith.records import Record
 
@@ -54,7 +55,7 @@ class Sieve:
         found, first = features_of(said(new)), features_of(said(original))
         alike = likeness(found, first)
         self.measured.append(alike)
-        if " ".join(said(new).split()).casefold() == " ".join(said(original).split()).casefold():
+        if _normalised(said(new)) == _normalised(said(original)):
             return SAME
         if alike >= self.threshold and not self.near:
             return NEAR
@@ -80,3 +81,8 @@ class Sieve:
 
     def _near_another(self, found: Features, original: Record) -> bool:
         return any(self._records[place].id != original.id for place in self._trained.all(found))
+
+
+def _normalised(text: str) -> list[str]:
+    """Its words, whatever their case and whatever stands between them."""
+    return [word.text.casefold() for word in words_of(text)]

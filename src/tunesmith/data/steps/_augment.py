@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
+from pathlib import Path
 from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
@@ -69,8 +70,12 @@ class Augment(Step):
     def prepare(self, records: Sequence[Record], room: Room) -> None:
         """Looks at what the step needs before any row is read; nothing by default."""
 
-    def suits(self, record: Record) -> str:
-        """Why a record cannot be varied by this step; empty when it can. Called in other processes."""
+    def suits(self, record: Record, folder: Path) -> str:
+        """Why a record cannot be varied by this step; empty when it can. Called in other processes.
+
+        Args:
+            folder: what relative paths in settings start from.
+        """
         if record.spans is not None and not self.keeps_spans:
             return SPANS
         return why_not(record)
@@ -80,7 +85,8 @@ class Augment(Step):
             return
         self.prepare(records, room)
         limit = math.floor(self.share.value * len(records))
-        work = _Work(self, Sieve(records, room, self.max_likeness.value, near=self.near, crowd=self.crowd), limit)
+        sieve = Sieve(records, room, self.max_likeness.value, near=self.near, crowd=self.crowd)
+        work = _Work(self, sieve, limit, Tally(len(records)), Tally(len(records)))
         chosen = _choose(self, records, room, limit, work.none)
         work.taken = {record.id for record in records if record.parent is not None}
         candidates = self.vary(Picked(records, np.flatnonzero(chosen)), room)
@@ -174,8 +180,10 @@ class Picked(Sequence[Record]):
     def __getitem__(self, at: slice) -> Sequence[Record]: ...
 
     def __getitem__(self, at: int | slice) -> Record | Sequence[Record]:
-        if isinstance(at, slice):
-            return Picked(self.whole, self._places[at])
+        if isinstance(at, slice):  # without the others, since it may travel to another process
+            take = getattr(self.whole, "take", lambda places: [self.whole[place] for place in places])
+            found: Sequence[Record] = take(self._places[at])
+            return found
         return self.whole[int(self._places[at])]
 
 
@@ -186,9 +194,9 @@ class _Work:
     step: Augment
     sieve: Sieve
     limit: int
+    before: Tally
+    new: Tally
     none: Counter[str] = field(default_factory=Counter)
-    before: Tally = field(default_factory=Tally)
-    new: Tally = field(default_factory=Tally)
     taken: set[str] = field(default_factory=set)
     shown: list[dict[str, Any]] = field(default_factory=list)
 
@@ -237,7 +245,7 @@ def _choose(
     """Which records are varied; why others cannot be is counted."""
     wanted = _wanted(step, records)
     rank = np.ones(len(records))
-    for place, (why, drawn) in enumerate(room.map(partial(_look, step, room.seed, wanted), records)):
+    for place, (why, drawn) in enumerate(room.map(partial(_look, step, room.seed, room.folder, wanted), records)):
         if why:
             none[why] += 1
         else:
@@ -264,10 +272,10 @@ def _wanted(step: Augment, records: Sequence[Record]) -> frozenset[str] | None:
     return frozenset(step.only)
 
 
-def _look(step: Augment, seed: int, wanted: frozenset[str] | None, record: Record) -> tuple[str, float]:
+def _look(step: Augment, seed: int, folder: Path, wanted: frozenset[str] | None, record: Record) -> tuple[str, float]:
     """Why a record is not varied, and a number below 1 that decides whether it is; 1 where it is not asked for."""
     if wanted is not None and not wanted & set(record.labels):
         return "", 1.0
-    why = "a row that a step made" if record.parent is not None else step.suits(record)
+    why = "a row that a step made" if record.parent is not None else step.suits(record, folder)
     digest = blake2b(f"{seed} {step.kind} {record.id}".encode("utf-8", "surrogatepass"), digest_size=7).digest()
     return why, int.from_bytes(digest, "big") / 2**56

@@ -12,9 +12,11 @@ from tunesmith.data.augmenting.identity import BUNDLED, Swaps, open_swaps
 from tunesmith.data.augmenting.target import said
 from tunesmith.data.rewrite import edited
 from tunesmith.data.room import Room
-from tunesmith.data.steps._augment import UNCHANGED, Augment, Candidate, Picked
+from tunesmith.data.steps._augment import Augment, Candidate, Picked
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.records import Message, Record
+
+NOBODY = "no term of identity in it"
 
 
 class Counterfactual(Augment):
@@ -43,17 +45,20 @@ class Counterfactual(Augment):
                 fix=f"use some of: {', '.join(known)}",
             )
 
-    def suits(self, record: Record) -> str:
-        return "" if record.content().strip() else UNCHANGED
+    def suits(self, record: Record, folder: Path) -> str:
+        return "" if self._found(self._file(folder), record) else NOBODY
 
     def vary(self, records: Picked, room: Room) -> Iterator[list[Candidate]]:
         return room.map(partial(self._swapped, self._file(room.folder)), records)
 
     def _swapped(self, file: Path, record: Record) -> list[Candidate]:
+        return list(self._found(file, record)[: self.copies])
+
+    def _found(self, file: Path, record: Record) -> list[Record]:
+        """The record with terms of one kind swapped, for each kind that is in it."""
         swaps = open_swaps(file)
         found = [_swap(record, swaps[kind]) for kind in self.kinds or swaps]
-        fresh = [new for new in found if new is not None and said(new) != said(record)]
-        return list(fresh[: self.copies]) or [UNCHANGED]
+        return [new for new in found if new is not None and said(new) != said(record)]
 
     def _file(self, folder: Path) -> Path:
         return BUNDLED if self.pairs is None else (folder / self.pairs).resolve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -37,8 +38,8 @@ class Synthesise(AskingAugment):
     examples: int = Field(default=5, ge=1, le=50)
     """Rows of the label that are shown, the parent among them."""
 
-    def suits(self, record: Record) -> str:
-        return super().suits(record) or ("" if record.labels and record.text is not None else UNLABELLED)
+    def suits(self, record: Record, folder: Path) -> str:
+        return super().suits(record, folder) or ("" if record.labels and record.text is not None else UNLABELLED)
 
     def vary(self, records: Picked, room: Room) -> Iterator[list[Candidate]]:
         responder = room.models.responder(self.model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from tunesmith.spec.quantity import Share
 
 class Undersample(Resample):
     """Leaves out rows of large classes, drawn so that their lengths stay spread as they were."""
+
+    chooses: ClassVar[bool] = True
 
     to: Literal["min"] | Annotated[int, Field(ge=2)] | Share = "min"
     """How many rows a class should have at the most: `min`, as many as the smallest; so many that the smallest has this
