@@ -58,7 +58,7 @@ class WordNet:
     @lru_cache(maxsize=20_000)  # noqa: B019  one object a process and folder, kept on purpose
     def senses(self, lemma: str, pos: str) -> tuple[int, ...]:
         """Where the synsets of a base form stand, the commonest first; empty where it is no such word."""
-        line = self._index[pos].find(lemma.lower().replace(" ", "_") + " ")
+        line = self._index[pos].find(lemma.lower().replace(" ", "_") + " ") if lemma else None
         if line is None:
             return ()
         # lemma pos synset_cnt p_cnt [pointer...] sense_cnt tagsense_cnt offset...
