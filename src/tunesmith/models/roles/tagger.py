@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from tunesmith.errors import ModelError
 from tunesmith.models.families import context_of, read_config
+from tunesmith.models.inference.batching import by_length, pad_right
 from tunesmith.models.inference.score import tag
 from tunesmith.models.load import open_model
 from tunesmith.models.quiet import quiet
@@ -19,8 +20,10 @@ from tunesmith.models.roles.device import to_fastest
 from tunesmith.models.roles.limits import longest_row
 from tunesmith.models.roles.pieces import pieces
 from tunesmith.models.save import read_card
-from tunesmith.models.tokenizer import read_tokenizer
+from tunesmith.models.tokenizer import choose_pad_id, read_tokenizer
 from tunesmith.records import Record, Span, Tagger
+
+_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def open_tagger(reference: str, *, workspace: Path, codec: MakeCodec, batch: int = 32) -> Tagger:
@@ -95,19 +98,19 @@ class TokenTagger:
     word decides for all of it. Texts longer than it reads are read in pieces.
 
     Args:
-        folder: of the model, in safetensors.
+        folder: of the model, in safetensors, with a fast tokenizer.
         batch: texts computed at once.
     """
 
     def __init__(self, folder: Path, *, batch: int = 32) -> None:
-        from transformers import AutoModelForTokenClassification, TokenClassificationPipeline
+        from transformers import AutoModelForTokenClassification
 
         config = read_config(folder)
         weight_files(folder)
         self.tokenizer, self.batch = read_tokenizer(folder), batch
         with quiet():
             try:
-                model, said = AutoModelForTokenClassification.from_pretrained(
+                self.model, said = AutoModelForTokenClassification.from_pretrained(
                     folder,
                     config=config,
                     dtype=torch.float32,
@@ -126,14 +129,12 @@ class TokenTagger:
             raise ModelError(
                 f"the weights lack {sorted(said['missing_keys'])[0]}", where=str(folder), fix="fetch the folder again"
             )
-        to_fastest(model)
-        limit = context_of(config, self.tokenizer.model_max_length)
-        self._room: int = limit - self.tokenizer.num_special_tokens_to_add()
-        with quiet():
-            self._pipeline: Any = TokenClassificationPipeline(
-                model=model.eval(), tokenizer=self.tokenizer, aggregation_strategy="first", device=model.device
-            )
+        self.model.eval()
+        to_fastest(self.model)
+        self._room: int = context_of(config, self.tokenizer.model_max_length) - len(self.tokenizer("")["input_ids"])
+        self._pad_id = choose_pad_id(self.tokenizer, config.pad_token_id, config.vocab_size)[0]
 
+    @torch.inference_mode()
     def spans(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """The stretches of each text, by their characters."""
         parts = [
@@ -142,23 +143,45 @@ class TokenTagger:
             for start, piece in pieces(text, self._fits)
             if piece.strip()
         ]
+        read = [self.tokenizer(piece, return_offsets_mapping=True, verbose=False) for _, _, piece in parts]
+        found: list[list[Span]] = [[] for _ in parts]
+        for rows in by_length([len(each["input_ids"]) for each in read], self.batch):
+            ids_BT, mask_BT = pad_right([read[row]["input_ids"] for row in rows], self._pad_id, self.model.device)
+            best_BT = self.model(input_ids=ids_BT, attention_mask=mask_BT).logits.argmax(dim=-1).tolist()
+            for row, best_T in zip(rows, best_BT, strict=True):
+                names = [self.model.config.id2label[number] for number in best_T]
+                found[row] = _stretches(parts[row][2], read[row]["offset_mapping"], names)
         spans: list[list[Span]] = [[] for _ in texts]
-        answers = self._pipeline([piece for _, _, piece in parts], batch_size=self.batch) if parts else []
-        for (number, start, piece), answer in zip(parts, answers, strict=True):
-            found = (Span(each["start"], each["end"], each["entity_group"]) for each in answer)
-            spans[number] += _moved([_trimmed(span, piece) for span in found], start)
+        for (number, start, _), own in zip(parts, found, strict=True):
+            spans[number] += _moved(own, start)
         return [tuple(each) for each in spans]
 
     def _fits(self, text: str) -> bool:
         return len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) <= self._room
 
 
+def _stretches(text: str, offsets: Sequence[tuple[int, int]], names: Sequence[str]) -> list[Span]:
+    """What the tags of the first tokens of words name; an `I-` that continues nothing begins a stretch."""
+    firsts: dict[int, str] = {}
+    for (start, end), name in zip(offsets, names, strict=False):
+        said = text[start:end]  # byte-level tokens begin with a blank
+        if said.strip():
+            firsts.setdefault(start + len(said) - len(said.lstrip()), name)
+    spans: list[Span] = []
+    before = "O"
+    for word in _WORD.finditer(text):
+        name = firsts.get(word.start(), "O")
+        prefix, _, label = name.partition("-") if name[1:2] == "-" else ("I", "", name)
+        if name == "O":
+            before = "O"
+            continue
+        if prefix == "I" and spans and before == label:
+            spans[-1] = Span(spans[-1].start, word.end(), label)
+        else:
+            spans.append(Span(word.start(), word.end(), label))
+        before = label
+    return spans
+
+
 def _moved(spans: Sequence[Span], by: int) -> list[Span]:
     return [Span(span.start + by, span.end + by, span.label) for span in spans]
-
-
-def _trimmed(span: Span, text: str) -> Span:
-    """Without blanks at its ends: byte-level tokens begin with one."""
-    said = text[span.start : span.end]
-    start = span.start + len(said) - len(said.lstrip())
-    return Span(start, start + len(said.strip()), span.label)
