@@ -34,7 +34,7 @@ class Synonyms(EditAugment):
     senses: int = Field(default=1, ge=1, le=2)
     """Whether a word is taken in its commonest sense only, or in its first two."""
     wordnet: str = "bundled"
-    """Where synonyms come from: `bundled`, some 9,000 of the commonest words, or a folder of WordNet's files, such as
+    """Where synonyms come from: `bundled`, some 3,200 common words, or a folder of WordNet's files, such as
     `/usr/share/wordnet` of Debian's package wordnet-base."""
 
     def prepare(self, records: Sequence[Record], room: Room) -> None:

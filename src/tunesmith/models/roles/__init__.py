@@ -45,10 +45,9 @@ class OpenModels:
 
     def embedder(self, reference: str) -> Embedder:
         """A sentence encoder, or any encoder of transformers."""
-        from importlib import import_module
+        from tunesmith.models.roles.embedder import open_embedder
 
-        local = import_module("tunesmith.models.roles.embedder").LocalEmbedder
-        return self._once("embedder", reference, lambda place: cast(Embedder, local(place, workspace=self.workspace)))
+        return self._once("embedder", reference, lambda place: open_embedder(place, workspace=self.workspace))
 
     def filler(self, reference: str) -> Filler:
         """A masked language model."""
