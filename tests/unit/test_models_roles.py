@@ -18,7 +18,7 @@ from tunesmith.models.quiet import quiet
 from tunesmith.models.roles import OpenModels
 from tunesmith.models.roles.pieces import pieces
 from tunesmith.models.roles.remote import RemoteResponder
-from tunesmith.records import Message
+from tunesmith.records import Message, Models
 from tunesmith.testing.tiny import tiny_encoder_tokenizer, tiny_model
 
 TEXT = "Anna Schmidt of Berlin wrote to the office in New York on 3 May 2021."
@@ -101,6 +101,14 @@ def test_tokens_are_counted_by_the_base_s_tokenizer(tmp_path: Path) -> None:
     assert models(tmp_path, tokenizer=tokenizer).count_tokens([]) == []
     with pytest.raises(UserError, match="no base"):
         models(tmp_path).count_tokens([TEXT])
+
+
+def test_an_embedder_is_opened_like_the_others(tmp_path: Path) -> None:
+    tiny_model(tmp_path / "base", "bert")
+    there: Models = models(tmp_path)
+    found_ND = there.embedder("base").embed([TEXT, "x"])
+    np.testing.assert_allclose(np.linalg.norm(found_ND, axis=1), 1, rtol=1e-5)
+    assert there.embedder("base") is there.embedder("base")
 
 
 # Classifiers and taggers
