@@ -69,9 +69,8 @@ class Lines(Sequence[Record]):
     """Records that lie on disk."""
 
     def __init__(self, path: Path, count: int) -> None:
-        self.path = path
-        with path.open("rb") as file:
-            lengths = np.fromiter((len(line) for line in islice(file, count)), np.int64)
+        self.file = path.open("rb")  # for as long as the process lives
+        lengths = np.fromiter((len(line) for line in islice(self.file, count)), np.int64)
         self.ends = np.cumsum(lengths)
         self.starts = self.ends - lengths
 
@@ -84,9 +83,8 @@ class Lines(Sequence[Record]):
     def __getitem__(self, at: slice) -> list[Record]: ...
     def __getitem__(self, at: int | slice) -> Record | list[Record]:
         rows = range(*at.indices(len(self))) if isinstance(at, slice) else range(at, at + 1)
-        with self.path.open("rb") as file:
-            file.seek(self.starts[rows.start])
-            read = file.read(int(self.ends[rows.stop - 1] - self.starts[rows.start])).decode()
+        start = int(self.starts[rows.start])
+        read = os.pread(self.file.fileno(), int(self.ends[rows.stop - 1]) - start, start).decode()
         found = [Record(f"r{n}", f"rows:{n}", text=line) for n, line in zip(rows, read.splitlines(), strict=True)]
         return found if isinstance(at, slice) else found[0]
 

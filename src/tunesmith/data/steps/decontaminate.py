@@ -50,6 +50,9 @@ class Decontaminate(Step):
             raise ValueError("name files with evaluation sets under `against`, or leave `held_out` true")
         return self
 
+    def files(self) -> tuple[str, ...]:
+        return self.against
+
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
         names: list[str] = []
         sets: dict[str, int] = {}
