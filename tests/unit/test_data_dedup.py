@@ -346,3 +346,10 @@ def test_a_changed_evaluation_set_is_another_result(folder: Path) -> None:
     assert shop.prints(step) == before
     (folder / "more.csv").write_text("text\nsomething else\n")
     assert shop.prints(step) != before
+
+
+def test_a_calculation_is_no_run_of_words(folder: Path) -> None:
+    sum_ = "Ann has 2 * 3 = <<2*3=6>> apples"
+    (folder / "sums.jsonl").write_text(json.dumps({"question": "How many are left?", "answer": f"{sum_}, so six."}))
+    rows = [chat(1, "How many does she have then?", f"{sum_} then."), chat(2, "?", f"Now {LONG} 2 * 3")]
+    assert kept(clean(Decontaminate(against=("sums.jsonl",)), rows, folder)) == ["r1", "r2"]
