@@ -18,6 +18,7 @@ from tunesmith.data.steps.decontaminate import OWN, Decontaminate
 from tunesmith.data.steps.exact_dedup import ExactDedup
 from tunesmith.data.steps.meaning_dedup import MeaningDedup
 from tunesmith.data.steps.near_dedup import NearDedup
+from tunesmith.data.workshop import Workshop
 from tunesmith.errors import DataError
 from tunesmith.records import Message, Record
 from tunesmith.testing.material import Doubles
@@ -336,3 +337,19 @@ def test_chunks_hold_every_row_in_order() -> None:
 
 def test_doubles_embed_as_the_protocol_says() -> None:
     assert kept(apply(MeaningDedup(model="m", threshold=1), [label(1, LONG)], Room(models=Doubles()))) == ["r1"]
+
+
+def test_a_changed_evaluation_set_is_another_result(folder: Path) -> None:
+    shop, step = Workshop(folder=folder), Decontaminate(against=("more.csv",))
+    assert step.files() == ("more.csv",)
+    before = shop.prints(step)
+    assert shop.prints(step) == before
+    (folder / "more.csv").write_text("text\nsomething else\n")
+    assert shop.prints(step) != before
+
+
+def test_a_calculation_is_no_run_of_words(folder: Path) -> None:
+    sum_ = "Ann has 2 * 3 = <<2*3=6>> apples"
+    (folder / "sums.jsonl").write_text(json.dumps({"question": "How many are left?", "answer": f"{sum_}, so six."}))
+    rows = [chat(1, "How many does she have then?", f"{sum_} then."), chat(2, "?", f"Now {LONG} 2 * 3")]
+    assert kept(clean(Decontaminate(against=("sums.jsonl",)), rows, folder)) == ["r1", "r2"]

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import tunesmith.data
 from tunesmith.data.disk.cache import Cache
+from tunesmith.data.read.find import find
 from tunesmith.data.room import Mapper
 from tunesmith.data.steps import Step
 from tunesmith.records import Models
+from tunesmith.runs import file_digest
+from tunesmith.spec.sections import Source
 
 After = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and how much there is, if that is known."""
@@ -48,8 +51,12 @@ class Workshop:
     """Told of the progress."""
 
     def prints(self, step: Step) -> list[str]:
-        """What a step's result depends on beside its settings and rows: its code, the models it asks, the seed."""
-        return [_code_of(type(step)), *map(self.model_print, step.models()), str(self.seed)]
+        """What a step's result depends on beside its settings and rows: its code, the models it asks, the files it
+        reads, the seed."""
+        files = [file.path for path in step.files() for file in find(Source(path=path), self.folder)]
+        # What is no file is a data set of the hub, which has no content here.
+        contents = [file_digest(path) if path.is_file() else str(path) for path in files]
+        return [_code_of(type(step)), *map(self.model_print, step.models()), *contents, str(self.seed)]
 
 
 @lru_cache

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from tunesmith.data.gather import Older
 from tunesmith.data.read.find import find
+from tunesmith.data.steps import Step
 from tunesmith.errors import NotFound
 from tunesmith.flow.environment import threads, versions
 from tunesmith.models.facts import BaseFacts, base_facts
@@ -86,7 +87,9 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
     """
     spec, written = load(path, changes)
     older = _older(spec, workspace)
-    sources = [*spec.data.sources, *(Source(path=each.said) for each in older if each.prepared is None)]
+    beside = [path for step in spec.data.steps or () for path in cast(Step, step).files()]
+    beside += [each.said for each in older if each.prepared is None]
+    sources = [*spec.data.sources, *(Source(path=path) for path in beside)]
     data = [file.described(path.parent) for source in sources for file in find(source, path.parent, fresh=True)]
     data += [_described(each.prepared, each.said) for each in older if each.prepared is not None]
     base = base_facts(

@@ -3,7 +3,7 @@
 As for GPT-3 (Brown et al. 2020, appendix C) a run of N words that stands in both is an overlap, 13 unless told
 otherwise. A text of the evaluation sets with fewer words, but eight, is one run as a whole. A still shorter one, but of
 four words, is met only by a text that says nothing else, and answers are not compared with it: `yes, I think so` proves
-nothing.
+nothing. Symbols are no words here, or `2 * 1 = <<2*1=2>>` would be a run of 13.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def evaluation(rows: Iterable[Sequence[str]], length: int) -> Evaluation:
     while chunk := list(islice(left, _CHUNK)):
         row_of_text = np.repeat(np.arange(count, count + len(chunk)), [len(texts) for texts in chunk])
         count += len(chunk)
-        words = words_of([text for texts in chunk for text in texts])
+        words = words_of([text for texts in chunk for text in texts], symbols=False)
         row_of_word = np.repeat(row_of_text, words.counts)
         hashes, first = runs_of(words, length)
         inside.setdefault(length, []).append((hashes, row_of_word[first]))
@@ -80,7 +80,7 @@ def overlaps(records: Sequence[Record], against: Evaluation) -> Met:
     said = [text for texts in parts for text, _ in texts]
     asked = np.array([question for texts in parts for _, question in texts], bool)
     record_of_part = np.repeat(np.arange(len(records)), [len(texts) for texts in parts])
-    words = words_of(said)
+    words = words_of(said, symbols=False)
     record_of_word = np.repeat(record_of_part, words.counts)
     first_word = np.cumsum(words.counts) - words.counts
     borders = np.zeros(len(words.hashes) + 1, np.int64)
@@ -159,5 +159,5 @@ def _all_rows(hashes: U64, runs: Runs) -> I64:
 
 def _run(text: str, first: int, length: int) -> str:
     said = folded(text)
-    starts, ends = places(said)
+    starts, ends = places(said, symbols=False)
     return " ".join(said[starts[first] : ends[first + length - 1]].split())

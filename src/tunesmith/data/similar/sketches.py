@@ -72,7 +72,8 @@ class Sketches:
         self.count, self.shape = count, shape
         self._keys, self._values = Stored(np.uint64), Stored(np.uint32)
         self._ends = np.zeros(count + 1, np.int64)
-        self._done = 0
+        self.done = 0
+        """Rows that have been taken in."""
 
     def __enter__(self) -> Self:
         return self
@@ -85,10 +86,10 @@ class Sketches:
         """Takes the next rows in."""
         rows = len(found.sets.counts)
         for band in range(self.shape.bands):
-            self._keys.put(found.keys_BN[band], band * self.count + self._done)
+            self._keys.put(found.keys_BN[band], band * self.count + self.done)
         self._values.append(found.sets.values)
-        self._ends[self._done + 1 : self._done + rows + 1] = self._ends[self._done] + np.cumsum(found.sets.counts)
-        self._done += rows
+        self._ends[self.done + 1 : self.done + rows + 1] = self._ends[self.done] + np.cumsum(found.sets.counts)
+        self.done += rows
 
     def keys(self, band: int) -> U64:
         """[N] of one band."""
@@ -116,4 +117,5 @@ def sketch_all(records: Sequence[Record], room: Room, shape: Curve, what: Compar
     found = Sketches(len(records), shape)
     for part in room.map_chunks(partial(sketch, what=what, length=length, shape=shape), records, CHUNK):
         found.add(part)
+        room.after(found.done, found.count)
     return found

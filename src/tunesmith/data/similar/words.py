@@ -30,9 +30,9 @@ PIECE = 1 << 18
 
 _FACTOR = 0x9E3779B97F4A7C15
 """Odd, so that it has an inverse modulo 2^64."""
-_UNKNOWN, _BETWEEN, _INSIDE, _ALONE = range(4)
-_ALONE_TOO = frozenset("*/%")
-"""Punctuation by Unicode's categories, and operators to whoever calculates."""
+_UNKNOWN, _BETWEEN, _INSIDE, _ALONE, _SYMBOL = range(5)
+_OPERATORS = frozenset("*/%")
+"""Punctuation by Unicode's categories, and symbols to whoever calculates."""
 _WITHOUT_BLANKS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF))
 """Thai and Lao, Burmese, Khmer. Chinese and Japanese are found by their width."""
 
@@ -46,14 +46,14 @@ class Words(NamedTuple):
     """[N] how many of them each text has."""
 
 
-def words_of(texts: Sequence[str]) -> Words:
-    """Hashes of all words of the texts, in order."""
+def words_of(texts: Sequence[str], *, symbols: bool = True) -> Words:
+    """Hashes of all words of the texts, in order; symbols are words only if told so."""
     counts = np.zeros(len(texts), np.int64)
     hashes = [np.zeros(0, np.uint64)]
     for rows, said in _batches(texts):
         lengths = list(map(len, said))
         joined = "\n".join(said)
-        starts, ends = places(joined)
+        starts, ends = places(joined, symbols=symbols)
         first = np.fromiter(accumulate((length + 1 for length in lengths), initial=0), np.int64, len(said) + 1)
         counts += np.bincount(rows, np.diff(np.searchsorted(starts, first)), len(texts)).astype(np.int64)
         hashes.append(_hashed(codes_of(joined), starts, ends))
@@ -67,10 +67,10 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def places(said: str) -> tuple[I64, I64]:
+def places(said: str, *, symbols: bool = True) -> tuple[I64, I64]:
     """Where the words of a folded text start and end."""
     kinds = _kinds(codes_of(said))
-    alone, inside = kinds == _ALONE, kinds == _INSIDE
+    alone, inside = kinds >= _ALONE if symbols else kinds == _ALONE, kinds == _INSIDE
     padded = np.concatenate([[False], inside, [False]])
     edges = padded[1:] != padded[:-1]
     starts = np.flatnonzero(alone | (edges[:-1] & inside))
@@ -175,8 +175,8 @@ def _kinds(codes: U32) -> U8:
 
 def _kind(character: str) -> int:
     category = unicodedata.category(character)
-    if category[0] == "S" or character in _ALONE_TOO:
-        return _ALONE
+    if category[0] == "S" or character in _OPERATORS:
+        return _SYMBOL
     if category[0] not in "LMN":
         return _BETWEEN
     code = ord(character)

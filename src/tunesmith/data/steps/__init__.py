@@ -90,6 +90,11 @@ class Step(Part):
         """References of the models it asks, so that a result is kept for as long as they stay the same."""
         return ()
 
+    def files(self) -> tuple[str, ...]:
+        """Files it reads beside the records, named as sources are, so that a result is kept for as long as they stay
+        the same."""
+        return ()
+
     @abstractmethod
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
         """Yields what becomes of each record, in order. Records keep their ids.

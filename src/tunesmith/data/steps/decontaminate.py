@@ -50,6 +50,9 @@ class Decontaminate(Step):
             raise ValueError("name files with evaluation sets under `against`, or leave `held_out` true")
         return self
 
+    def files(self) -> tuple[str, ...]:
+        return self.against
+
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
         names: list[str] = []
         sets: dict[str, int] = {}
@@ -63,6 +66,7 @@ class Decontaminate(Step):
             said |= {done + place: text for place, text in met.said.items()}
             met_rows[met.rows] = True
             done += len(met.share)
+            room.after(done, len(records))
         self._tell(records, share, row, said, names, sets, met_rows, room)
         for place in range(len(records)):
             if self.action == "drop" and share[place] > self.overlap:

@@ -49,6 +49,7 @@ class MeaningDedup(Duplicates):
                 found_ND = embedder.embed([compared(record, self.compare) for record in chunk])
                 vectors = vectors or Stored("float32", found_ND.shape[1])
                 vectors.append(found_ND)
+                room.after(vectors.count, len(records))
             vectors = vectors or Stored("float32", 1)
             yield link(vectors, self.threshold, room.after)
         finally:
