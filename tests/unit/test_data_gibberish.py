@@ -115,7 +115,7 @@ def test_distributions_and_the_rows_nearest_to_a_bound_are_shown() -> None:
     room = Room()
     apply(Gibberish(), rows([*english(300), "asdfgh qwerty zxcvbn"]), room)
     shown = {found.what: found for found in room.findings.distributions}
-    assert shown["share in strange words"].high == 0.5
+    assert shown["share in strange words"].high == 0.4
     assert (shown["share in strange words"].cut, shown["likelihood of the letters"].cut) == (1, 0)
     assert 0.9 < shown["likelihood of the letters"].quantiles["p50"] < 1.1
     near = room.findings.examples["share in strange words: the rows nearest to its bounds"]

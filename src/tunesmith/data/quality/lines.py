@@ -30,7 +30,7 @@ _EMPTY_LINES = re.compile(r"(?:[^\S\n]*\n)*")
 _LINE = re.compile(r"[^\n]*\n?")
 # Indented, closed by what closes code, or with an assignment, a call, a comparison or an arrow in it.
 _CODE = re.compile(
-    r"^(?: {2}|\t)|[{};:,(\[\\]\s*$|\w\(|[\w)\]]\s*(?:=|[=!<>]=|->|=>)\s*\S|^\s*(?:[#@/*<>|+-]|import |from )"
+    r"^(?: {2}|\t)|[{};:,(\[\\]\s*$|\w\(|[\w)\]]\s*(?:=|[=!<>]=|->|=>)\s*\S|^\s*(?:[#@/*<]|import |from )"
 )
 
 

@@ -31,7 +31,7 @@ class Gibberish(BoundedStep):
     min_likelihood: float = Field(default=0.2, le=1)
     """Drop rows whose letters follow each other less likely: 1 is a usual row, 0 one whose letters make no words. Below
     0.5 a row is set against its own letters shuffled, so that one in another language keeps its distance."""
-    max_strange: float = Field(default=0.5, ge=0, le=1)
+    max_strange: float = Field(default=0.4, ge=0, le=1)
     """Drop rows of whose letters and digits a larger share is in words that are none: without vowels, typed along a row
     of keys, endless, or of letters and digits in turns."""
     max_symbols: float = Field(default=0.6, ge=0, le=1)
