@@ -17,7 +17,7 @@ from tunesmith.data.read.row import MISSING_SLICE, to_record
 from tunesmith.data.read.shape import SAMPLE, Recognised, recognise
 from tunesmith.data.read.values import BadRow
 from tunesmith.data.readers import Broken, Row, excerpt
-from tunesmith.data.split import SPLITS, Pool, refuse_leaks, split
+from tunesmith.data.split import SPLITS, Pool, assign, divide, refuse_leaks
 from tunesmith.data.steps import Changed, Dropped, Step
 from tunesmith.data.tables import read_records
 from tunesmith.errors import DataError, did_you_mean
@@ -111,7 +111,9 @@ def collect(
     ledger.refuse_losses()
     own = [record for record in records if record.origin < len(data.sources)]
     fixed = {record.id: gathered.fixed[record.id] for record in own if record.id in gathered.fixed}
-    divided = split(own, data.split, fixed)
+    divided, left_out = divide(own, assign(own, data.split, fixed))
+    for gone in left_out:
+        ledger.enter_dropped(gone)
     refuse_leaks(divided)
     splits: dict[Pool, list[Record]] = {name: divided[name] for name in SPLITS}
     if older:
@@ -193,8 +195,7 @@ class _Gathered:
 
 
 def _columns(data: Data, keep: Collection[str]) -> list[str]:
-    named = [*keep, data.split.stratify, data.split.group]
-    return list(dict.fromkeys(name for name in named if name))
+    return list(dict.fromkeys([*keep, *data.split.columns]))
 
 
 def _gather(
