@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from tunesmith.errors import UserError
 from tunesmith.records import Models, Record
 
 T = TypeVar("T")
-Mapper = Callable[[Callable[[Record], Any], Sequence[Record]], Iterator[Any]]
+Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 
 BINS = 40
 """Bars of a distribution."""
@@ -97,6 +98,12 @@ class Room:
         processes: a method of a part, or a function of a module, and plain values or arrays."""
         return self._mapper(function, records) if self._mapper else map(function, records)
 
+    def map_chunks(
+        self, function: Callable[[Sequence[Record]], T], records: Sequence[Record], size: int
+    ) -> Iterator[T]:
+        """As `map`, but calls `function` on lists of at most `size` records, where many at once are done faster."""
+        return map(function, _chunks(records, size))
+
     def random(self, *names: object) -> np.random.Generator:
         """A generator of its own for everything with a name: `room.random(record.id)` draws the same whatever rows are
         beside it."""
@@ -139,6 +146,12 @@ class Room:
         self.findings.distributions.append(
             Distribution(what, low, high, len(found), cut, edges.tolist(), bars.tolist(), quantiles)
         )
+
+
+def _chunks(records: Sequence[Record], size: int) -> Iterator[list[Record]]:
+    left = iter(records)
+    while chunk := list(islice(left, size)):
+        yield chunk
 
 
 def _range(found: npt.NDArray[np.float64]) -> tuple[float, float]:
