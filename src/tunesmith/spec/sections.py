@@ -115,9 +115,9 @@ class SplitRule(Section):
     """Whole values of a column are the test rows: the column's name, or `{column: region, values: [north]}`."""
     hardest: str | None = None
     """The hardest rows are the test rows: those of greatest `length`, or highest in a column of numbers."""
-    leakage: Literal["together", "refuse", "ignore"] = "ignore"
+    leakage: Literal["together", "refuse", "ignore"] = "together"
     """Near-copies are kept in one split, or the run is refused where they are not, or they are not looked for."""
-    similarity: float = Field(default=0.85, gt=0, le=1)
+    similarity: float = Field(default=0.8, gt=0, le=1)
     """How much two rows have in common, from 0 to 1, that count as near-copies."""
     seed: int = 0
     """Another seed divides the rows differently."""
