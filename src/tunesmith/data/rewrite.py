@@ -50,10 +50,35 @@ def rewritten(record: Record, repair: Callable[[str], str]) -> Record:
     )
 
 
+def edited_record(record: Record, find: Callable[[str], Sequence[Edit]]) -> Record:
+    """The record with the edits that `find` makes for each text it says; itself where there are none."""
+
+    def mended(said: str) -> str:
+        return edited(said, None, find(said))[0]
+
+    def turns(told: Iterable[Message]) -> tuple[Message, ...]:
+        return tuple(replace(turn, content=mended(turn.content)) for turn in told)
+
+    text, spans = record.text, record.spans
+    if text is not None:
+        text, spans = edited(text, spans, find(text))
+    after = replace(
+        record,
+        text=text,
+        spans=spans,
+        messages=turns(record.messages),
+        chosen=turns(record.chosen),
+        rejected=turns(record.rejected),
+        references=tuple(map(mended, record.references)),
+    )
+    return record if after == record else after
+
+
 def edited(text: str, spans: tuple[Span, ...] | None, edits: Sequence[Edit]) -> tuple[str, tuple[Span, ...] | None]:
     """The text after all edits, which do not overlap, and the stretches where their words are now.
 
-    A stretch that begins or ends inside of an edit is widened to hold what took its place; one without words is gone.
+    A stretch that begins or ends inside of an edit is widened to hold what took its place, blanks at its ends left out;
+    one without words is gone.
     """
     pieces: list[str] = []
     before: list[tuple[int, int, int, int]] = []  # of each edit: old start and end, new start and end
@@ -81,7 +106,15 @@ def edited(text: str, spans: tuple[Span, ...] | None, edits: Sequence[Edit]) -> 
             shift = new_end - end
         return place + shift
 
-    found = (Span(moved(span.start, ends=False), moved(span.end, ends=True), span.label) for span in spans)
+    found = []
+    for span in spans:
+        start, end = moved(span.start, ends=False), moved(span.end, ends=True)
+        words = said[start:end]
+        if not text[span.start].isspace():
+            start += len(words) - len(words.lstrip())
+        if not text[span.end - 1].isspace():
+            end -= len(words) - len(words.rstrip())
+        found.append(Span(start, end, span.label))
     return said, tuple(span for span in found if span.start < span.end)
 
 
