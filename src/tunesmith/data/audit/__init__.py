@@ -28,7 +28,9 @@ from tunesmith.data.room import Room
 from tunesmith.data.split import SPLITS
 from tunesmith.records import Record
 
-EXCERPT, SHOWN = 240, 6
+EXCERPT, SHOWN, GROUPS = 240, 6, 15
+MOST_DETECTED = 10_000
+"""Rows whose language is looked for, evenly spaced."""
 MOST_COMPARED = 300_000
 """Rows up to which copies are looked for among all; of more, in the sample."""
 
@@ -183,9 +185,15 @@ def _main_label(table: Table, rows: npt.NDArray[np.int64]) -> dict[str, Any] | N
 
 
 def _languages(table: Table, texts: Sequence[str]) -> dict[str, Any]:
-    found = languages(texts)
-    others = found.pop("others")
-    return {**found, "rows": len(texts), "other": len(others), "examples": [_shown(table, at) for at in others[:SHOWN]]}
+    looked = np.linspace(0, len(texts) - 1, min(len(texts), MOST_DETECTED)).astype(np.int64).tolist()
+    found = languages([texts[at] for at in looked])
+    others = [looked[at] for at in found.pop("others")]
+    return {
+        **found,
+        "rows": len(looked),
+        "other": len(others),
+        "examples": [_shown(table, at) for at in others[:SHOWN]],
+    }
 
 
 def _readability(
@@ -239,7 +247,7 @@ def _groups(table: Table, asked: Asked) -> list[dict[str, Any]]:
             continue
         sizes = np.bincount(column.of_N, minlength=len(column.values))
         tests = np.bincount(column.of_N[table.splits_N == SPLITS.index("test")], minlength=len(column.values))
-        order = np.argsort(-sizes, kind="stable")[:30].tolist()
+        order = np.argsort(-sizes, kind="stable")[:GROUPS].tolist()
         rows = [
             {
                 "value": column.values[at],

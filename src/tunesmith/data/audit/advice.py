@@ -198,7 +198,7 @@ def _sizes(found: Found, asked: Asked) -> Iterator[Finding]:
         split = f"data:\n  split: {{train: {0.9 - share:.2f}, validation: 0.1, test: {share:.2f}}}"
         yield Finding(
             "small-test", "look" if tested < 100 else "know", 100 * width,
-            f"{_count(tested, 'test row')} tell an accuracy to about ±{100 * width:.0f} points.",
+            f"{_count(tested, 'test row')} tell a share of right answers to about ±{100 * width:.0f} points.",
             "Targets nearer to the result than that stay undecided.",
             f"For ±5 points whatever the result it takes {rows_needed()} test rows"
             + ("." if enough else f"; of {total:,} rows in all, add some, or test by folds."),

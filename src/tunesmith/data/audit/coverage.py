@@ -33,16 +33,15 @@ def rows_needed(width: float = HALF_WIDTH) -> int:
 
 
 def banded(name: str, values: npt.NDArray[np.float64], names: Sequence[str]) -> Column | None:
-    """A column of bands with about equally many rows; None where too many rows are equal."""
+    """A column of bands with about equally many rows, the unknown in the lowest; None where too many are equal."""
     known = np.isfinite(values)
     if known.sum() < 3 * len(names):
         return None
     cuts = np.quantile(values[known], np.arange(1, len(names)) / len(names))
     if len(np.unique(cuts)) < len(cuts):
         return None
-    of_N = np.where(known, np.searchsorted(cuts, np.nan_to_num(values), side="left"), len(names))
-    present = int(of_N.max()) + 1
-    return Column(name, [*names, "(none)"][:present], of_N)
+    bands = np.searchsorted(cuts, np.where(known, values, -np.inf), side="left")
+    return Column(name, list(names), bands)
 
 
 def coverage(columns: Sequence[Column], own: Sequence[str], splits_N: npt.NDArray[np.int8]) -> dict[str, Any]:

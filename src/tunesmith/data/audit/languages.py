@@ -21,12 +21,13 @@ def languages(texts: Sequence[str]) -> dict[str, Any]:
     """
     from tunesmith.data.quality.language import NO_LANGUAGE, detect, letters
 
-    found = []
+    found, usual = [], "en"
     for text in texts:
         name = UNTOLD
         if letters(text) >= LETTERS:
-            best, _ = detect(text[:_LONGEST], ())
-            _, surety = detect(text[:_LONGEST], (best,))
+            best, surety = detect(text[:_LONGEST], (usual,))
+            if best != usual:  # asked again, because only the languages named have their probability told
+                usual, surety = best, detect(text[:_LONGEST], (best,))[1]
             name = best if surety >= SURE and best != NO_LANGUAGE else UNTOLD
         found.append(name)
     counts = Counter(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from tunesmith.data.audit.said import words
 
@@ -33,6 +34,7 @@ def formula(num_words: int, num_sentences: int, num_syllables: int) -> float:
     return 0.39 * num_words / num_sentences + 11.8 * num_syllables / num_words - 15.59
 
 
+@lru_cache(maxsize=100_000)
 def syllables(word: str) -> int:
     """How many syllables an English word has, by its letters: groups of vowels, less those that are silent."""
     found = len(_VOWELS.findall(word)) + len(_SPLIT_VOWELS.findall(word))

@@ -86,7 +86,8 @@ def read(records: Sequence[Record], splits_N: npt.NDArray[np.int8], names: Seque
             rows.append(at)
             held += int(lengths[2, at])
     columns = [_sorted(name, found, codes[name]) for name, found in numbered.items() if _parts(found)]
-    return Table(splits_N, *lengths, columns, labels, sample, np.array(rows, np.int64))
+    asked_N, said_N, characters_N = lengths
+    return Table(splits_N, asked_N, said_N, characters_N, columns, labels, sample, np.array(rows, np.int64))
 
 
 def _chosen(count: int, seed: int) -> npt.NDArray[np.bool_]:

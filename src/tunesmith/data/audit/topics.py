@@ -30,7 +30,12 @@ def vectors(texts: Sequence[str]) -> Vectors | None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     model = TfidfVectorizer(
-        sublinear_tf=True, min_df=2, max_df=0.5, max_features=20_000, token_pattern=r"(?u)\b[^\W\d_]{2,}\b"
+        sublinear_tf=True,
+        stop_words="english",
+        min_df=2,
+        max_df=0.5,
+        max_features=20_000,
+        token_pattern=r"(?u)\b[^\W\d_]{2,}\b",
     )
     try:
         matrix = model.fit_transform(texts)
@@ -66,7 +71,8 @@ def topics(found: Vectors, seed: int) -> tuple[list[dict[str, Any]], npt.NDArray
     counts = (matrix[filled] > 0).astype(np.float64)
     overall = np.asarray(counts.sum(axis=0)).ravel()
     order = np.argsort(-np.bincount(of_rows, minlength=number), kind="stable")
-    made, of_N = [], np.full(matrix.shape[0], -1, np.int64)
+    made: list[dict[str, Any]] = []
+    of_N = np.full(matrix.shape[0], -1, np.int64)
     for old in order.tolist():
         inside = of_rows == old
         if not inside.any():
@@ -90,7 +96,8 @@ def _points(matrix: Any, seed: int) -> npt.NDArray[np.float64]:
 
     size = min(DIMENSIONS, matrix.shape[1] - 1, matrix.shape[0] - 1)
     points: npt.NDArray[np.float64] = TruncatedSVD(size, random_state=seed).fit_transform(matrix)
-    return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+    return points
 
 
 def _clusters(
@@ -111,8 +118,9 @@ def _telling(inside: npt.NDArray[np.float64], overall: npt.NDArray[np.float64], 
     total = prior.sum()
 
     def log_odds(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        smoothed: npt.NDArray[np.float64] = counts + prior
-        return np.log(smoothed / (counts.sum() + total - smoothed))
+        smoothed = counts + prior
+        odds: npt.NDArray[np.float64] = np.log(smoothed / (counts.sum() + total - smoothed))
+        return odds
 
     surety = (log_odds(inside) - log_odds(outside)) / np.sqrt(1 / (inside + prior) + 1 / (outside + prior))
     return [names[at] for at in np.argsort(-surety, kind="stable")[:NAMED] if surety[at] > 0]

@@ -55,7 +55,8 @@ def distinct(rows: Sequence[Sequence[str]], n: int) -> float | None:
 
 def type_token(rows: Sequence[Sequence[str]]) -> float | None:
     """Different words over words, the mean over stretches of WINDOW words, one after the other."""
-    ratios, window = [], []
+    ratios: list[float] = []
+    window: list[str] = []
     for row in rows:
         window.extend(row)
         while len(window) >= WINDOW and len(ratios) < MOST_WINDOWS:
