@@ -26,7 +26,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from tunesmith.data.tables import read_records
+from tunesmith.data.disk.tables import read_records
 
 HERE = Path(__file__).parent
 BASES_OF_JOB = {

@@ -15,7 +15,7 @@ Prompt templates turn `label` and `spans` records into `chat` ones where an obje
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -109,61 +109,40 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; empty fields left out."""
-        empty = _fields(Record("", ""))
-        return {
-            key: (dict(value) if isinstance(value, Mapping) else value)
-            for key, value in _fields(self).items()
-            if key in ("id", "source") or value != empty[key]
-        }
+        value: dict[str, Any] = {"id": self.id, "source": self.source}
+        for name in ("messages", "chosen", "rejected"):
+            if turns := getattr(self, name):
+                value[name] = [{"role": t.role, "content": t.content, "trained": t.trained} for t in turns]
+        if self.spans is not None:
+            value["spans"] = [{"start": span.start, "end": span.end, "label": span.label} for span in self.spans]
+        for name in ("text", "parent"):
+            if (said := getattr(self, name)) is not None:
+                value[name] = said
+        for name in ("labels", "references"):
+            if found := getattr(self, name):
+                value[name] = list(found)
+        for name in ("slices", "votes"):
+            if named := getattr(self, name):
+                value[name] = dict(named)
+        if self.weight != 1.0:
+            value["weight"] = self.weight
+        if self.origin:
+            value["origin"] = self.origin
+        return value
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Record:
         """The inverse of `to_json`."""
-
-        def turns(key: str) -> tuple[Message, ...]:
-            return tuple(Message(**turn) for turn in row.get(key) or ())
-
-        spans = row.get("spans")
-        return cls(
-            id=row["id"],
-            source=row["source"],
-            messages=turns("messages"),
-            text=row.get("text"),
-            labels=tuple(row.get("labels") or ()),
-            spans=None if spans is None else tuple(Span(**span) for span in spans),
-            chosen=turns("chosen"),
-            rejected=turns("rejected"),
-            slices=dict(row.get("slices") or {}),
-            references=tuple(row.get("references") or ()),
-            weight=row.get("weight", 1.0),
-            origin=row.get("origin", 0),
-            votes=dict(row.get("votes") or {}),
-            parent=row.get("parent"),
-        )
-
-
-def _fields(record: Record) -> dict[str, Any]:
-    names = (
-        "id",
-        "source",
-        "messages",
-        "text",
-        "labels",
-        "spans",
-        "chosen",
-        "rejected",
-        "slices",
-        "references",
-        "weight",
-        "origin",
-        "votes",
-        "parent",
-    )
-    values = {name: getattr(record, name) for name in names}
-    for name in ("messages", "spans", "chosen", "rejected"):
-        if values[name] is not None:
-            values[name] = tuple(asdict(item) for item in values[name])
-    return values
+        read = {**row}
+        for name in ("messages", "chosen", "rejected"):
+            if name in read:
+                read[name] = tuple([Message(**turn) for turn in read[name]])
+        if (spans := read.get("spans")) is not None:
+            read["spans"] = tuple([Span(**span) for span in spans])
+        for name in ("labels", "references"):
+            if name in read:
+                read[name] = tuple(read[name])
+        return cls(**read)
 
 
 @dataclass(frozen=True, slots=True)

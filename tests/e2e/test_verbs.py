@@ -27,7 +27,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    """What lies there, but for what prepared rows are kept in."""
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    return {path for path in found if not path.startswith(".tunesmith")}
 
 
 @pytest.mark.parametrize("verb", VERBS)

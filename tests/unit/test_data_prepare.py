@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tunesmith.data.disk.tables import read_records, sample, write_changed, write_dropped, write_records
+from tunesmith.data.encode.example import Encoded
 from tunesmith.data.encode.tokenize import Codec
+from tunesmith.data.gather import Older
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.prepare import Collected, Older, collect, encode
+from tunesmith.data.prepare import Collected, collect, encode
+from tunesmith.data.split import Pool
+from tunesmith.data.steps import Dropped
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
-from tunesmith.data.tables import read_records, sample, write_changed, write_dropped, write_records
+from tunesmith.data.workshop import After, Workshop, silent
 from tunesmith.errors import DataError, GateFailed
 from tunesmith.records import Record
 from tunesmith.spec.quantity import Share
@@ -39,7 +46,19 @@ def data(*sources: Any, **settings: Any) -> Data:
 
 def gathered(folder: Path, rows: list[Any], **settings: Any) -> Collected:
     write(folder, "rows.jsonl", rows)
-    return collect(data(**settings), folder)
+    return collected(data(**settings), folder)
+
+
+def collected(data: Data, folder: Path, after: After = silent, **given: Any) -> Collected:
+    return collect(data, shop=Workshop(folder=folder, after=after), **given)
+
+
+def dropped(found: Collected) -> list[Dropped]:
+    return list(found.ledger.dropped_rows())
+
+
+def encoded(found: Collected, codec: Codec, **given: Any) -> dict[Pool, Encoded]:
+    return encode(found.splits, codec, found.ledger, **given)[0]
 
 
 def codec(need: str = "label", **settings: Any) -> Codec:
@@ -64,7 +83,7 @@ def test_read_is_kept_and_dropped_whatever_the_rows(tmp_path: Path, kinds: list[
     said = found.ledger.to_json()
     assert said["rows"]["read"] == len(rows) == said["rows"]["kept"] + said["rows"]["dropped"]
     assert said["rows"]["kept"] == sum(map(len, found.splits.values()))
-    assert said["rows"]["dropped"] == sum(each["count"] for each in said["dropped"]) == len(found.dropped)
+    assert said["rows"]["dropped"] == sum(each["count"] for each in said["dropped"]) == len(dropped(found))
     by_reason = {each["reason"]: each["count"] for each in said["dropped"]}
     assert by_reason.get("broken JSON", 0) == sum(kind == BROKEN for kind, _ in kinds)
     assert by_reason.get("label is missing", 0) == sum(kind == UNLABELLED for kind, _ in kinds)
@@ -92,22 +111,22 @@ def test_the_ledger_names_rows_reasons_and_what_was_recognised(tmp_path: Path) -
         "rows.jsonl: 25 rows of jsonl; columns 'text' and 'label': texts with a label",
         "20 of 25 rows kept: 16 train, 2 validation, 2 test",
     ]
-    assert (found.labels, found.span_labels, found.shape) == (("a", "b"), (), "label")
+    assert (found.survey.own_labels, found.survey.span_labels, found.survey.shape) == (("a", "b"), (), "label")
 
 
 def test_numbers_as_labels_are_sorted_as_numbers(tmp_path: Path) -> None:
     rows = [{"text": f"text {n}", "label": n % 11} for n in range(33)]
-    assert gathered(tmp_path, rows).labels == tuple(str(n) for n in range(11))
+    assert gathered(tmp_path, rows).survey.own_labels == tuple(str(n) for n in range(11))
 
 
 def test_several_sources_with_weights_and_fixed_splits(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", labelled(20, id=7))
     write(tmp_path, "b.jsonl", labelled(6, start=17))
-    found = collect(data("a.jsonl", {"path": "b.jsonl", "split": "test", "weight": 2.0}), tmp_path)
+    found = collected(data("a.jsonl", {"path": "b.jsonl", "split": "test", "weight": 2.0}), tmp_path)
     assert [record.source for record in found.splits["test"]] == [f"b.jsonl:{n}" for n in range(1, 7)]
     assert {record.weight for record in found.splits["test"]} == {2.0}
     # Of a row in both files the one to be trained on is lost, not the one to be tested with.
-    assert [drop.record.source for drop in found.dropped] == ["a.jsonl:18", "a.jsonl:19", "a.jsonl:20"]
+    assert [drop.record.source for drop in dropped(found)] == ["a.jsonl:18", "a.jsonl:19", "a.jsonl:20"]
     ids = [record.id for records in found.splits.values() for record in records]
     assert len(ids) == len(set(ids)) == 23
     assert "19 ids stood twice; their place was added to them" in found.said
@@ -118,23 +137,23 @@ def test_leakage_is_refused_when_duplicates_are_kept(tmp_path: Path) -> None:
     write(tmp_path, "b.jsonl", labelled(1))
     sources = ("a.jsonl", {"path": "b.jsonl", "split": "test"})
     with pytest.raises(GateFailed, match=r"1 row stands in two splits: a\.jsonl:1 and b\.jsonl:1"):
-        collect(data(*sources, steps=[], split={"leakage": "ignore"}), tmp_path)
+        collected(data(*sources, steps=[], split={"leakage": "ignore"}), tmp_path)
     with pytest.raises(GateFailed, match=r"1 row nearly equals one of another split: a\.jsonl:1 and b\.jsonl:1"):
-        collect(data(*sources, steps=[], split={"leakage": "refuse"}), tmp_path)
-    found = collect(data(*sources, steps=[]), tmp_path)
+        collected(data(*sources, steps=[], split={"leakage": "refuse"}), tmp_path)
+    found = collected(data(*sources, steps=[]), tmp_path)
     assert [len(found.splits[name]) for name in ("train", "validation", "test")] == [17, 2, 1]
-    (gone,) = found.dropped
+    (gone,) = found.ledger.dropped_rows()
     assert (gone.record.source, gone.step) == ("a.jsonl:1", "split")
     assert gone.reason == "nearly equals a row that a source fixes to a split"
 
 
 def test_columns_to_report_by_are_kept_and_missing_ones_refused(tmp_path: Path) -> None:
     write(tmp_path, "rows.jsonl", labelled(20, channel="mail"))
-    found = collect(data(split={"group": "text", "train": Share(0.8, "")}), tmp_path, keep=("channel", "label"))
+    found = collected(data(split={"group": "text", "train": Share(0.8, "")}), tmp_path, keep=("channel", "label"))
     record = found.splits["train"][0]
     assert record.slices == {"channel": "mail", "label": record.label, "text": record.text}
     with pytest.raises(DataError, match=r"no column 'chanel' \(did you mean 'channel'\?\)") as caught:
-        collect(data(), tmp_path, keep=("chanel",))
+        collected(data(), tmp_path, keep=("chanel",))
     assert "'channel'" in caught.value.fix
 
 
@@ -165,7 +184,7 @@ def test_hopeless_files_are_one_error(tmp_path: Path, rows: list[Any], said: str
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
     found = gathered(tmp_path, [{"text": f"text {n}", "label": "spam"} for n in range(20)])
     with pytest.raises(GateFailed, match="have the label 'spam'"):
-        encode(found.splits, codec(labels=("spam",)), found.ledger)
+        encoded(found, codec(labels=("spam",)))
 
 
 def chats(count: int, answer: str = "fine") -> list[dict[str, str]]:
@@ -174,8 +193,8 @@ def chats(count: int, answer: str = "fine") -> list[dict[str, str]]:
 
 def test_tokens_are_counted_by_role_and_split(tmp_path: Path) -> None:
     found = gathered(tmp_path, [*chats(19), {"prompt": "q", "response": "word " * 200}])
-    encoded = encode(found.splits, codec("chat"), found.ledger)
-    examples = {name: part.examples for name, part in encoded.items()}
+    made = encoded(found, codec("chat"))
+    examples = {name: part.examples for name, part in made.items()}
     said = found.ledger.to_json()["splits"]
     for name, part in examples.items():
         entry = said[name]
@@ -195,27 +214,27 @@ def test_tokens_are_counted_by_role_and_split(tmp_path: Path) -> None:
 
 def test_rows_the_codec_drops_are_entered(tmp_path: Path) -> None:
     found = gathered(tmp_path, [*chats(19), {"prompt": "q", "response": "word " * 200}])
-    encoded = encode(found.splits, codec("chat", too_long="drop"), found.ledger)
-    examples = {name: part.examples for name, part in encoded.items()}
+    made = encoded(found, codec("chat", too_long="drop"))
+    examples = {name: part.examples for name, part in made.items()}
     said = found.ledger.to_json()
     assert said["dropped"][-1]["step"] == "tokenize"
     assert said["dropped"][-1]["reason"] == "longer than max_length"
-    assert said["rows"] == {"read": 20, "dropped": 1, "kept": 19, "changed": 0}
+    assert said["rows"] == {"read": 20, "made": 0, "dropped": 1, "kept": 19, "changed": 0}
     assert sum(map(len, examples.values())) == 19 == sum(entry["rows"] for entry in said["splits"].values())
-    assert found.dropped[-1].record.messages[0].content == "q"
+    assert dropped(found)[-1].record.messages[0].content == "q"
 
 
 def test_answers_that_never_stop_are_refused(tmp_path: Path) -> None:
     found = gathered(tmp_path, chats(20, answer="word " * 100))
     with pytest.raises(GateFailed, match="only 0 of 16 answers end with a stop token") as caught:
-        encode(found.splits, codec("chat"), found.ledger)
+        encoded(found, codec("chat"))
     assert "max_length" in caught.value.fix
 
 
 def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
     found = gathered(tmp_path, chats(20, answer="word " * 100), max_dropped=Share(1.0, ""))
     with pytest.raises(GateFailed, match="longer than max_length"):
-        encode(found.splits, codec("chat", too_long="drop"), found.ledger)
+        encoded(found, codec("chat", too_long="drop"))
 
 
 def older(folder: Path, rows: list[Any]) -> Older:
@@ -231,9 +250,9 @@ def prepared(folder: Path, rows: list[Record]) -> Older:
 @pytest.mark.parametrize("steps", [["clean", "exact_dedup"], []])
 def test_older_rows_are_replayed_unless_they_are_held_out(tmp_path: Path, steps: list[str]) -> None:
     write(tmp_path, "rows.jsonl", labelled(40))
-    plain = collect(data(steps=steps), tmp_path)
+    plain = collected(data(steps=steps), tmp_path)
     again = [*labelled(40), *labelled(6, start=100, channel="x")]
-    found = collect(data(steps=steps), tmp_path, older=[older(tmp_path, again)])
+    found = collected(data(steps=steps), tmp_path, older=[older(tmp_path, again)])
     assert {name: found.splits[name] for name in plain.splits} == plain.splits, "what is divided stays as it was"
     replayed = {record.content() for record in found.splits["replay"]}
     assert {f"my card number {n}" for n in range(100, 106)} <= replayed
@@ -250,17 +269,17 @@ def test_older_rows_are_replayed_unless_they_are_held_out(tmp_path: Path, steps:
 def test_the_rows_of_a_run_are_taken_as_it_prepared_them(tmp_path: Path) -> None:
     write(tmp_path, "rows.jsonl", labelled(20))
     kept = [Record("rows.jsonl:1", "was.jsonl:1", text="an older text", labels=("c",), slices={"channel": "email"})]
-    found = collect(data(), tmp_path, older=[prepared(tmp_path, kept)])
+    found = collected(data(), tmp_path, older=[prepared(tmp_path, kept)])
     (record,) = found.splits["replay"]
     assert (record.text, record.source, record.slices) == ("an older text", "was.jsonl:1", {"channel": "email"})
     assert record.id != "rows.jsonl:1", "ids stay unique"
-    assert found.labels == ("a", "b", "c"), "its labels are learned too"
+    assert found.survey.own_labels == ("a", "b", "c"), "its labels are learned too"
 
 
 def test_nothing_left_to_replay_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "rows.jsonl", labelled(20))
     with pytest.raises(DataError, match=r"older.jsonl has no row left to replay") as caught:
-        collect(data(), tmp_path, older=[older(tmp_path, labelled(20))])
+        collected(data(), tmp_path, older=[older(tmp_path, labelled(20))])
     assert caught.value.where == "train.0.replay.source"
 
 
@@ -269,7 +288,7 @@ def test_what_a_weight_multiplies(tmp_path: Path) -> None:
     write(tmp_path, "more.jsonl", labelled(20, start=50))
     sources = ["rows.jsonl", {"path": "more.jsonl", "weight": 3.0}]
     for mixture, weights in ((None, {1.0, 3.0}), ({"weight": "loss"}, {1.0, 3.0}), ({}, {1.0})):
-        found = collect(data(*sources, mixture=mixture), tmp_path)
+        found = collected(data(*sources, mixture=mixture), tmp_path)
         assert {record.weight for record in found.splits["train"]} == weights
         assert {record.origin for record in found.splits["train"]} == {0, 1}
 
@@ -280,18 +299,16 @@ def test_rows_and_reasons_survive_parquet(tmp_path: Path) -> None:
     )
     write_records(tmp_path / "train.parquet", found.splits["train"])
     assert read_records(tmp_path / "train.parquet") == found.splits["train"]
-    write_dropped(tmp_path / "dropped.parquet", found.dropped)
+    write_dropped(tmp_path / "dropped.parquet", dropped(found))
     assert [record.source for record in read_records(tmp_path / "dropped.parquet")] == ["rows.jsonl:21"]
-    write_changed(tmp_path / "changed.parquet", found.changed)
+    write_changed(tmp_path / "changed.parquet", found.ledger.changed_rows())
     assert (tmp_path / "changed.parquet").stat().st_size > 0
     write_records(tmp_path / "none.parquet", [])
     assert read_records(tmp_path / "none.parquet") == []
 
 
 def test_a_sample_spells_the_text_and_marks_what_is_trained(tmp_path: Path) -> None:
-    examples = encode(
-        {"train": [Record("r", "s:1", text="Grüße")] * 1, "test": []}, codec("text"), entered("r")
-    )["train"].examples  # fmt: skip
+    examples = codec("text").encode(Record("r", "s:1", text="Grüße"))
     shown = sample(examples, TOKENIZER, 3)
     assert [each["id"] for each in shown] == ["r"]
     tokens = shown[0]["tokens"]
@@ -300,29 +317,23 @@ def test_a_sample_spells_the_text_and_marks_what_is_trained(tmp_path: Path) -> N
     assert all(token["role"] == "text" for token in tokens[1:-1])
 
 
-def entered(*ids: str) -> Ledger:
-    """A ledger that has read these rows."""
-    from tunesmith.data.ledger import SourceEntry
-
-    ledger = Ledger()
-    ledger.sources.append(SourceEntry("s", "text", "utf-8", "text", {}, "", 1.0, None))
-    for name in ids:
-        ledger.enter_read(name, 0)
-    return ledger
-
-
-def test_a_row_that_vanishes_breaks_the_books() -> None:
-    ledger = entered("one", "two")
-    with pytest.raises(AssertionError, match="kept 2 rows and the splits hold 1"):
-        ledger.close({"train": [Record("one", "s:1", text="x")]})
+def test_a_row_that_vanishes_breaks_the_books(tmp_path: Path) -> None:
+    found = gathered(tmp_path, labelled(20))
+    lost = {**found.splits, "train": found.splits["train"][1:]}
+    counts = {name: Counter[str]() for name in lost}
+    with pytest.raises(AssertionError, match="kept 20 rows and the splits hold 19"):
+        found.ledger.close(lost, counts)
+    twice = {**found.splits, "train": found.splits["train"].take(np.array([0, *range(15)]))}
+    with pytest.raises(AssertionError, match="kept 20 rows"):
+        found.ledger.close(twice, counts)
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
     write(tmp_path, "rows.jsonl", labelled(2500))
-    found = collect(data(), tmp_path, after=lambda *said: told.append(said))
-    encode(found.splits, codec(), found.ledger, after=lambda *said: told.append(said))
+    found = collected(data(), tmp_path, after=lambda *said: told.append(said))
+    encoded(found, codec(), after=lambda *said: told.append(said))
     assert ("read rows.jsonl", 1000, None) in told
     assert ("read rows.jsonl", 2500, 2500) in told
-    assert ("steps", 2, 2) in told
+    assert ("step exact_dedup", 2500, 2500) in told
     assert told[-1] == ("tokenize", 2500, 2500)

@@ -70,7 +70,7 @@ def test_encodings_are_found(tmp_path: Path, name: str, encoding: str) -> None:
 def test_one_byte_encodings_are_found_and_said(tmp_path: Path) -> None:
     source = write(tmp_path, "rows.csv", "text,label\nschön – “gut”,a\n", "cp1252")
     assert rows(source, tmp_path) == ([{"text": "schön – “gut”", "label": "a"}], [])
-    assert find(source, tmp_path)[0].encoding == "cp1252"
+    assert find(source, tmp_path)[0].encoding == "cp1252 (73% sure)"
 
 
 @pytest.mark.parametrize("opener", [gzip.compress, lzma.compress, bz2.compress])
@@ -191,7 +191,8 @@ REFUSED = {
     "empty.json": (b'{"rows": []}', "no list of objects"),
     "twice.csv": (b"text,text\na,b\n", "stands twice in the header"),
     "*.nothing": (None, "no file matches"),
-    "https://example.org/rows.jsonl": (None, "web address"),
+    "http://127.0.0.1:9/rows.jsonl": (None, "cannot be fetched"),
+    "ftp://example.org/rows.jsonl": (None, "ftp:// is not read"),
     "missin.jsonl/rows": (None, "does not exist"),
     "x" * 300 + ".jsonl": (None, "cannot be looked at"),
 }

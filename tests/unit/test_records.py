@@ -56,7 +56,7 @@ def test_content_holds_the_words_and_not_the_labels() -> None:
 
 def test_json_leaves_out_what_is_empty() -> None:
     assert Record("1", "a:1", text="t").to_json() == {"id": "1", "source": "a:1", "text": "t"}
-    assert Record("1", "a:1", text="t", spans=()).to_json()["spans"] == ()
+    assert Record("1", "a:1", text="t", spans=()).to_json()["spans"] == []
 
 
 messages = st.builds(

@@ -1,27 +1,29 @@
 """The ledger: what became of every row and every token, before the first step is trained.
 
-Rows are entered one by one as they are read and dropped; what is kept is the rest, and closing the books
+Rows are entered pass by pass as they are read, dropped and made; what is kept is the rest, and closing the books
 compares it with the rows that are really there. A ledger is written as JSON (`data/ledger.json`) and refuses
 to go on when the training signal is damaged.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from tunesmith.data.disk.spool import Ints, Records
 from tunesmith.data.encode.example import ROLES, Example, Need
 from tunesmith.data.split import Pool
+from tunesmith.data.stage import Stage, Tallies, Tally, tallies_from_json, tallies_to_json
 from tunesmith.data.steps import Changed, Dropped
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
 from tunesmith.errors import GateFailed
-from tunesmith.records import Record
 
-_NAMED = 5
 _SPECIAL, _ASSISTANT = ROLES.index("special"), ROLES.index("assistant")
 
 
@@ -39,23 +41,14 @@ class SourceEntry:
     split: Pool | None
     read: int = 0
     dropped: int = 0
+    lost: int = 0
+    """Of the dropped those that no step left out on purpose."""
+    made: int = 0
+    """New rows that steps made of its rows."""
 
     @property
     def kept(self) -> int:
-        return self.read - self.dropped
-
-
-@dataclass
-class Tally:
-    """How often something happened, and to which rows first."""
-
-    count: int = 0
-    rows: list[str] = field(default_factory=list)
-
-    def add(self, where: str) -> None:
-        self.count += 1
-        if len(self.rows) < _NAMED:
-            self.rows.append(where)
+        return self.read + self.made - self.dropped
 
 
 @dataclass
@@ -95,11 +88,15 @@ class Ledger:
         task: the goal's task, where it is known.
 
     `to_json` gives:
-        sources     [{path, format, encoding, shape, columns: {role: column}, why, weight, split, read, dropped, kept}]
-        rows        {read, dropped, kept, changed}; read = kept + dropped
+        sources     [{path, format, encoding, shape, columns: {role: column}, why, weight, split, read, dropped, lost,
+                    made, kept}]
+        rows        {read, made, dropped, kept, changed}; read + made = kept + dropped
         dropped     [{step, reason, count, rows: [where, at most 5]}]
         changed     [{step, reason, count, rows}]
-        duplicates  {same, conflicts}: copies dropped; of them with another label
+        made        [{step, reason, count, rows}]
+        duplicates  {same, conflicts}: exact copies dropped; of them with another label
+        steps       [{step, settings, read, kept, dropped, changed, made, seconds, findings: {distributions, notes,
+                    examples, figures}}]
         splits      {split: {rows, labels: {label: rows}, examples, tokens: {role: {total, trained}},
                     truncated: {rows, tokens}, stop: {answers, trained}, bos: {tokens at the start: examples},
                     lengths and answer_lengths: {p50, p95, p99, max}, bent: rows whose spans were widened}}
@@ -113,18 +110,18 @@ class Ledger:
         self.task = task
         self.need: Need | None = None
         self.sources: list[SourceEntry] = []
-        self.dropped: dict[tuple[str, str], Tally] = {}
-        self.changed: dict[tuple[str, str], Tally] = {}
+        self.dropped: Tallies = {}
+        self.changed: Tallies = {}
+        self.made: Tallies = {}
         self.rows_changed = 0
+        self.steps: list[dict[str, Any]] = []
         self.splits: dict[Pool, SplitEntry] = {}
         self.epoch: list[EpochEntry] = []
         self.notes: list[str] = []
-        self.dropped_rows: list[Dropped] = []
-        """The dropped records themselves; not part of the JSON."""
-        self.changed_rows: list[Changed] = []
-        """The changed records themselves; not part of the JSON."""
-        self._source_of: dict[str, int] = {}
-        self._changed_ids: set[str] = set()
+        self.stages: list[Stage] = []
+        """The passes themselves, with the rows they dropped and changed; not part of the JSON."""
+        self._put_right: Ints = np.zeros(0, np.int64)
+        self._undone: list[Dropped] = []
 
     # Rows -------------------------------------------------------------------------------------------
 
@@ -140,34 +137,70 @@ class Ledger:
     def kept(self) -> int:
         return sum(source.kept for source in self.sources)
 
-    def enter_read(self, record_id: str, source: int) -> None:
-        """Enters a row that was read, by the id its record has or would have, and the number of its source."""
-        self.sources[source].read += 1
-        self._source_of[record_id] = source
+    def enter(self, stage: Stage, *, chosen: bool = False) -> None:
+        """Enters a pass over the rows: what it read, dropped, changed and made.
 
-    def enter_dropped(self, dropped: Dropped) -> None:
-        """Enters a row that was read and is left out."""
-        self.sources[self._source_of.pop(dropped.record.id)].dropped += 1
-        self.dropped.setdefault((dropped.step, dropped.reason), Tally()).add(dropped.record.source)
-        self.dropped_rows.append(dropped)
+        Args:
+            chosen: its rows were left out on purpose, and are no loss.
+        """
+        books = stage.books
+        for name, counts in (("read", books.read), ("dropped", books.lost), ("made", books.made)):
+            for origin, count in counts.items():
+                setattr(self.sources[origin], name, getattr(self.sources[origin], name) + count)
+        for origin, count in books.lost.items():
+            self.sources[origin].lost += 0 if chosen else count
+        for mine, theirs in ((self.dropped, books.dropped), (self.changed, books.changed), (self.made, books.added)):
+            for key, tally in theirs.items():
+                mine.setdefault(key, Tally()).join(tally)
+        self._put_right = np.union1d(self._put_right, stage.put_right)
+        self.rows_changed = len(self._put_right)
+        self.stages.append(stage)
 
-    def enter_changed(self, changed: Changed) -> None:
-        """Enters a row that was put right."""
-        self.changed.setdefault((changed.step, changed.reason), Tally()).add(changed.after.source)
-        self.changed_rows.append(changed)
-        self._changed_ids.add(changed.after.id)
-        self.rows_changed = len(self._changed_ids)
+    def enter_step(self, settings: dict[str, Any], read: int, stage: Stage) -> None:
+        """Enters what a data step did to `read` rows, and what it found."""
+        books = stage.books
+        made, dropped = sum(books.made.values()), sum(books.lost.values())
+        counts = {"read": read, "kept": read - dropped, "dropped": dropped, "changed": len(np.unique(stage.put_right))}
+        found = asdict(stage.findings)
+        self.steps.append(
+            {"step": settings["kind"], "settings": settings, **counts, "made": made, "seconds": stage.seconds,
+             "findings": found}
+        )  # fmt: skip
 
-    def close(self, splits: Mapping[Pool, Sequence[Record]]) -> None:
-        """Enters the rows of each split and closes the books: every row read is kept or dropped, and none else is."""
+    def enter_undone(self, records: Records, dropped: Sequence[Dropped]) -> None:
+        """Enters rows that could not be tokenised.
+
+        Args:
+            records: as they were kept until now.
+            dropped: what was said of each, in the same order.
+        """
+        for record, why in zip(records, dropped, strict=True):
+            self.sources[record.origin].dropped += 1
+            self.sources[record.origin].lost += 1
+            self.dropped.setdefault((why.step, why.reason), Tally()).add(record.source)
+        self._undone += dropped
+
+    def dropped_rows(self) -> Iterator[Dropped]:
+        """The dropped records themselves."""
+        return chain(chain.from_iterable(stage.dropped() for stage in self.stages), self._undone)
+
+    def changed_rows(self) -> Iterator[Changed]:
+        """The changed records themselves, before and after."""
+        return chain.from_iterable(stage.changed() for stage in self.stages)
+
+    def close(self, splits: Mapping[Pool, Records], labels: Mapping[Pool, Counter[str]]) -> None:
+        """Enters the rows of each split and closes the books: every row is kept or dropped, and none stands twice.
+
+        Args:
+            labels: how many rows of each split carry each label.
+        """
         for name, records in splits.items():
-            labels = Counter(label for record in records for label in _labels(record))
             entry = self.splits.setdefault(name, SplitEntry())
-            entry.rows, entry.labels = len(records), dict(sorted(labels.items(), key=lambda pair: (-pair[1], pair[0])))
-        found = {record.id for records in splits.values() for record in records}
-        rows = sum(map(len, splits.values()))
-        assert rows == len(found) == self.kept and found == self._source_of.keys(), (
-            f"the ledger kept {self.kept} rows and the splits hold {rows}"
+            counted = sorted(labels[name].items(), key=lambda pair: (-pair[1], pair[0]))
+            entry.rows, entry.labels = len(records), dict(counted)
+        rows = np.concatenate([records.rows for records in splits.values()])
+        assert len(rows) == len(np.unique(rows)) == self.kept, (
+            f"the ledger kept {self.kept} rows and the splits hold {len(rows)}"
         )
 
     # Tokens -----------------------------------------------------------------------------------------
@@ -183,15 +216,17 @@ class Ledger:
         """
         self.need = need
         entry = self.splits[split]
+        sums = _Sums(stop_ids, bos_id)
+        for example in examples:
+            sums.add(example)
         entry.examples = len(examples)
-        entry.tokens = _by_role(examples)
-        entry.truncated = {"rows": sum(e.cut > 0 for e in examples), "tokens": sum(e.cut for e in examples)}
-        entry.bent = sum(example.bent for example in examples)
-        entry.lengths = _quantiles([len(example.ids) for example in examples])
+        entry.tokens = sums.by_role()
+        entry.truncated, entry.bent = dict(sums.truncated), sums.bent
+        entry.lengths = _quantiles(sums.lengths)
         if need == "chat":
-            entry.stop, entry.answer_lengths = _answers(examples, stop_ids)
-        counts = Counter(_leading(example, bos_id) for example in examples)
-        entry.bos = {str(number): counts[number] for number in sorted(counts)}
+            entry.stop = {"answers": len(sums.answers), "trained": sums.stopped}
+            entry.answer_lengths = _quantiles(sums.answers)
+        entry.bos = {str(number): sums.begins[number] for number in sorted(sums.begins)}
 
     # Gates ------------------------------------------------------------------------------------------
 
@@ -203,7 +238,7 @@ class Ledger:
         """
         # Of older rows those that stand among the new ones are left out, and may be all but a few.
         own = [source for source in self.sources if source.split != "replay"]
-        read, lost = sum(source.read for source in own), sum(source.dropped for source in own)
+        read, lost = sum(source.read for source in own), sum(source.lost for source in own)
         share = lost / read if read else 1.0
         if share > self.max_dropped or read == lost:
             most = sorted(self.dropped.items(), key=lambda item: -item[1].count)[:3]
@@ -266,19 +301,23 @@ class Ledger:
 
     def to_json(self) -> dict[str, Any]:
         """The ledger as plain JSON values, see the class."""
-
-        def tallies(found: Mapping[tuple[str, str], Tally]) -> list[dict[str, Any]]:
-            return [{"step": step, "reason": reason, **asdict(tally)} for (step, reason), tally in found.items()]
-
         copies = {reason: tally.count for (_, reason), tally in self.dropped.items() if reason in (SAME, CONFLICT)}
         return {
             "task": self.task,
             "need": self.need,
             "max_dropped": self.max_dropped,
             "sources": [{**asdict(source), "kept": source.kept} for source in self.sources],
-            "rows": {"read": self.read, "dropped": self.lost, "kept": self.kept, "changed": self.rows_changed},
-            "dropped": tallies(self.dropped),
-            "changed": tallies(self.changed),
+            "rows": {
+                "read": self.read,
+                "made": sum(source.made for source in self.sources),
+                "dropped": self.lost,
+                "kept": self.kept,
+                "changed": self.rows_changed,
+            },
+            "dropped": tallies_to_json(self.dropped),
+            "changed": tallies_to_json(self.changed),
+            "made": tallies_to_json(self.made),
+            "steps": list(self.steps),
             "duplicates": {"same": copies.get(SAME, 0), "conflicts": copies.get(CONFLICT, 0)},
             "splits": {name: asdict(entry) for name, entry in self.splits.items()},
             "epoch": [asdict(entry) for entry in self.epoch],
@@ -288,16 +327,13 @@ class Ledger:
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Ledger:
         """The inverse of `to_json`."""
-
-        def tallies(found: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Tally]:
-            return {(each["step"], each["reason"]): Tally(each["count"], list(each["rows"])) for each in found}
-
         ledger = cls(said["max_dropped"], said["task"])
         ledger.need = said["need"]
         ledger.sources = [
             SourceEntry(**{key: value for key, value in source.items() if key != "kept"}) for source in said["sources"]
         ]
-        ledger.dropped, ledger.changed = tallies(said["dropped"]), tallies(said["changed"])
+        ledger.dropped, ledger.changed = tallies_from_json(said["dropped"]), tallies_from_json(said["changed"])
+        ledger.made, ledger.steps = tallies_from_json(said["made"]), list(said["steps"])
         ledger.rows_changed = said["rows"]["changed"]
         ledger.splits = {name: SplitEntry(**entry) for name, entry in said["splits"].items()}
         ledger.epoch = [EpochEntry(**entry) for entry in said["epoch"]]
@@ -305,48 +341,52 @@ class Ledger:
         return ledger
 
 
-def _labels(record: Record) -> tuple[str, ...]:
-    return record.labels or tuple(span.label for span in record.spans or ())
-
-
 def _rows(tally: Tally) -> str:
     return ", ".join(tally.rows) + (" ..." if tally.count > len(tally.rows) else "")
 
 
-def _by_role(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
-    totals = np.zeros((len(ROLES), 2), dtype=np.int64)
-    for example in examples:
-        totals[:, 0] += np.bincount(example.roles, minlength=len(ROLES))
-        totals[:, 1] += np.bincount(example.roles[example.trained], minlength=len(ROLES))
+class _Sums:
+    """What is counted of a split's examples, one after the other."""
+
+    def __init__(self, stop_ids: Sequence[int], bos_id: int | None) -> None:
+        self._stop_ids, self._bos_id = stop_ids, bos_id
+        self._totals = np.zeros((len(ROLES), 2), dtype=np.int64)
+        self.truncated = Counter(rows=0, tokens=0)
+        self.bent, self.stopped = 0, 0
+        self.begins: Counter[int] = Counter()
+        self.lengths, self.answers = array("q"), array("q")
+
+    def add(self, example: Example) -> None:
+        self._totals[:, 0] += np.bincount(example.roles, minlength=len(ROLES))
+        self._totals[:, 1] += np.bincount(example.roles[example.trained], minlength=len(ROLES))
+        self.truncated["rows"] += example.cut > 0
+        self.truncated["tokens"] += example.cut
+        self.bent += example.bent
+        self.lengths.append(len(example.ids))
+        self.begins[_leading(example, self._bos_id)] += 1
         if example.answer_ids is not None:
-            totals[_ASSISTANT] += len(example.answer_ids)
-    return {
-        role: {"total": int(total), "trained": int(trained)}
-        for role, (total, trained) in zip(ROLES, totals, strict=True)
-        if total
-    }
+            self._totals[_ASSISTANT] += len(example.answer_ids)
+            ends, lengths = [int(example.answer_ids[-1])], [len(example.answer_ids)]
+        else:
+            borders = np.flatnonzero(np.diff(example.trained.astype(np.int8), prepend=0, append=0))
+            ends = example.ids[borders[1::2] - 1].tolist()
+            lengths = (borders[1::2] - borders[::2]).tolist()
+        self.stopped += sum(end in self._stop_ids for end in ends)
+        self.answers.extend(lengths)
+
+    def by_role(self) -> dict[str, dict[str, int]]:
+        return {
+            role: {"total": int(total), "trained": int(trained)}
+            for role, (total, trained) in zip(ROLES, self._totals, strict=True)
+            if total
+        }
 
 
-def _quantiles(lengths: Sequence[int]) -> dict[str, int]:
+def _quantiles(lengths: Sequence[int] | array[int]) -> dict[str, int]:
     if not lengths:
         return {}
     found = np.percentile(lengths, [50, 95, 99, 100], method="inverted_cdf")
     return {name: int(value) for name, value in zip(("p50", "p95", "p99", "max"), found, strict=True)}
-
-
-def _answers(examples: Sequence[Example], stop_ids: Sequence[int]) -> tuple[dict[str, int], dict[str, int]]:
-    """How many answers there are and how many end with a trained stop token; and how long answers are."""
-    ends, lengths = [], []
-    for example in examples:
-        if example.answer_ids is not None:
-            ends.append(int(example.answer_ids[-1]))
-            lengths.append(len(example.answer_ids))
-        else:
-            borders = np.flatnonzero(np.diff(example.trained.astype(np.int8), prepend=0, append=0))
-            ends += example.ids[borders[1::2] - 1].tolist()
-            lengths += (borders[1::2] - borders[::2]).tolist()
-    stopped = sum(end in stop_ids for end in ends)
-    return {"answers": len(ends), "trained": stopped}, _quantiles(lengths)
 
 
 def _leading(example: Example, bos_id: int | None) -> int:

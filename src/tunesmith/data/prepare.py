@@ -3,81 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
-from tunesmith.data.curate import apply
+import numpy as np
+
+from tunesmith.data.curate import write
+from tunesmith.data.disk.spool import Ints, Records, Spool, joined
 from tunesmith.data.encode.example import Encoded
 from tunesmith.data.encode.tokenize import Codec
+from tunesmith.data.gather import Older, gather
 from tunesmith.data.ledger import Ledger, SourceEntry
-from tunesmith.data.read.find import File, find
-from tunesmith.data.read.row import MISSING_SLICE, to_record
-from tunesmith.data.read.shape import SAMPLE, Recognised, recognise
-from tunesmith.data.read.values import BadRow
-from tunesmith.data.readers import Broken, Row, excerpt
-from tunesmith.data.split import SPLITS, Pool, assign, divide, refuse_leaks
-from tunesmith.data.steps import Changed, Dropped, Step
-from tunesmith.data.tables import read_records
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.data.room import Findings, Room
+from tunesmith.data.split import LEFT_OUT, SPLITS, Pool, assign, refuse_leaks
+from tunesmith.data.stage import Stage, StageWriter
+from tunesmith.data.steps import Step
+from tunesmith.data.survey import Survey, facts_of
+from tunesmith.data.workshop import After, Workshop, code, silent
+from tunesmith.errors import DataError
 from tunesmith.part import STEPS
-from tunesmith.records import Record, Shape
-from tunesmith.spec.sections import Data, Mixture, Source, Split
-
-After = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is done, and how much there is, if that is known."""
+from tunesmith.records import Record
+from tunesmith.runs import fingerprint
+from tunesmith.spec.sections import Data
 
 _DEFAULT_STEPS = ("clean", "exact_dedup")
-
-
+_TRAIN = 2
+_RANKS: dict[Pool | None, int] = {"test": 0, "validation": 1, "replay": 3}
+"""Which rows come first, by what their source is for; those that are divided count as rows to train on."""
 HELD_OUT = "stands among the validation or test rows"
-
-
-@dataclass(frozen=True)
-class Older:
-    """What a stage replays."""
-
-    where: str
-    """The field of the spec that says so."""
-    said: str
-    """The source as the spec names it."""
-    prepared: Path | None
-    """The training rows a run has prepared; None where it is a file to be read."""
 
 
 @dataclass(frozen=True)
 class Collected:
     """Rows that may be trained on and tested with, and the books about them."""
 
-    splits: dict[Pool, list[Record]]
+    splits: dict[Pool, Records]
     """`replay` only where something is replayed."""
-    labels: tuple[str, ...]
-    """Labels of whole rows, numbers in their order, else by the alphabet."""
-    span_labels: tuple[str, ...]
-    """Labels of stretches of the rows."""
-    shape: Shape
-    """The shape of most rows."""
+    survey: Survey
+    """Their shapes, labels and columns."""
     ledger: Ledger
     said: list[str]
     """What was recognised and done, for people, one line each."""
 
-    @property
-    def dropped(self) -> list[Dropped]:
-        return self.ledger.dropped_rows
-
-    @property
-    def changed(self) -> list[Changed]:
-        return self.ledger.changed_rows
-
 
 def collect(
     data: Data,
-    folder: Path,
     task: str | None = None,
     keep: Collection[str] = (),
     older: Sequence[Older] = (),
-    after: After = lambda stage, done, total: None,
+    shop: Workshop | None = None,
 ) -> Collected:
     """Reads every source, recognises its columns, applies the steps and divides the rows.
 
@@ -85,61 +63,199 @@ def collect(
 
     Args:
         data: the spec's section.
-        folder: what relative paths start from, the spec's folder.
         task: the goal's task.
-        keep: columns to keep as slices; those that `data.split` names are kept too.
+        keep: columns to keep as slices; those that `data.split` and steps name are kept too.
         older: what stages replay, in their order.
-        after: told of the progress.
+        shop: where and with what it is done; what is found in its cache is not done again.
 
     Raises:
         DataError: a source is missing or unreadable, not recognised, lacks a column, or too small to be divided.
         GateFailed: too many rows would be lost, or rows stand in two splits.
     """
-    ledger = Ledger(data.max_dropped.value, task)
-    columns = _columns(data, keep)
-    gathered = _Gathered(ledger)
-    for source in data.sources:
-        _gather(_weighing(source, data.mixture), folder, task, columns, gathered, after)
-    for each in older:
-        if each.prepared is None:
-            _gather(Source(path=each.said), folder, task, columns, gathered, after)
-        else:
-            _gather_prepared(each.said, each.prepared, gathered)
-        ledger.sources[-1].split = "replay"
-    records = _with_slices(gathered, columns)
-    records = _through_steps(records, data, gathered, after)
-    ledger.refuse_losses()
-    own = [record for record in records if record.origin < len(data.sources)]
-    fixed = {record.id: gathered.fixed[record.id] for record in own if record.id in gathered.fixed}
-    divided, left_out = divide(own, assign(own, data.split, fixed))
-    for gone in left_out:
-        ledger.enter_dropped(gone)
-    refuse_leaks(divided)
-    splits: dict[Pool, list[Record]] = {name: divided[name] for name in SPLITS}
-    if older:
-        splits["replay"] = _replayed(records[len(own) :], divided, ledger)
-        _refuse_empty(older, len(data.sources), splits["replay"])
-    ledger.close(splits)
-    sizes = ", ".join(f"{len(found)} {name}" for name, found in splits.items() if found)
-    gathered.said.append(f"{ledger.kept} of {ledger.read} rows kept: {sizes}")
-    ledger.notes += gathered.said
-    return Collected(
-        splits,
-        _sorted_labels(label for record in records for label in record.labels),
-        _sorted_labels(span.label for record in records for span in record.spans or ()),
-        Counter(record.shape for record in records).most_common(1)[0][0],
-        ledger,
-        gathered.said,
-    )
+    return _Collecting(data, task, keep, older, shop or Workshop()).collected()
+
+
+class _Collecting:
+    """The way from sources to splits. Every pass over the rows is a stage, named by all that can change it."""
+
+    def __init__(
+        self, data: Data, task: str | None, keep: Collection[str], older: Sequence[Older], shop: Workshop
+    ) -> None:
+        self.data, self.task, self.older, self.shop = data, task, older, shop
+        self.ledger = Ledger(data.max_dropped.value, task)
+        self.steps = [cast(Step, STEPS.make(step)) for step in (_DEFAULT_STEPS if data.steps is None else data.steps)]
+        named = [*keep, *data.split.columns, *chain(*(step.columns() for step in self.steps))]
+        self.columns = list(dict.fromkeys(name for name in named if name))
+        self.spools: tuple[Spool, ...] = ()
+        self.print = fingerprint(["data", code()])
+        self.said: list[str] = []
+        self.num_rows = 0
+
+    def collected(self) -> Collected:
+        """Everything, in order."""
+        records = self._read()
+        for step in self.steps:
+            if step.rows == "all":
+                kept = self._step(step, self._held_out_first(records))
+                records = kept.take(np.argsort(kept.rows, kind="stable"))
+        self.ledger.refuse_losses()
+        splits = self._divided(records)
+        for step in self.steps:
+            if step.rows == "train":
+                held_out = joined([splits["validation"], splits["test"]])
+                splits["train"] = self._step(step, splits["train"], held_out)
+        surveys = {name: self._survey(found) for name, found in splits.items()}
+        self.ledger.close(splits, {name: survey.labels for name, survey in surveys.items()})
+        sizes = ", ".join(f"{len(found)} {name}" for name, found in splits.items() if len(found))
+        self.said.append(f"{self.ledger.kept} of {self.ledger.read} rows kept: {sizes}")
+        self.ledger.notes += self.said
+        whole = Survey()
+        for survey in surveys.values():
+            whole.join(survey)
+        return Collected(splits, whole, self.ledger, self.said)
+
+    def _pass(self, name: object, fill: Callable[[Path], None], *, chosen: bool = False) -> Stage:
+        """A pass over the rows: as it was kept, or done now."""
+        self.print = fingerprint([self.print, name])
+        if self.shop.cache.find(self.print) is None:
+            with self.shop.cache.filling(self.print) as folder:
+                fill(folder)
+        found = self.shop.cache.find(self.print)
+        assert found is not None
+        stage = Stage(found, self.spools, self.shop.cache.holder)
+        self.spools = stage.spools
+        self.num_rows += sum(stage.books.read.values()) + sum(stage.books.made.values())
+        if not self.ledger.sources:
+            self.ledger.sources = [SourceEntry(**source) for source in stage.facts["sources"]]
+        self.ledger.enter(stage, chosen=chosen)
+        return stage
+
+    def _read(self) -> Records:
+        data, shop = self.data, self.shop
+        sources = [source.model_dump(mode="json") for source in data.sources]
+        weighs = data.mixture.weight if data.mixture else None
+        older = [each.said for each in self.older]
+
+        def fill(folder: Path) -> None:
+            gather(data, shop.folder, self.task, self.columns, self.older, folder, shop.after)
+
+        stage = self._pass([sources, weighs, older, self.task, self.columns, list(shop.contents)], fill)
+        self.said += stage.facts["said"]
+        return stage.kept
+
+    def _origins(self, records: Records) -> Ints:
+        """The number of each record's source: rows are numbered source by source."""
+        ends = np.cumsum([source.read for source in self.ledger.sources])
+        return np.searchsorted(ends, records.rows, side="left")
+
+    def _held_out_first(self, records: Records) -> Records:
+        """Rows fixed to test and validation go first, so that of two copies the training row is lost; replayed rows go
+        last of all: of a copy among the new ones it is the older that goes."""
+        return records.take(np.argsort(self._ranks(records), kind="stable"))
+
+    def _ranks(self, records: Records) -> Ints:
+        by_source = np.array([_RANKS.get(source.split, _TRAIN) for source in self.ledger.sources], np.int64)
+        return by_source[self._origins(records)]
+
+    def _step(self, step: Step, records: Records, held_out: Sequence[Record] = ()) -> Records:
+        """Puts records through a step."""
+        ranks = self._ranks(records) if step.rows == "all" else np.zeros(0)
+        shop, told = self.shop, f"step {step.kind}"
+        room = Room(
+            seed=shop.seed,
+            models=shop.models,
+            held_out=held_out,
+            num_held_out=int((ranks < _TRAIN).sum()),
+            task=self.task,
+            folder=shop.folder,
+            mapper=shop.mapper,
+            after=partial(shop.after, told),
+        )
+        fill = partial(write, step, records, room, first_new=self.num_rows + 1)
+        stage = self._pass([step.settings(), shop.prints(step)], fill, chosen=step.chooses)
+        shop.after(told, len(records), len(records))
+        self.ledger.enter_step(step.settings(), len(records), stage)
+        self.said += [f"{step.kind}: {note}" for note in stage.findings.notes]
+        return stage.kept
+
+    def _divided(self, records: Records) -> dict[Pool, Records]:
+        origins = self._origins(records)
+        own = records.take(origins < len(self.data.sources))
+        by_source = [source.split for source in self.data.sources]
+        named = zip(own, self._origins(own).tolist(), strict=True)
+        fixed = {record.id: name for record, origin in named if (name := by_source[origin])}
+
+        def fill(folder: Path) -> None:
+            room = Room(seed=self.shop.seed, mapper=self.shop.mapper, after=partial(self.shop.after, "split"))
+            places = assign(own, self.data.split, fixed, room)
+            with StageWriter(folder, own.spools) as writer:
+                for number, place in enumerate(places.tolist()):
+                    at, row = int(own.addresses[number]), int(own.rows[number])
+                    if place in LEFT_OUT:
+                        writer.drop(at, row, own[number], "split", LEFT_OUT[place])
+                    else:
+                        writer.keep(at, row)
+                writer.finish(room.findings, 0.0)
+            places[places >= 0].tofile(folder / "places.i1")
+
+        stage = self._pass(["split", self.data.split.model_dump(mode="json"), by_source], fill)
+        self.said += stage.findings.notes
+        places = np.fromfile(stage.folder / "places.i1", np.int8)
+        splits: dict[Pool, Records] = {name: stage.kept.take(places == at) for at, name in enumerate(SPLITS)}
+        refuse_leaks({name: splits[name] for name in SPLITS})
+        if self.older:
+            splits["replay"] = self._replayed(records.take(origins >= len(self.data.sources)), splits)
+        return splits
+
+    def _replayed(self, records: Records, splits: Mapping[Pool, Records]) -> Records:
+        """The older rows without those that equal a row held out."""
+        held_out = {record.content() for record in joined([splits["validation"], splits["test"]])}
+
+        def fill(folder: Path) -> None:
+            with StageWriter(folder, records.spools) as writer:
+                for place, record in enumerate(records):
+                    at, row = int(records.addresses[place]), int(records.rows[place])
+                    if record.content() in held_out:
+                        writer.drop(at, row, record, "replay", HELD_OUT)
+                    else:
+                        writer.keep(at, row)
+                writer.finish(Findings(), 0.0)
+
+        kept = self._pass(["replay", fingerprint(sorted(held_out))], fill).kept
+        left = set(self._origins(kept).tolist())
+        for number, each in enumerate(self.older, len(self.data.sources)):
+            if number not in left:
+                raise DataError(
+                    f"{each.said} has no row left to replay: all of them stand among the new ones or were dropped",
+                    where=each.where,
+                    fix="leave replay out, or name older data that the new do not hold",
+                )
+        return kept
+
+    def _survey(self, records: Records) -> Survey:
+        survey = Survey()
+        for facts in self.shop.mapper(facts_of, records) if self.shop.mapper else map(facts_of, records):
+            survey.add(facts)
+        return survey
+
+
+# Encoding ---------------------------------------------------------------------------------------
 
 
 def encode(
-    splits: Mapping[Pool, Sequence[Record]],
+    splits: Mapping[Pool, Records],
     codec: Codec,
     ledger: Ledger,
-    after: After = lambda stage, done, total: None,
-) -> dict[Pool, Encoded]:
+    render: Callable[[Pool, Sequence[Record]], Sequence[Record]] = lambda pool, records: records,
+    after: After = silent,
+) -> tuple[dict[Pool, Encoded], dict[Pool, Records]]:
     """Encodes every split and enters its tokens; rows the codec cannot take are entered as dropped.
+
+    Args:
+        render: makes records of a split what the codec reads, for example conversations.
+
+    Returns:
+        What became of each split, and the records of each that are left; the examples' places are among the given.
 
     Raises:
         DataError: rows are too long and the codec was told to refuse them.
@@ -147,251 +263,26 @@ def encode(
     """
     total = sum(map(len, splits.values()))
     done = 0
+
+    def told(count: int) -> None:
+        after("tokenize", done + count, total)
+
     found: dict[Pool, Encoded] = {}
-    left: dict[Pool, list[Record]] = {}
+    left: dict[Pool, Records] = {}
+    labels: dict[Pool, Counter[str]] = {}
     for name, records in splits.items():
-        encoded = codec.encode_many(records, lambda count, before=done: after("tokenize", before + count, total))  # type: ignore[misc]
+        encoded = codec.encode_many(render(name, records), told)
         done += len(records)
         found[name] = encoded
-        for dropped in encoded.dropped:
-            ledger.enter_dropped(dropped)
-        gone = {dropped.record.id for dropped in encoded.dropped}
-        left[name] = [record for record in records if record.id not in gone]
-    ledger.close(left)
+        kept = np.ones(len(records), np.bool_)
+        kept[encoded.gone] = False
+        left[name] = records.take(kept)
+        ledger.enter_undone(records.take(encoded.gone), encoded.dropped)
+        lost = Counter(label for record in records.take(encoded.gone) for label in facts_of(record).labels)
+        labels[name] = Counter(ledger.splits[name].labels) - lost
+    ledger.close(left, labels)
     for name, encoded in found.items():
         ledger.enter_tokens(name, encoded.examples, need=codec.need, stop_ids=codec.stop_ids, bos_id=codec.bos_id)
     ledger.notes += [note for note in codec.notes if note not in ledger.notes]
     ledger.refuse()
-    return found
-
-
-# Reading ----------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Gathered:
-    """What reading the sources has brought together."""
-
-    ledger: Ledger
-    records: list[Record] = field(default_factory=list)
-    fixed: dict[str, Split] = field(default_factory=dict)
-    """Record id -> the split its source is fixed to."""
-    said: list[str] = field(default_factory=list)
-    ids: set[str] = field(default_factory=set)
-    renamed: int = 0
-    columns: dict[str, None] = field(default_factory=dict)
-    """Every column seen, in order."""
-
-    def unique(self, name: str, where: str) -> str:
-        """An id no earlier row has: `name`, or `name` with the row's place."""
-        if name in self.ids:
-            self.renamed += 1
-            name, number = f"{name}@{where}", 1
-            while name in self.ids:
-                number += 1
-                name = f"{name.partition('#')[0]}#{number}"
-        self.ids.add(name)
-        return name
-
-
-def _columns(data: Data, keep: Collection[str]) -> list[str]:
-    return list(dict.fromkeys([*keep, *data.split.columns]))
-
-
-def _gather(
-    source: Source, folder: Path, task: str | None, columns: Sequence[str], gathered: _Gathered, after: After
-) -> None:
-    """Reads one source; its rows are recognised from the first ones and then made records."""
-    files = find(source, folder)
-    number = len(gathered.ledger.sources)
-    formats = ", ".join(sorted({file.reader.kind for file in files}))
-    encodings = ", ".join(sorted({found for file in files if (found := file.encoding)}))
-    entry = SourceEntry(source.path, formats, encodings, "", {}, "", source.weight, source.split)
-    gathered.ledger.sources.append(entry)
-    held: list[Row | Broken] = []
-    recognised: Recognised | None = None
-    for row in (row for file in files for row in file.rows()):
-        if recognised is None:
-            held.append(row)
-            if sum(isinstance(each, Row) for each in held) < SAMPLE:
-                continue
-            recognised = _recognised(held, source, task, entry)
-            for each in held:
-                _enter(each, recognised, number, source, columns, gathered)
-            held = []
-        else:
-            _enter(row, recognised, number, source, columns, gathered)
-        if entry.read % 1000 == 0:
-            after(f"read {source.path}", entry.read, None)
-    if recognised is None:
-        recognised = _recognised(held, source, task, entry)
-        for each in held:
-            _enter(each, recognised, number, source, columns, gathered)
-    after(f"read {source.path}", entry.read, entry.read)
-    gathered.said.append(_said(source, files, entry))
-
-
-def _said(source: Source, files: Sequence[File], entry: SourceEntry) -> str:
-    counted = f" ({len(files)} files)" if len(files) > 1 else ""
-    read_as = f"{entry.format}, {entry.encoding}" if entry.encoding not in ("", "utf-8") else entry.format
-    return f"{source.path}{counted}: {entry.read} rows of {read_as}; {entry.why}"
-
-
-def _recognised(held: Sequence[Row | Broken], source: Source, task: str | None, entry: SourceEntry) -> Recognised:
-    rows = [row for row in held if isinstance(row, Row)]
-    if held and not rows:
-        broken = [row for row in held if isinstance(row, Broken)]
-        reasons = Counter(row.reason for row in broken)
-        said = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
-        raise DataError(
-            f"none of its {len(held)} rows can be read: {said}; the first is {broken[0].excerpt[:80]!r}",
-            where=broken[0].where,
-            fix="mend the file, or write the `format` it really has",
-        )
-    try:
-        recognised = recognise(rows, source.map, task)
-    except DataError as error:
-        raise DataError(error.what, where=error.where or source.path, fix=error.fix) from error
-    entry.shape, entry.columns, entry.why = recognised.shape, dict(recognised.columns), recognised.why
-    return recognised
-
-
-def _enter(
-    row: Row | Broken,
-    recognised: Recognised,
-    number: int,
-    source: Source,
-    columns: Sequence[str],
-    gathered: _Gathered,
-) -> None:
-    """Makes a row a record, or enters why it is none."""
-    ledger = gathered.ledger
-    if isinstance(row, Broken):
-        name = gathered.unique(row.where, row.where)
-        ledger.enter_read(name, number)
-        ledger.enter_dropped(Dropped(Record(name, row.where, text=row.excerpt), "read", row.reason))
-        return
-    gathered.columns.update(dict.fromkeys(row.values))
-    notes: list[str] = []
-    try:
-        record = to_record(row, recognised, columns, source.weight, notes.append)
-        record = replace(record, origin=number)
-    except BadRow as bad:
-        name = gathered.unique(row.where, row.where)
-        ledger.enter_read(name, number)
-        ledger.enter_dropped(Dropped(Record(name, row.where, text=excerpt(repr(row.values))), "recognise", bad.reason))
-        return
-    if record.id in gathered.ids:
-        record = replace(record, id=gathered.unique(record.id, row.where))
-    else:
-        gathered.ids.add(record.id)
-    ledger.enter_read(record.id, number)
-    for reason in dict.fromkeys(notes):
-        ledger.enter_changed(Changed(record, record, "recognise", reason))
-    if source.split is not None:
-        gathered.fixed[record.id] = source.split
-    gathered.records.append(record)
-
-
-def _with_slices(gathered: _Gathered, columns: Sequence[str]) -> list[Record]:
-    """The records with every named column among their slices; rows without it say so."""
-    records = gathered.records
-    for column in columns:
-        if column in gathered.columns:
-            without = sum(column not in record.slices for record in records)
-            if without:
-                gathered.said.append(f"{without} of {len(records)} rows have no column {column!r}")
-        elif column != "label" or not any(record.labels for record in records):
-            raise DataError(
-                f"there is no column {column!r}{did_you_mean(column, gathered.columns)}",
-                where="data.sources",
-                fix=f"name one of: {', '.join(map(repr, gathered.columns))}",
-            )
-    if gathered.renamed:
-        gathered.said.append(f"{gathered.renamed} ids stood twice; their place was added to them")
-
-    def full(record: Record) -> Record:
-        label = ", ".join(record.labels) or MISSING_SLICE
-        named = {c: label if c == "label" and c not in gathered.columns else MISSING_SLICE for c in columns}
-        return replace(record, slices={**named, **record.slices})
-
-    return [full(record) for record in records] if columns else records
-
-
-# What is replayed -------------------------------------------------------------------------------
-
-
-def _weighing(source: Source, mixture: Mixture | None) -> Source:
-    """The source as its rows are weighed: where a mixture samples by weight, all count the same in the loss."""
-    sampled = mixture is not None and mixture.weight == "sampling"
-    return source.model_copy(update={"weight": 1.0}) if sampled else source
-
-
-def _gather_prepared(said: str, path: Path, gathered: _Gathered) -> None:
-    """Takes over the training rows of a run, which need not be recognised again."""
-    number = len(gathered.ledger.sources)
-    records = read_records(path)
-    shape = Counter(record.shape for record in records).most_common(1)[0][0]
-    entry = SourceEntry(said, "parquet", "", shape, {}, "the training rows of a run, as it prepared them", 1.0, None)
-    gathered.ledger.sources.append(entry)
-    for record in records:
-        record = replace(record, id=gathered.unique(record.id, said), origin=number)
-        gathered.ledger.enter_read(record.id, number)
-        gathered.records.append(record)
-    gathered.said.append(f"{said}: {entry.read} rows; {entry.why}")
-
-
-def _replayed(records: Sequence[Record], splits: Mapping[Split, Sequence[Record]], ledger: Ledger) -> list[Record]:
-    """The older rows without those that equal a row held out."""
-    held_out = {record.content() for name in ("validation", "test") for record in splits[name]}
-    for record in records:
-        if record.content() in held_out:
-            ledger.enter_dropped(Dropped(record, "replay", HELD_OUT))
-    return [record for record in records if record.content() not in held_out]
-
-
-def _refuse_empty(older: Sequence[Older], first: int, records: Sequence[Record]) -> None:
-    found = {record.origin for record in records}
-    for number, each in enumerate(older, first):
-        if number not in found:
-            raise DataError(
-                f"{each.said} has no row left to replay: all of them stand among the new ones or were dropped",
-                where=each.where,
-                fix="leave replay out, or name older data that the new do not hold",
-            )
-
-
-# Steps ------------------------------------------------------------------------------------------
-
-
-def _through_steps(records: list[Record], data: Data, gathered: _Gathered, after: After) -> list[Record]:
-    """Applies the steps. Rows fixed to test and validation go first, so that of two copies the training row is lost."""
-    steps = [cast(Step, STEPS.make(step)) for step in (_DEFAULT_STEPS if data.steps is None else data.steps)]
-    place = {record.id: at for at, record in enumerate(records)}
-    first = {"test": 0, "validation": 1}
-    # Replayed rows come last of all: of a copy among the new ones it is the older that goes.
-    records = sorted(
-        records,
-        key=lambda record: (
-            record.origin >= len(data.sources),
-            first.get(gathered.fixed.get(record.id, "train"), 2),
-        ),
-    )
-    for number, step in enumerate(steps):
-        after(f"step {step.kind}", number, len(steps))
-        result = apply(step, records)
-        for dropped in result.dropped:
-            gathered.ledger.enter_dropped(dropped)
-        for changed in result.changed:
-            gathered.ledger.enter_changed(changed)
-        records = result.kept
-    after("steps", len(steps), len(steps))
-    return sorted(records, key=lambda record: place[record.id])
-
-
-def _sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    found = set(labels)
-    try:
-        return tuple(sorted(found, key=lambda label: (float(label), label)))
-    except ValueError:
-        return tuple(sorted(found))
+    return found, left

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +63,7 @@ class Room:
         models: models by reference; None where there are none, as in tests.
         held_out: validation and test rows, for steps on training rows, and for what must not be met in them.
         task: the goal's task.
+        num_held_out: so many of the records, the first ones, are held out by their source for validation or test.
         folder: what relative paths in settings start from, the spec's folder.
         mapper: calls a function on records, in their order, on as many cores as there are; one after the other when
             left out.
@@ -76,12 +76,14 @@ class Room:
         seed: int = 0,
         models: Models | None = None,
         held_out: Sequence[Record] = (),
+        num_held_out: int = 0,
         task: str | None = None,
         folder: Path = Path(),
         mapper: Mapper | None = None,
         after: Callable[[int, int | None], None] = lambda done, total: None,
     ) -> None:
         self.seed, self.held_out, self.task, self.folder = seed, held_out, task, folder
+        self.num_held_out = num_held_out
         self.findings = Findings()
         self.after = after
         self._models, self._mapper = models, mapper
@@ -101,8 +103,9 @@ class Room:
     def map_chunks(
         self, function: Callable[[Sequence[Record]], T], records: Sequence[Record], size: int
     ) -> Iterator[T]:
-        """As `map`, but calls `function` on lists of at most `size` records, where many at once are done faster."""
-        return map(function, _chunks(records, size))
+        """As `map`, but calls `function` on at most `size` records at once, where many together are done faster."""
+        chunks = Chunks(records, size)
+        return self._mapper(function, chunks) if self._mapper else map(function, chunks)
 
     def random(self, *names: object) -> np.random.Generator:
         """A generator of its own for everything with a name: `room.random(record.id)` draws the same whatever rows are
@@ -148,10 +151,25 @@ class Room:
         )
 
 
-def _chunks(records: Sequence[Record], size: int) -> Iterator[list[Record]]:
-    left = iter(records)
-    while chunk := list(islice(left, size)):
-        yield chunk
+class Chunks(Sequence[Sequence[Record]]):
+    """Records, some at a time."""
+
+    def __init__(self, records: Sequence[Record], size: int) -> None:
+        self._records, self._size = records, size
+
+    def __len__(self) -> int:
+        return -(-len(self._records) // self._size)
+
+    @overload
+    def __getitem__(self, place: int) -> Sequence[Record]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Chunks: ...
+    def __getitem__(self, place: int | slice) -> Sequence[Record] | Chunks:
+        if isinstance(place, slice):
+            start, stop, _ = place.indices(len(self))
+            return Chunks(self._records[start * self._size : stop * self._size], self._size)
+        at = range(len(self))[place] * self._size
+        return self._records[at : at + self._size]
 
 
 def _range(found: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from tunesmith.data.audit import Asked, audit
+from tunesmith.data.disk.spool import joined
 from tunesmith.data.prepare import Collected
 from tunesmith.data.room import Room
 from tunesmith.data.split import SPLITS
@@ -77,7 +78,7 @@ def audit_data(
 def audit_job(job: Job, collected: Collected, narrator: Narrator, *, refused: str = "") -> dict[str, Any]:
     """The audit of data that are prepared already."""
     spec = job.spec
-    records = [record for name in SPLITS for record in job.splits[name]]
+    records = joined([job.splits[name] for name in SPLITS])
     splits_N = np.repeat(np.arange(len(SPLITS), dtype=np.int8), [len(job.splits[name]) for name in SPLITS])
     reported = [*spec.evaluate.slices, *(column for target in spec.goal.targets for column in target.slice)]
     rule, steps = spec.data.split, spec.data.steps

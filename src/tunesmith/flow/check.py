@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tunesmith.data.disk.tables import sample as rendered_sample
 from tunesmith.data.ledger import Ledger
-from tunesmith.data.tables import sample as rendered_sample
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import check_goal, collect_job, encode_job
 from tunesmith.flow.request import make_request
@@ -54,7 +54,7 @@ def check(
     request = make_request(spec_path, changes, workspace)
     check_trackers(request.spec.track)
     job, collected = collect_job(request, narrator)
-    check_goal(job, request)
+    check_goal(job, request, collected.survey)
     job, examples = encode_job(job, collected, narrator)
     return Checked(job.resolved, collected.ledger, rendered_sample(examples, job.tokenizer, sample))
 
@@ -80,7 +80,8 @@ def look_at_rows(
     rows: list[dict[str, Any]]
     if show == "dropped":
         rows = [
-            {"step": gone.step, "reason": gone.reason, "record": gone.record.to_json()} for gone in collected.dropped
+            {"step": gone.step, "reason": gone.reason, "detail": gone.detail, "record": gone.record.to_json()}
+            for gone in collected.ledger.dropped_rows()
         ]
     elif show == "changed":
         rows = [
@@ -90,7 +91,7 @@ def look_at_rows(
                 "before": change.before.to_json(),
                 "after": change.after.to_json(),
             }
-            for change in collected.changed
+            for change in collected.ledger.changed_rows()
         ]
     else:
         rows = [

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 from tunesmith.data.read.find import find, read
+from tunesmith.data.read.recognised import Recognised
 from tunesmith.data.read.row import to_record
-from tunesmith.data.read.shape import Recognised, recognise
+from tunesmith.data.read.shape import recognise
 from tunesmith.data.read.values import BadRow
 from tunesmith.data.readers import Row
 from tunesmith.errors import DataError
@@ -60,14 +61,14 @@ def draft(source: str, *, base: str = "bundled", name: str | None = None, spec_f
     records = _records(rows, recognised)
     if not records:
         raise DataError("none of its rows can be used", where=source, fix="look at them; each lacks a text or label")
-    is_file = find(said, Path())[0].reader.kind != "hub"
+    is_file = "://" not in source and find(said, Path())[0].reader.kind != "hub"
     path = os.path.relpath(source, spec_folder) if is_file else source
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).stem.split("*")[0]).strip("-._") or "my-model"
     task = _task(recognised, records)
     metric, bound, meaning = _TARGETS["parse" if _generates_spans(base, records) else task]
     sense = "at_most" if metric == "perplexity" else "at_least"
     lines = [
-        f"# {source}: {recognised.why}.",
+        f"# {source}: {recognised.said()}.",
         f"# Looked at {len(rows):,} rows. Check: tunesmith check SPEC. Run: tunesmith run SPEC.",
         f"name: {name}",
         "goal:",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -64,7 +64,7 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
     return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(records)}
 
 
-def test_rows(job: Job) -> list[Record]:
+def test_rows(job: Job) -> Sequence[Record]:
     """The test rows, or as many of them as `evaluate.max_rows` allows, drawn by the split's seed."""
     records, most = job.splits["test"], job.spec.evaluate.max_rows
     if most is None or most >= len(records):
@@ -89,7 +89,7 @@ def _predict(
     run: Run,
     request: Request,
     job: Job,
-    records: list[Record],
+    records: Sequence[Record],
     metrics: list[Metric],
     narrator: Narrator,
     stop: Callable[[], bool],
@@ -136,7 +136,7 @@ def _with_spans(prediction: Prediction) -> Prediction:
     return replace(prediction, spans=read_spans(prediction.record.text or "", prediction.output))
 
 
-def _manner_of(arm: str, job: Job, records: list[Record]) -> tuple[Manner, Codec, list[Record]]:
+def _manner_of(arm: str, job: Job, records: Sequence[Record]) -> tuple[Manner, Codec, Sequence[Record]]:
     """How an arm is asked. A base without a head of ours is asked in words."""
     stage = job.spec.train[-1]
     objective = job.objective(stage)

@@ -156,7 +156,7 @@ def _step_time(
     job: Job,
     number: int,
     stage: Train,
-    examples: list[Example],
+    examples: Sequence[Example],
     flops: float,
     estimated: Estimate,
     free: int,
@@ -174,7 +174,7 @@ def _step_time(
     return seconds, f"{TRIED_STEPS} real steps timed here, validation and evaluation left out"
 
 
-def _try(request: Request, job: Job, number: int, examples: list[Example], stage: Train) -> float:
+def _try(request: Request, job: Job, number: int, examples: Sequence[Example], stage: Train) -> float:
     model = open_stage_model(request, job, number, request.base.reference)
     with tempfile.TemporaryDirectory() as folder:
         objective = open_objective(request, job, stage, model)

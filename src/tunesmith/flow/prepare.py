@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, cast
 
+import numpy as np
+
+from tunesmith.data.disk.rendered import Rendered
+from tunesmith.data.disk.spool import Records, joined
 from tunesmith.data.encode.example import Family
 from tunesmith.data.encode.tokenize import Codec, Encoded, Example, Need
 from tunesmith.data.ledger import EpochEntry, Ledger
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
+from tunesmith.data.survey import Survey
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import Manner, manner
 from tunesmith.evaluate.targets import check_metrics, check_targets
 from tunesmith.flow.environment import fast_bf16
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
+from tunesmith.flow.workshop import workshop
 from tunesmith.metrics import Metric
 from tunesmith.models.tokenizer import open_tokenizer, refuse_other_vocabulary
+from tunesmith.prompts.examples import choose
 from tunesmith.prompts.template import places, render
 from tunesmith.records import Record
 from tunesmith.spec.resolve import Facts, Resolved, resolve, resolve_early
@@ -35,7 +43,7 @@ class Job:
     """A resolved spec with its records: what training and evaluation work on."""
 
     resolved: Resolved
-    splits: dict[Pool, list[Record]]
+    splits: dict[Pool, Records]
     """`replay` holds what any of the stages replays."""
     labels: tuple[str, ...]
     """Labels of whole rows, sorted."""
@@ -77,10 +85,13 @@ class Job:
             multi_label=self.multi_label,
         )
 
-    def learned(self, number: int) -> list[Record]:
+    def learned(self, number: int) -> Records:
         """What stage `number` learns from: the training rows, and those it replays."""
-        older = self.splits.get("replay", [])
-        return [*self.splits["train"], *(record for record in older if self.replays(number, record))]
+        if "replay" not in self.splits:
+            return self.splits["train"]
+        older = self.splits["replay"]
+        wanted = np.array([self.replays(number, record) for record in older], np.bool_)
+        return joined([self.splits["train"], older.take(wanted)])
 
     def source(self, origin: int) -> str:
         """What a source is called, by the number its records carry."""
@@ -106,15 +117,35 @@ class Job:
         kind = self.objective(stage).head
         return self.labels if kind == "classify" else self.codec(stage).tag_names if kind == "tag" else ()
 
-    def render(self, stage: Train, records: Sequence[Record]) -> list[Record]:
-        """Records as a stage needs them: labels and texts become conversations where it generates."""
-        return self.asked(records) if self.objective(stage).need == "chat" else list(records)
+    def render(self, stage: Train, records: Sequence[Record], *, learned: bool = False) -> Sequence[Record]:
+        """Records as a stage needs them: labels and texts become conversations where it generates.
 
-    def asked(self, records: Sequence[Record]) -> list[Record]:
+        Args:
+            learned: they are trained on, and so asked in every wording the spec wants; what is measured is not.
+        """
+        return self.asked(records, learned=learned) if self.objective(stage).need == "chat" else records
+
+    def asked(self, records: Sequence[Record], *, learned: bool = False) -> Sequence[Record]:
         """Records as conversations, by the spec's prompt."""
+        return Rendered(records, partial(self._conversations, learned=learned))
+
+    def _conversations(self, records: Sequence[Record], *, learned: bool) -> list[Record]:
         prompt = self.spec.prompt
-        names = self.span_labels or self.labels
-        return render(records, prompt.template, prompt.system, self.spec.goal.task, names)
+        return render(
+            records,
+            prompt.template,
+            prompt.system,
+            self.spec.goal.task,
+            self.span_labels or self.labels,
+            vary=prompt.wordings if learned else "first",
+            seed=prompt.seed,
+            examples=self.examples,
+        )
+
+    @cached_property
+    def examples(self) -> list[Record]:
+        """The training rows shown before each question."""
+        return choose(self.splits["train"], self.spec.prompt.examples, self.spec.prompt.seed)
 
     def manner(self, stage: Train) -> Manner:
         """How a model trained by `stage` is asked."""
@@ -142,26 +173,19 @@ def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
         UserError: anything about spec, data or base that would make the run wrong.
     """
     early = resolve_early(request.spec)
-    collected = collect(
-        early.data,
-        request.folder,
-        early.goal.task,
-        columns_to_keep(early),
-        request.older,
-        narrator.progressing,
-    )
+    with workshop(request, narrator.progressing) as shop:
+        collected = collect(early.data, early.goal.task, columns_to_keep(early), request.older, shop)
     for line in collected.said:
         narrator.say("note", text=line)
     tokenizer = open_tokenizer(request.base.reference, workspace=request.workspace, revision=early.base.revision)
-    multi_label = any(len(record.labels) > 1 for records in collected.splits.values() for record in records)
-    resolved = _resolve(request, collected, tokenizer, multi_label=multi_label)
+    resolved = _resolve(request, collected, tokenizer)
     _check_teachers(request, resolved.spec, tokenizer)
     job = Job(
         resolved=resolved,
         splits=collected.splits,
-        labels=collected.labels,
-        span_labels=collected.span_labels,
-        multi_label=multi_label,
+        labels=collected.survey.own_labels,
+        span_labels=collected.survey.span_labels,
+        multi_label=collected.survey.several,
         tokenizer=tokenizer,
         family=request.base.family,
     )
@@ -189,7 +213,7 @@ def _check_teachers(request: Request, spec: Spec, tokenizer: Any) -> None:
                 )
 
 
-def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job, list[Example]]:
+def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job, Sequence[Example]]:
     """Tokenises every split for the last stage, entering each token into the ledger, and lets the gates judge.
 
     Returns:
@@ -201,38 +225,38 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
     """
     stage = job.spec.train[-1]
     codec = job.codec(stage)
-    rendered = {split: job.render(stage, records) for split, records in job.splits.items()}
-    encoded = encode(rendered, codec, collected.ledger, narrator.progressing)
+
+    def rendered(pool: Pool, records: Sequence[Record]) -> Sequence[Record]:
+        return job.render(stage, records, learned=pool in ("train", "replay"))
+
+    encoded, left = encode(job.splits, codec, collected.ledger, rendered, narrator.progressing)
     for note in codec.notes:
         narrator.say("note", text=note)
-    gone = {dropped.record.id for dropped in collected.dropped if dropped.step == "tokenize"}
-    kept = {split: [record for record in records if record.id not in gone] for split, records in job.splits.items()}
     _enter_epoch(job, encoded, collected.ledger)
     for source in collected.ledger.epoch:
         if source.unseen:
             said = f"{source.source}: {source.unseen} of {source.rows} rows are not seen in an epoch; they take turns"
             narrator.say("note", text=said)
-    return replace(job, splits=kept), encoded["train"].examples
+    return replace(job, splits=left), encoded["train"].examples
 
 
 def _enter_epoch(job: Job, encoded: Mapping[Pool, Encoded], ledger: Ledger) -> None:
     """Enters what an epoch of the last stage holds of each source."""
     last = len(job.spec.train) - 1
-    learned = [
-        (example, job.splits[pool][place])
-        for pool in ("train", "replay")
-        if pool in encoded
-        for example, place in zip(encoded[pool].examples, encoded[pool].places, strict=True)
-        if pool == "train" or job.replays(last, job.splits[pool][place])
-    ]
-    order = job.order(last, [example for example, _ in learned], [record for _, record in learned])
+    examples, records = encoded["train"].examples, job.splits["train"].take(encoded["train"].places)
+    if "replay" in encoded:
+        older = job.splits["replay"].take(encoded["replay"].places)
+        wanted = np.array([job.replays(last, record) for record in older], np.bool_)
+        examples = [*examples, *(encoded["replay"].examples[at] for at in np.flatnonzero(wanted).tolist())]
+        records = joined([records, older.take(wanted)])
+    order = job.order(last, examples, records)
     ledger.epoch = [
         EpochEntry(ledger.sources[source.origin].path, len(source.rows), source.count, source.unseen)
         for source in order.sources
     ]
 
 
-def check_goal(job: Job, request: Request) -> None:
+def check_goal(job: Job, request: Request, survey: Survey) -> None:
     """Refuses targets and metrics that could not be measured, before anything is trained for them.
 
     Raises:
@@ -241,26 +265,26 @@ def check_goal(job: Job, request: Request) -> None:
     how, task, labels = job.manner(job.spec.train[-1]), job.spec.goal.task, job.labels or None
     metrics = cast(list[Metric], job.spec.evaluate.metrics or [])
     check_metrics(metrics, manner=how, task=task, labels=labels, where=request.written.where)
-    columns = {column for records in job.splits.values() for record in records for column in record.slices}
     check_targets(
         job.spec.goal.targets,
         manner=how,
         task=task,
-        columns=columns,
+        columns=survey.columns,
         labels=labels,
         where=request.written.where,
     )
 
 
-def _resolve(request: Request, collected: Collected, tokenizer: Any, *, multi_label: bool) -> Resolved:
+def _resolve(request: Request, collected: Collected, tokenizer: Any) -> Resolved:
     """Resolves twice: first to learn what the rows become, then with the lengths they have as that."""
     import torch
 
+    survey = collected.survey
     facts = Facts(
-        shape=collected.shape,
+        shape=survey.shape,
         num_train=len(collected.splits["train"]),
-        num_labels=len(collected.labels),
-        labels_per_record=2 if multi_label else 1,
+        num_labels=len(survey.own_labels),
+        labels_per_record=2 if survey.several else 1,
         answer_tokens=1,
         row_tokens=1,
         context=request.base.context,
@@ -272,9 +296,10 @@ def _resolve(request: Request, collected: Collected, tokenizer: Any, *, multi_la
     )
     first = resolve(request.spec, request.written, facts)
     records = collected.splits["train"]
-    some = records[:: max(1, len(records) // MEASURED_ROWS)]
-    draft = Job(first, {}, collected.labels, collected.span_labels, multi_label, tokenizer, request.base.family)
-    rendered = draft.render(first.spec.train[-1], some)
+    some = list(records[:: max(1, len(records) // MEASURED_ROWS)])
+    named = survey.own_labels, survey.span_labels, survey.several
+    draft = Job(first, {"train": records}, *named, tokenizer, request.base.family)
+    rendered = draft.render(first.spec.train[-1], some, learned=True)
     answers = [record.answer for record in rendered if record.answer]
     measured = replace(
         facts,

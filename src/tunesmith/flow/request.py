@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tunesmith.data.prepare import Older
-from tunesmith.data.read.find import File, find
+from tunesmith.data.gather import Older
+from tunesmith.data.read.find import find
 from tunesmith.errors import NotFound
 from tunesmith.flow.environment import threads, versions
 from tunesmith.models.facts import BaseFacts, base_facts
@@ -88,7 +87,7 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
     spec, written = load(path, changes)
     older = _older(spec, workspace)
     sources = [*spec.data.sources, *(Source(path=each.said) for each in older if each.prepared is None)]
-    data = [_digest(file, path.parent) for source in sources for file in find(source, path.parent)]
+    data = [file.described(path.parent) for source in sources for file in find(source, path.parent, fresh=True)]
     data += [_described(each.prepared, each.said) for each in older if each.prepared is not None]
     base = base_facts(
         resolve_reference(spec.base.model, path.parent),
@@ -139,13 +138,6 @@ def _older(spec: Spec, workspace: Path) -> list[Older]:
                 raise NotFound("the run has no training rows", where=str(prepared), fix="name another run, or a file")
             found.append(Older(where, said, prepared))
     return found
-
-
-def _digest(file: File, folder: Path) -> dict[str, Any]:
-    """A data set of the hub is named by its id: what it holds is known only once it is fetched."""
-    if file.reader.kind == "hub":
-        return {"path": file.shown, "sha256": fingerprint(file.shown), "bytes": 0}
-    return _described(file.path, os.path.relpath(file.path, folder))
 
 
 def _described(path: Path, shown: str) -> dict[str, Any]:

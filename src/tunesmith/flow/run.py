@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.disk.tables import load_records, sample, write_changed, write_dropped, write_records
 from tunesmith.data.split import SPLITS, Pool
-from tunesmith.data.tables import read_records, sample, write_changed, write_dropped, write_records
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
 from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
@@ -102,7 +102,7 @@ def _begin(request: Request, narrator: Narrator) -> Run:
     """Prepares the data and, when every gate lets it pass, makes the run's folder: whole, or not at all."""
     with narrator.stage("data"):
         job, collected = collect_job(request, narrator)
-        check_goal(job, request)
+        check_goal(job, request, collected.survey)
         job, examples = encode_job(job, collected, narrator)
 
         def fill(folder: Path) -> None:
@@ -110,8 +110,8 @@ def _begin(request: Request, narrator: Narrator) -> Run:
             write_json(folder / "environment.json", environment())
             for pool, records in job.splits.items():
                 write_records(folder / "data" / f"{pool}.parquet", records)
-            write_dropped(folder / "data" / "dropped.parquet", collected.dropped)
-            write_changed(folder / "data" / "changed.parquet", collected.changed)
+            write_dropped(folder / "data" / "dropped.parquet", collected.ledger.dropped_rows())
+            write_changed(folder / "data" / "changed.parquet", collected.ledger.changed_rows())
             write_json(folder / "data" / "ledger.json", collected.ledger.to_json())
             write_json(folder / "data" / "sample.json", sample(examples, job.tokenizer, SAMPLED))
             write_json(folder / "spec.json", {"request": request.fingerprint, **job.to_json()})
@@ -125,7 +125,7 @@ def load_job(run: Run, request: Request) -> Job:
     pools: tuple[Pool, ...] = (*SPLITS, "replay") if request.older else SPLITS
     return Job(
         resolved=Resolved.from_json(said),
-        splits={pool: read_records(run / "data" / f"{pool}.parquet") for pool in pools},
+        splits={pool: load_records(run / "data" / f"{pool}.parquet") for pool in pools},
         labels=tuple(said["labels"]),
         span_labels=tuple(said["span_labels"]),
         multi_label=said["multi_label"],

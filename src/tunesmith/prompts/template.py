@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import StrictUndefined, Template, TemplateError, nodes
 from jinja2.meta import find_undeclared_variables
@@ -28,6 +29,9 @@ MAX_TEMPLATE = 20_000
 MAX_RENDERED = 10_000_000
 """The most characters of a rendered prompt."""
 
+Vary = Literal["first", "all"] | int
+"""Which wordings of a template are used."""
+
 _OWN_PLACES = ("text", "labels")
 _FILTERS = ("capitalize", "default", "first", "join", "last", "length", "lower", "replace", "title", "trim", "upper")
 _ALLOWED = (
@@ -42,6 +46,29 @@ def template_names() -> list[str]:
     return sorted(file.stem for file in LIBRARY.glob("*.yaml"))
 
 
+def wordings(template: str | None, task: str | None = None, vary: Vary = "all") -> tuple[str, ...]:
+    """The ways a template asks, its first one first; none where no template is named.
+
+    Args:
+        template: a name of the library, or text with places, which has one wording.
+        task: the goal's task, which names the template where none is written.
+        vary: `first`, `all`, or how many.
+
+    Raises:
+        NotFound: it looks like a name and there is none like it in the library.
+        UserError: fewer wordings are there than asked for.
+    """
+    written = _written(template, task)
+    count = {"first": 1, "all": len(written)}.get(str(vary)) or int(vary)
+    if written and count > len(written):
+        raise UserError(
+            f"the template has {len(written)} {'wording' if len(written) == 1 else 'wordings'}, not {count}",
+            where="prompt.wordings",
+            fix=f"write a number from 2 to {len(written)}, all, or first",
+        )
+    return written[:count]
+
+
 def places(template: str | None, task: str | None = None) -> set[str]:
     """The columns a template names, beside `text` and `labels`.
 
@@ -49,11 +76,11 @@ def places(template: str | None, task: str | None = None) -> set[str]:
         NotFound: it looks like a name and there is none like it in the library.
         UserError: it cannot be read, is too long, or uses what templates may not.
     """
-    written = _written(template, task)
-    if written is None:
-        return set()
-    _compiled(written)
-    return find_undeclared_variables(_environment().parse(written)) - set(_OWN_PLACES)
+    found: set[str] = set()
+    for written in _written(template, task):
+        _compiled(written)
+        found |= find_undeclared_variables(_environment().parse(written))
+    return found - set(_OWN_PLACES)
 
 
 def render(
@@ -62,6 +89,10 @@ def render(
     system: str | None,
     task: str | None,
     labels: Sequence[str],
+    *,
+    vary: Vary = "first",
+    seed: int = 0,
+    examples: Sequence[Record] = (),
 ) -> list[Record]:
     """Makes conversations of texts with labels or spans, and puts the template around single questions.
 
@@ -75,14 +106,34 @@ def render(
         system: put before conversations that have no system message of their own.
         task: the goal's task, which names the template where none is written.
         labels: all labels (or names of spans) of the data, in order.
+        vary: how many of the template's wordings are used; each row's is drawn by its id, so that it is the same
+            every time. What is measured is asked in the first.
+        seed: another seed draws other wordings.
+        examples: rows that are asked and answered before single questions, in the first wording; a row that is one
+            of them goes without it. Their answers are not trained.
 
     Raises:
-        NotFound, UserError: as `places`; or the template names a column that the rows do not have.
+        NotFound, UserError: as `places` and `wordings`; or the template names a column that the rows do not have.
     """
-    written = _written(template, task)
-    compiled = _compiled(written) if written else None
+    compiled = [_compiled(written) for written in wordings(template, task, vary)]
     wanted = places(template, task)
-    return [_rendered(record, compiled, wanted, system, labels) for record in records]
+    shots = [
+        (shot.id, tuple(replace(turn, trained=False) for turn in shot.messages if turn.role != "system"))
+        for shot in (_rendered(each, compiled[0] if compiled else None, wanted, None, labels) for each in examples)
+        if _is_single(shot.messages)
+    ]
+    found = []
+    for record in records:
+        chosen = compiled[_draw(record.id, seed, len(compiled))] if compiled else None
+        before = tuple(turn for name, turns in shots if name != record.id for turn in turns)
+        found.append(_rendered(record, chosen, wanted, system, labels, before))
+    return found
+
+
+def _draw(name: str, seed: int, count: int) -> int:
+    if count == 1:
+        return 0
+    return int.from_bytes(blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest(), "big") % count
 
 
 def answer_of(record: Record, labels: Sequence[str]) -> str | None:
@@ -109,20 +160,26 @@ def answer_of(record: Record, labels: Sequence[str]) -> str | None:
 
 
 def _rendered(
-    record: Record, template: Template | None, wanted: Iterable[str], system: str | None, labels: Sequence[str]
+    record: Record,
+    template: Template | None,
+    wanted: Iterable[str],
+    system: str | None,
+    labels: Sequence[str],
+    before: tuple[Message, ...] = (),
 ) -> Record:
     messages = record.messages
     answer = None if messages else answer_of(record, labels)
     if answer is not None:
         question = _filled(template, record, record.text or "", wanted, labels)
-        messages = (Message("user", question), Message("assistant", answer, trained=True))
+        messages = (*before, Message("user", question), Message("assistant", answer, trained=True))
     elif _is_single(messages):
-        messages = tuple(
+        asked = tuple(
             replace(turn, content=_filled(template, record, turn.content, wanted, labels))
-            if turn.role == "user"
-            else turn
             for turn in messages
+            if turn.role == "user"
         )
+        own = tuple(turn for turn in messages if turn.role == "system")
+        messages = (*own, *before, *asked, *(turn for turn in messages if turn.role == "assistant"))
     if system and messages and messages[0].role != "system":
         messages = (Message("system", system), *messages)
     return replace(record, messages=messages)
@@ -148,12 +205,7 @@ def _filled(template: Template | None, record: Record, text: str, wanted: Iterab
         for part in template.generate({**record.slices, "text": text, "labels": list(labels)}):
             parts.append(part)
             length += len(part)
-            if length > MAX_RENDERED:
-                raise UserError(
-                    f"the template makes a prompt of more than {MAX_RENDERED:,} characters",
-                    where=f"prompt.template, {record.source}",
-                    fix="shorten the template or the row",
-                )
+            _refuse_growth(length)
     except (TemplateError, TypeError, ValueError) as error:
         raise UserError(
             f"the template fails: {error}", where=f"prompt.template, {record.source}", fix="mend the template"
@@ -164,14 +216,14 @@ def _filled(template: Template | None, record: Record, text: str, wanted: Iterab
 # Reading ----------------------------------------------------------------------------------------
 
 
-def _written(template: str | None, task: str | None) -> str | None:
-    """The template's text: of the library by name, or as the user wrote it."""
+def _written(template: str | None, task: str | None) -> tuple[str, ...]:
+    """The template's wordings: of the library by name, or as the user wrote it."""
     if template is None:
-        return _library(task) if task in template_names() else None
+        return _library(task) if task in template_names() else ()
     if template in template_names():
         return _library(template)
     if "{" in template or any(c.isspace() for c in template):
-        return template
+        return (template,)
     raise NotFound(
         f"no template {template!r}{did_you_mean(template, template_names())}",
         where="prompt.template",
@@ -180,15 +232,40 @@ def _written(template: str | None, task: str | None) -> str | None:
 
 
 @lru_cache
-def _library(name: str | None) -> str:
-    text: str = YAML(typ="safe", pure=True).load((LIBRARY / f"{name}.yaml").read_text("utf-8"))["user"]
-    return text
+def _library(name: str | None) -> tuple[str, ...]:
+    return tuple(YAML(typ="safe", pure=True).load((LIBRARY / f"{name}.yaml").read_text("utf-8"))["wordings"])
+
+
+def _replaced(text: object, old: str, new: str) -> str:
+    """The filter `replace`, which could make of two texts one as long as their product."""
+    said = str(text)
+    _refuse_growth(len(said) + (said.count(old) if old else len(said) + 1) * len(new))
+    return said.replace(old, new)
+
+
+def _joined(items: Iterable[object], between: str = "") -> str:
+    """The filter `join`."""
+    said = [str(item) for item in items]
+    _refuse_growth(sum(map(len, said)) + len(between) * len(said))
+    return between.join(said)
+
+
+def _refuse_growth(length: int) -> None:
+    if length > MAX_RENDERED:
+        raise UserError(
+            f"the template makes a prompt of more than {MAX_RENDERED:,} characters",
+            where="prompt.template",
+            fix="shorten the template or the row",
+        )
+
+
+_BOUNDED = {"replace": _replaced, "join": _joined}
 
 
 @lru_cache
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters = {name: environment.filters[name] for name in _FILTERS}
+    environment.filters = {**{name: environment.filters[name] for name in _FILTERS}, **_BOUNDED}
     environment.globals = {}
     return environment
 

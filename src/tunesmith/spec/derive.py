@@ -101,8 +101,16 @@ def template(task: str) -> Derived:
     return Derived(task, f"the library's template for the task {task!r}")
 
 
-def objective(facts: Facts, task: str) -> Derived:
-    """What a stage learns from."""
+def objective(facts: Facts, task: str, *, asked: bool = False) -> Derived:
+    """What a stage learns from.
+
+    Args:
+        facts: of data and base.
+        task: what the model is for.
+        asked: whether the spec wants the rows asked in several wordings.
+    """
+    if asked and facts.shape in ("label", "spans") and facts.family != "encoder":
+        return Derived({"kind": "sft"}, "prompt.wordings makes instruction data of the labels")
     if facts.shape == "text" and task not in LABELLING:
         return Derived({"kind": "pretrain"}, "the rows are prose without answers")
     if facts.shape == "label" and task in LABELLING:

@@ -74,7 +74,11 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     data = spec.data
     validated = data.split.validation.value > 0 or any(source.split == "validation" for source in data.sources)
     objectives = [
-        _kind(draft.fill(f"train.{number}.objective", derive.objective(facts, task)))
+        _kind(
+            draft.fill(
+                f"train.{number}.objective", derive.objective(facts, task, asked=spec.prompt.wordings != "first")
+            )
+        )
         for number in range(len(spec.train))
     ]
     prose = facts.shape == "text" and "pretrain" in objectives
@@ -165,6 +169,11 @@ def _conflicts(spec: Spec, facts: Facts, *, validated: bool) -> Iterator[tuple[s
         labelled = need == "label" and facts.num_labels > 0
         if facts.shape not in _SHAPES_FOR_NEED.get(need, (facts.shape,)) and not labelled:
             yield f"{path}.objective", f"{kind} learns from {_NEEDS[need]}, and the rows are of shape {facts.shape!r}"
+        if spec.prompt.wordings != "first" and need != "chat":
+            yield (
+                "prompt.wordings",
+                f"vary what a model is asked in words, and {kind} asks nothing; leave them out, or learn by sft",
+            )
         if facts.family == "encoder" and head == "lm":
             yield (
                 f"{path}.objective",

@@ -6,9 +6,10 @@ the task, the data and the base, and the resolved spec has no None left where a 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from tunesmith.part import (
     ADAPTERS,
@@ -68,7 +69,7 @@ class Source(Section):
     """One place data comes from."""
 
     path: str
-    """A file, a glob, or a hub data set id (`owner/name`); relative to the spec's folder."""
+    """A file, glob, archive, folder of documents, address (`https://`, `s3://`), SQL URL, or hub id (`owner/name`)."""
     format: Annotated[Part, READERS] | None = None
     """The reader; derived from the file's ending and first bytes when left out."""
     map: dict[str, str] | None = None
@@ -77,6 +78,14 @@ class Source(Section):
     """How much each of its rows counts in the loss; with `data.mixture`, how often they are seen."""
     split: Split | None = None
     """Use all its rows for this split; left out, they are divided as `data.split` says."""
+
+    @field_validator("path")
+    @classmethod
+    def _no_secret(cls, path: str) -> str:
+        # A spec is copied into every run, and its sources into ledger and report.
+        if re.match(r"[\w.+-]+://[^/?#@]*:[^/?#]*@", path) or re.search(r"[?&](password|pwd|passwd)=", path, re.I):
+            raise ValueError("holds a password; leave it out, and set TUNESMITH_SQL_PASSWORD in the environment")
+        return path
 
 
 def _source(value: Any) -> Any:
@@ -179,7 +188,7 @@ class Data(Section):
     sources: list[Annotated[Source, BeforeValidator(_source, json_schema_input_type=str | Source)]] = Field(
         min_length=1
     )
-    """Files, globs or hub ids, each a path or `{path:, format:, map:, weight:, split:}`."""
+    """Files, folders, addresses, databases or hub ids, each a path or `{path:, format:, map:, weight:, split:}`."""
     steps: list[Annotated[Part, STEPS]] | None = None
     """What is done to the rows, in this order; derived: `[clean, exact_dedup]`."""
     split: SplitRule = SplitRule()
@@ -227,8 +236,20 @@ class Prompt(Section):
 
     template: str | None = None
     """A name of the library, or text with `{{ column }}` places; derived from the task."""
+    wordings: Literal["first", "all"] | Annotated[int, Field(ge=2)] = "first"
+    """Ways to ask, of those of a library template: `all`, `first` or a number. Training rows vary, test rows do not."""
     system: str | None = None
     """The system message put before every conversation; none when left out."""
+    examples: int = Field(default=0, ge=0, le=32)
+    """So many training rows are shown, asked and answered, before each question."""
+    seed: int = 0
+    """Another seed draws other wordings and examples."""
+
+    @model_validator(mode="after")
+    def _something_to_vary(self) -> Self:
+        if self.wordings != "first" and self.template is not None and re.search(r"[{\s]", self.template):
+            raise ValueError("a template of your own has one wording; leave wordings out, or name a library template")
+        return self
 
 
 class Freeze(Section):

@@ -5,6 +5,7 @@ Shapes: T tokens of a row, S tokens of an encoder-decoder's answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,7 +60,9 @@ class Example:
 class Encoded:
     """What became of many records."""
 
-    examples: list[Example]
+    examples: Sequence[Example]
     dropped: list[Dropped]
-    places: list[int]
+    gone: npt.NDArray[np.int64]
+    """For each dropped record its place among the records."""
+    places: npt.NDArray[np.int64]
     """For each example the place, among the records, of the one it comes from."""

@@ -5,6 +5,7 @@ Shapes: T tokens of a row, S tokens of an encoder-decoder's answer.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.data.disk.examples import ExamplesWriter
 from tunesmith.data.encode import tags
 from tunesmith.data.encode.chat_format import ChatFormat
 from tunesmith.data.encode.dialogue import ChatCodec
@@ -121,7 +123,7 @@ class Codec:
         Raises:
             DataError: the row is too long and `too_long` is `refuse`.
         """
-        return self.encode_many([record]).examples
+        return list(self.encode_many([record]).examples)
 
     def encode_many(self, records: Sequence[Record], after: Callable[[int], None] = lambda done: None) -> Encoded:
         """Encodes records in order, in batches.
@@ -132,23 +134,25 @@ class Codec:
         Raises:
             DataError: rows are too long and `too_long` is `refuse`; it names them.
         """
-        examples: list[Example] = []
+        examples = ExamplesWriter()
         dropped: list[Dropped] = []
-        places: list[int] = []
+        gone, places = array("q"), array("q")
         done = 0
         waiting = iter(records)
         while chunk := list(islice(waiting, _CHUNK)):
             for place, (record, found) in enumerate(zip(chunk, self._chunk(chunk), strict=True), done):
                 if isinstance(found, BadRow):
                     dropped.append(Dropped(record, "tokenize", found.reason))
+                    gone.append(place)
                     continue
-                examples += found
-                places += [place] * len(found)
+                for example in found:
+                    examples.append(example)
+                    places.append(place)
             done += len(chunk)
             after(done)
         if self.too_long == "refuse":
             self._refuse_long([drop.record for drop in dropped if drop.reason == TOO_LONG])
-        return Encoded(examples, dropped, places)
+        return Encoded(examples.finish(), dropped, np.asarray(gone, np.int64), np.asarray(places, np.int64))
 
     def _refuse_long(self, records: Sequence[Record]) -> None:
         if records:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 Codes = npt.NDArray[np.uint32]
+_Met = tuple[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]], ...]
 
 MIN_LETTERS = 20
 """Texts with fewer letters are too short to be judged by them."""
@@ -25,6 +26,15 @@ _SCRIPTS = {"latin": (0x41, 0x24F), "greek": (0x370, 0x3FF), "cyrillic": (0x400,
 _SCRIPTS |= {"hebrew": (0x590, 0x5FF), "arabic": (0x600, 0x77F), "georgian": (0x10A0, 0x10FF)}
 """Alphabets: scripts of some dozens of letters. In others a letter is half a word, and nothing can be said."""
 _NO_LETTER = re.compile(r"[\W\d_]+")
+_SPACE = 32
+_LONGEST = 3000
+"""Characters looked at; more of them make the answer no surer."""
+_VARIED = -1.3
+"""The highest mean log-likelihood, in nats, of rows to learn from: such as all say the same know a few words alone."""
+_HALFWAY = 0.5
+_SHUFFLES = 4
+_SCALED_BY = 1000
+"""Texts, and the same with their letters shuffled, that the scale is made from."""
 _TRI, _BI, _UNI = 18, 16, 16
 """Bits of the tables of counts."""
 _PRIOR = 5.0
@@ -37,6 +47,8 @@ class Letters(NamedTuple):
     tri: npt.NDArray[np.uint32]
     bi: npt.NDArray[np.uint32]
     uni: npt.NDArray[np.uint32]
+    total: int
+    """Letters and blanks counted."""
     scales: dict[str, tuple[float, float]]
     """Script -> mean log-likelihoods of its letters in a usual text, and in one with its letters shuffled."""
 
@@ -48,48 +60,62 @@ def learned(texts: Iterable[str], seed: int = 0) -> Letters:
         texts: read once and kept as numbers; some ten thousand are enough.
         seed: of the shuffling.
     """
-    empty = Letters(*(np.zeros(1 << bits, np.uint32) for bits in (_TRI, _BI, _UNI)), {})
     by_script: dict[str, list[Codes]] = {}
     for text in texts:
-        codes = letters_of(text)
-        name = _script(codes)
-        if name is None:
-            continue
-        by_script.setdefault(name, []).append(codes)
-        for table, places in zip(empty[:3], _places(codes), strict=True):
+        name, codes = _alphabet(letters_of(text))
+        if name is not None:
+            by_script.setdefault(name, []).append(codes)
+    tri, bi, uni = (np.zeros(1 << bits, np.uint32) for bits in (_TRI, _BI, _UNI))
+    for told in by_script.values():
+        for table, places in zip((tri, bi, uni), _places(np.concatenate(told)), strict=True):
             np.add.at(table, places, 1)
+    letters = Letters(tri, bi, uni, int(uni.sum()), {})
     random = np.random.default_rng(seed)
     for name, told in by_script.items():
         long = [codes for codes in told if _count(codes) >= MIN_LETTERS]
         if sum(map(_count, long)) >= _ENOUGH:
-            usual = float(np.median([_mean_log(codes, empty) for codes in long]))
-            mixed = float(np.median([_mean_log(_shuffled(codes, random), empty) for codes in long]))
-            empty.scales[name] = (usual, mixed)
-    return empty
+            some = long[:: max(1, len(long) // _SCALED_BY)]
+            usual = float(np.median([_mean_log(codes, letters, _met(codes)) for codes in some]))
+            mixed = float(np.median([_mean_log(_shuffled(codes, random), letters, _met(codes)) for codes in some]))
+            if usual < _VARIED:
+                letters.scales[name] = (usual, mixed)
+    return letters
 
 
 def likelihood(text: str, letters: Letters) -> float:
-    """How likely the letters of a text follow each other: about 1 in a usual text, about 0 when they are shuffled.
+    """How likely the letters of a text follow each other: about 1 in a usual text, about 0 where they make no words.
+
+    A text less likely than halfway may be in another language. So it is set against its own letters shuffled, which are
+    much less likely still if it has words, and about as likely if it has none.
 
     nan where nothing can be said: too few letters, or a script of which there is not enough to learn from.
     """
-    codes = letters_of(text)
-    name = _script(codes)
+    name, codes = _alphabet(letters_of(text))
     if name not in letters.scales or _count(codes) < MIN_LETTERS:
         return float("nan")
     usual, mixed = letters.scales[name]
-    return (_mean_log(codes, letters) - mixed) / max(usual - mixed, 1e-9)
+    own = _met(codes)
+    said = _mean_log(codes, letters, own)
+    place = (said - mixed) / (usual - mixed)
+    if place >= _HALFWAY:
+        return place
+    random = np.random.default_rng(int(codes.sum()))
+    shuffled = np.concatenate([_shuffled(codes, random) for _ in range(_SHUFFLES)])
+    return (said - _mean_log(shuffled, letters, own)) / (usual - mixed)
 
 
 def letters_of(text: str) -> Codes:
     """The letters of a text as numbers, all small, with one blank around and between words."""
-    said = f" {_NO_LETTER.sub(' ', text.lower()).strip()} "
+    said = f" {_NO_LETTER.sub(' ', text[:_LONGEST].lower()).strip()} "
     return np.frombuffer(said.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
+_RUN = re.compile(r"(.)\1+")
+
+
 def symbol_share(text: str) -> float:
-    """Share of the characters, blanks left out, that are punctuation, symbols or damage."""
-    return _share(text, ("P", "S", "C"))
+    """Share of the characters, blanks left out, that are punctuation, symbols or damage; `!!!!` is one."""
+    return _share(_RUN.sub(r"\1", text), ("P", "S", "C"))
 
 
 def digit_share(text: str) -> float:
@@ -97,19 +123,19 @@ def digit_share(text: str) -> float:
     return _share(text, ("N",))
 
 
+_LONG_WORD = re.compile(r"[A-Za-z0-9+/_-]{16,}")
 _INNER_CAPITAL = re.compile("[a-z][A-Z]")
-_LATIN = re.compile("[A-Za-z]")
 
 
 def inner_capitals(text: str) -> float:
-    """Small letters followed by a capital, a Latin letter: hardly any in prose, one in fifteen in code, one in four or
-    five in encoded data."""
-    letters = len(_LATIN.findall(text))
-    return len(_INNER_CAPITAL.findall(text)) / letters if letters else 0.0
+    """Capitals right after a small letter, in words of 16 characters and more, as a share of all letters: hardly any in
+    prose, one in forty in code, one in five in encoded data."""
+    letters = sum(map(str.isalpha, text))
+    inner = sum(len(_INNER_CAPITAL.findall(word)) for word in _LONG_WORD.findall(text))
+    return inner / letters if letters else 0.0
 
 
 _WORD = re.compile(r"[^\W_]+")
-_RUN = re.compile(r"(.)\1+")
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop")
 _BESIDE = frozenset(row[i : i + 2] for keys in _ROWS for row in (keys, keys[::-1]) for i in range(len(keys) - 1))
 _HOME = frozenset("asdfghjkl")
@@ -144,18 +170,14 @@ def is_strange(word: str) -> bool:
     vowels = sum(letter in _VOWELS for letter in short)
     if vowels == 0 and not (word.isupper() and len(word) <= 8):
         return True
-    if len(short) >= 7 and vowels * 6 <= len(short) and _HOME.issuperset(short):
+    if (
+        _HOME.issuperset(short)
+        and vowels * (4 if "j" in short else 6) <= len(short)
+        and (len(short) >= 7 or "j" in short)
+    ):
         return True
-    return _longest_row(short) >= 5 and _longest_row(short) * 2 > len(short)
-
-
-def _longest_row(word: str) -> int:
-    """The longest run of letters whose keys lie beside each other."""
-    longest = run = 1
-    for first, second in pairwise(word):
-        run = run + 1 if first + second in _BESIDE else 1
-        longest = max(longest, run)
-    return longest
+    beside = sum(first + second in _BESIDE for first, second in pairwise(short))
+    return beside >= 5 and beside * 5 >= (len(short) - 1) * 4
 
 
 def _share(text: str, kinds: tuple[str, ...]) -> float:
@@ -169,18 +191,24 @@ def _share(text: str, kinds: tuple[str, ...]) -> float:
     return wanted / total if total else 0.0
 
 
-def _script(codes: Codes) -> str | None:
-    """The alphabet of most letters."""
-    best, most = None, 0
+def _alphabet(codes: Codes) -> tuple[str | None, Codes]:
+    """The alphabet of most letters, and the text without letters of others; None where most are of none."""
+    best, most, own_N = None, 0, np.zeros(len(codes), dtype=bool)
     for name, (low, high) in _SCRIPTS.items():
-        count = int(((codes >= low) & (codes <= high)).sum())
-        if count > most:
-            best, most = name, count
-    return best if most * 2 > _count(codes) else None
+        in_N = (codes >= low) & (codes <= high)
+        if int(in_N.sum()) > most:
+            best, most, own_N = name, int(in_N.sum()), in_N
+    if most * 2 <= _count(codes):
+        return None, codes
+    codes = np.where(own_N, codes, np.uint32(_SPACE))
+    blank_N = codes == _SPACE
+    blank_N[1:] &= blank_N[:-1]
+    blank_N[0] = False
+    return best, codes[~blank_N]
 
 
 def _count(codes: Codes) -> int:
-    return int((codes != 32).sum())
+    return int((codes != _SPACE).sum())
 
 
 def _places(codes: Codes) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
@@ -196,23 +224,40 @@ def _hashed(values: npt.NDArray[np.uint64], bits: int) -> npt.NDArray[np.uint64]
     return (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(64 - bits)
 
 
-def _mean_log(codes: Codes, letters: Letters) -> float:
-    """Mean log-likelihood of each letter given the two before, interpolated with shorter contexts. Each run counts once
-    less than it was met, so that no text speaks for itself."""
-    tri, bi, uni = _places(codes)
-    total = float(letters.uni.sum())
-    uni_n = letters.uni[uni].astype(np.float64)
-    bi_n = letters.bi[bi].astype(np.float64)
-    tri_n = letters.tri[tri].astype(np.float64)
-    p1 = (np.maximum(uni_n - 1, 0) + 0.5) / (total + 100)
-    p2 = (np.maximum(bi_n - 1, 0) + _PRIOR * p1[1:]) / (np.maximum(uni_n[:-1] - 1, 0) + _PRIOR)
-    p3 = (np.maximum(tri_n - 1, 0) + _PRIOR * p2[1:]) / (np.maximum(bi_n[:-1] - 1, 0) + _PRIOR)
-    return float(np.log(np.minimum(p3, 1.0)).mean()) if len(p3) else 0.0
+def _met(codes: Codes) -> _Met:
+    """Where the runs of a text are counted, and how often they are met in it."""
+    return tuple(np.unique(places, return_counts=True) for places in _places(codes))
+
+
+def _mean_log(codes: Codes, letters: Letters, own: _Met) -> float:
+    """Mean log-likelihood of each letter given the two before, interpolated with shorter contexts, as if the text whose
+    runs are `own` had not been learned from: no text speaks for itself."""
+    tri_N, bi_N, uni_N = (
+        _without(table, places, *met) for table, places, met in zip(letters[:3], _places(codes), own, strict=True)
+    )
+    if not len(tri_N):
+        return 0.0
+    p1_N = (uni_N + 0.5) / (letters.total + 100)
+    p2_N = (bi_N + _PRIOR * p1_N[1:]) / (uni_N[:-1] + _PRIOR)
+    p3_N = (tri_N + _PRIOR * p2_N[1:]) / (bi_N[:-1] + _PRIOR)
+    return float(np.log(np.minimum(p3_N, 1.0)).mean())
+
+
+def _without(
+    table: npt.NDArray[np.uint32],
+    places: npt.NDArray[np.uint64],
+    met: npt.NDArray[np.uint64],
+    counts: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """What is counted at the places, less how often a text was met there."""
+    at = np.minimum(np.searchsorted(met, places), len(met) - 1)
+    own = np.where(met[at] == places, counts[at], 0) if len(met) else 0
+    return np.maximum(table[places].astype(np.float64) - own, 0.0)
 
 
 def _shuffled(codes: Codes, random: np.random.Generator) -> Codes:
     """Its letters in another order, words as long as they were."""
     mixed = codes.copy()
-    at = np.flatnonzero(codes != 32)
+    at = np.flatnonzero(codes != _SPACE)
     mixed[at] = codes[random.permutation(at)]
     return mixed

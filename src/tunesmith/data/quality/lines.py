@@ -26,6 +26,7 @@ _AT_ONCE = 1 << 18
 """Numbers counted together."""
 _DIGITS = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_EMPTY_LINES = re.compile(r"(?:[^\S\n]*\n)*")
 _LINE = re.compile(r"[^\n]*\n?")
 # Indented, closed by what closes code, or with an assignment, a call, a comparison or an arrow in it.
 _CODE = re.compile(
@@ -64,7 +65,7 @@ def frequent(passes: Callable[[], Iterator[Hashes]], least: int) -> tuple[Hashes
     """
     table = np.zeros(1 << _TABLE, dtype=np.uint32)
     for batch in _batches(passes()):
-        table += np.bincount(_places(batch), minlength=len(table)).astype(np.uint32)
+        np.add.at(table, _places(batch), 1)
     values, counts = np.zeros(0, np.uint64), np.zeros(0, np.int64)
     for batch in _batches(passes()):
         batch = batch[table[_places(batch)] >= least]
@@ -88,6 +89,8 @@ def removing(text: str, lines: Sequence[Line], spans: Iterable[Span] | None) -> 
             start = edits.pop().start
         if not text[end:].strip():
             start, end = len(text[:start].rstrip()), len(text)
+        elif not text[:start].strip():
+            start, end = 0, _EMPTY_LINES.match(text, end).end()  # type: ignore[union-attr]
         edits.append(Edit(start, end, ""))
     return edits
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunesmith.data.read.decode import open_text, undecoded
+from tunesmith.data.read.decode import open_text
+from tunesmith.data.read.encodings import NOT_ITS_ENCODING, REPAIRED, repaired, undecoded
 from tunesmith.data.readers import MAX_ROW_BYTES, Broken, Row, excerpt
 from tunesmith.errors import DataError
 
@@ -93,7 +94,7 @@ def _unparsed(error: str, where: str, lines: _Lines) -> Broken:
 
 def _header(values: list[str], where: str) -> list[str]:
     names = [value.strip() or f"column {number}" for number, value in enumerate(values, 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(
             f"the column {twice[0]!r} stands twice in the header",
@@ -104,10 +105,14 @@ def _header(values: list[str], where: str) -> list[str]:
 
 
 def _row(values: list[str], columns: list[str], where: str, delimiter: str) -> Row | Broken:
-    said = excerpt(delimiter.join(values))
-    if undecoded(said) or any(map(undecoded, values)):
-        return Broken(where, "bytes that are not of the file's encoding", said)
+    notes: tuple[str, ...] = ()
+    if not all(map(str.isascii, values)) and any(map(undecoded, values)):
+        mended = [repaired(value) if undecoded(value) else value for value in values]
+        if None in mended:
+            return Broken(where, NOT_ITS_ENCODING, excerpt(delimiter.join(values)))
+        values, notes = [value for value in mended if value is not None], (REPAIRED,)
     if len(values) != len(columns):
         few = len(values) < len(columns)
+        said = excerpt(delimiter.join(values))
         return Broken(where, f"{'fewer' if few else 'more'} values than columns", said)
-    return Row({name: value or None for name, value in zip(columns, values, strict=True)}, where)
+    return Row({name: value or None for name, value in zip(columns, values, strict=True)}, where, notes)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from tunesmith.data.read.shape import Recognised
-from tunesmith.data.read.values import BadRow, as_label, as_text, is_missing, listed
+from tunesmith.data.read.recognised import Recognised
+from tunesmith.data.read.values import BadRow, as_label, as_text, inside, is_missing, listed
 from tunesmith.data.readers import Row
 from tunesmith.records import Message, Record, Role, Span
 
@@ -31,6 +31,7 @@ def to_record(
     slices: Collection[str] = (),
     weight: float = 1.0,
     note: Note = lambda reason: None,
+    origin: int = 0,
 ) -> Record:
     """Turns a row into a record.
 
@@ -40,19 +41,26 @@ def to_record(
         slices: columns to keep as named values.
         weight: how much the row counts in the loss.
         note: called with a short reason for everything odd that was put right.
+        origin: the number of its source.
 
     Raises:
         BadRow: the row lacks what its shape needs.
     """
-    values = {role: row.values.get(column) for role, column in recognised.columns.items()}
+    for reason in row.notes:
+        note(reason)
+    found = row.values
+    values = {
+        role: found[column] if column in found else inside(found, column) for role, column in recognised.columns.items()
+    }
     fields = _SHAPES[recognised.shape](values, note)
-    kept = {name: _slice(row.values.get(name)) for name in slices if name in row.values}
+    kept = {name: _slice(found[name]) for name in slices if name in found}
     own = values.get("id")
     record = Record(
-        id=row.where if is_missing(own) or not str(own).strip() else as_text(own, "id"),
+        id=row.where if own is None or is_missing(own) or not str(own).strip() else as_text(own, "id"),
         source=row.where,
         slices=kept,
         weight=weight,
+        origin=origin,
         **fields,
     )
     _refuse_halves(record)
@@ -62,16 +70,21 @@ def to_record(
 def _slice(value: Any) -> str:
     if is_missing(value) or value == "":
         return MISSING_SLICE
+    if isinstance(value, str) and value[0] != "[":
+        return value
     items = listed(value)
     return ", ".join(map(str, items)) if items is not None else str(value)
 
 
 def _refuse_halves(record: Record) -> None:
     # A lone surrogate is no character: it can be neither tokenised nor written as UTF-8.
-    said = (record.id, record.content(), *record.labels, *record.references, *record.slices.values())
-    if not all(text.isascii() for text in said):
+    said = "".join((record.id, record.text or "", *record.labels, *record.references, *record.slices.values()))
+    if record.messages or record.chosen:
+        turns = (*record.messages, *record.chosen, *record.rejected)
+        said += "".join([turn.content for turn in turns])
+    if not said.isascii():
         try:
-            "".join(said).encode("utf-8")
+            said.encode("utf-8")
         except UnicodeEncodeError as error:
             raise BadRow("half a character (a lone surrogate)") from error
 
@@ -86,7 +99,9 @@ def _text(values: Mapping[str, Any], note: Note) -> dict[str, Any]:
 def _label(values: Mapping[str, Any], note: Note) -> dict[str, Any]:
     found = values["labels"] if "labels" in values else values["label"]
     items = listed(found)
-    labels = [as_label(item) for item in (items if items is not None else [found])]
+    if items is None:
+        return {"text": as_text(values["text"], "text"), "labels": (as_label(found),)}
+    labels = [as_label(item) for item in items]
     if not labels:
         raise BadRow("label is missing")
     if len(set(labels)) < len(labels):

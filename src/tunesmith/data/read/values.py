@@ -61,12 +61,20 @@ def as_label(value: Any) -> str:
 
 def listed(value: Any) -> list[Any] | None:
     """The list a value is or, as a text in CSV and Parquet, says in JSON; None for anything else."""
-    if isinstance(value, (list, tuple)):
-        return list(value)
-    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+    if isinstance(value, str):
+        if value[:1] != "[" or value[-1] != "]":
+            return None
         try:
             parsed = parse(value)
         except Refused:
             return None
         return parsed if isinstance(parsed, list) else None
-    return None
+    return list(value) if isinstance(value, (list, tuple)) else None
+
+
+def inside(values: Mapping[str, Any], column: str) -> Any:
+    """What stands in `outer.inner`, a column inside of the objects of another; None where nothing does."""
+    found: Any = values
+    for name in column.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found

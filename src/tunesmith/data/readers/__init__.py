@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import codecs
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+from pydantic import field_validator
+
+from tunesmith.data.read.decode import encoding_of
+from tunesmith.data.read.encodings import Encoding
 from tunesmith.part import Part
 
 MAX_ROW_BYTES = 8 * 2**20
 """A longer row of a line format is broken: no tokenizer's context holds 8 MiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row as it stands in the file."""
 
     values: dict[str, Any]
     """Column -> value, plain Python values."""
     where: str
     """`tickets.jsonl:17`; a row number where lines do not exist."""
+    notes: tuple[str, ...] = ()
+    """Short constant phrases: what was odd about it and put right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,18 @@ class Broken:
     """A short constant phrase, so that reasons can be counted."""
     excerpt: str
     """Its first characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some lines of a file, which can be read apart from the others."""
+
+    start: int
+    """Its first byte."""
+    end: int
+    """The byte after its last."""
+    line: int
+    """The number of its first line, from 1 on."""
 
 
 class Reader(Part):
@@ -49,9 +67,36 @@ class Reader(Part):
             DataError: the file as a whole cannot be read in this format.
         """
 
-    def encoding(self, path: Path) -> str:
-        """The character encoding `rows` reads with, for the ledger; empty for binary formats."""
-        return ""
+    def stretches(self, path: Path, size: int) -> list[Stretch]:
+        """The file in stretches of about `size` bytes, for `rows_of`; none where it is read in one piece."""
+        return []
+
+    def rows_of(self, path: Path, stretch: Stretch) -> Iterator[Row | Broken]:
+        """The rows of one stretch; those of all stretches, one after the other, are those of `rows`."""
+        raise NotImplementedError(f"{self.kind} reads files in one piece")
+
+    def written_in(self, path: Path) -> Encoding | None:
+        """The character encoding `rows` reads with, for the ledger; None for binary formats."""
+        return None
+
+
+class TextReader(Reader):
+    """Reads a format that is text."""
+
+    encoding: str | None = None
+    """The character encoding, such as `koi8-r`; told by the file's bytes when left out."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        try:
+            return None if name is None else codecs.lookup(name).name
+        except (LookupError, ValueError):
+            raise ValueError(f"no encoding {name!r}; write one such as utf-8, cp1252, koi8-r or shift_jis") from None
+
+    def written_in(self, path: Path) -> Encoding:
+        """As the spec says, else as the file's bytes say."""
+        return encoding_of(path, self.encoding)
 
 
 def excerpt(text: str, length: int = 200) -> str:

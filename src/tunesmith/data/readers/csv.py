@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tunesmith.data.read.decode import encoding_of, open_text
+from tunesmith.data.read.decode import open_text
 from tunesmith.data.read.delimited import rows
-from tunesmith.data.readers import Broken, Reader, Row
+from tunesmith.data.readers import Broken, Row, TextReader
 
 
-class Csv(Reader):
+class Csv(TextReader):
     """One row a line, values with commas or line ends in double quotes."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv",)
@@ -24,11 +24,8 @@ class Csv(Reader):
     columns: list[str] | None = Field(default=None, min_length=1)
     """Names of the columns when the file has no header line; the first line is the header when left out."""
 
-    def encoding(self, path: Path) -> str:
-        return encoding_of(path)
-
     def rows(self, path: Path) -> Iterator[Row | Broken]:
-        encoding = self.encoding(path)
+        encoding = self.written_in(path).name
         delimiter = self.delimiter or _delimiter(path, encoding)
         yield from rows(path, encoding, delimiter, csv.QUOTE_MINIMAL, self.columns)
 

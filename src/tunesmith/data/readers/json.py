@@ -6,22 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tunesmith.data.read.decode import encoding_of, open_text, undecoded
+from tunesmith.data.read.decode import open_text
+from tunesmith.data.read.encodings import NOT_ITS_ENCODING, undecoded
 from tunesmith.data.read.strict_json import Refused, parse
-from tunesmith.data.readers import Broken, Reader, Row, excerpt
+from tunesmith.data.readers import Broken, Row, TextReader, excerpt
 from tunesmith.errors import DataError
 
 
-class Json(Reader):
+class Json(TextReader):
     """A list of objects, or an object with one list of objects under any key. The whole file is held in memory."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".json",)
 
-    def encoding(self, path: Path) -> str:
-        return encoding_of(path)
-
     def rows(self, path: Path) -> Iterator[Row | Broken]:
-        with open_text(path, self.encoding(path)) as file:
+        with open_text(path, self.written_in(path).name) as file:
             text = file.read()
         try:
             value = parse(text)
@@ -36,7 +34,7 @@ class Json(Reader):
             if not isinstance(item, dict):
                 yield Broken(where, "not a JSON object", excerpt(repr(item)))
             elif undecoded(text) and undecoded(repr(item)):
-                yield Broken(where, "bytes that are not of the file's encoding", excerpt(repr(item)))
+                yield Broken(where, NOT_ITS_ENCODING, excerpt(repr(item)))
             else:
                 yield Row(item, where)
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from tunesmith.data.read.decode import encoding_of, open_text, undecoded
-from tunesmith.data.readers import Broken, Reader, Row, excerpt
+from tunesmith.data.read.decode import open_text
+from tunesmith.data.read.encodings import NOT_ITS_ENCODING, REPAIRED, repaired_lines, undecoded
+from tunesmith.data.readers import Broken, Row, TextReader, excerpt
 from tunesmith.errors import DataError
 
 _MAX_FILE = 2**30
 
 
-class Text(Reader):
+class Text(TextReader):
     """Prose in the column `text`."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md", ".text", ".rst")
@@ -23,17 +24,16 @@ class Text(Reader):
     separator: str | None = "<|endoftext|>"
     """A line of its own that parts the documents of one file; null when there is none."""
 
-    def encoding(self, path: Path) -> str:
-        return encoding_of(path)
-
     def rows(self, path: Path) -> Iterator[Row | Broken]:
-        with open_text(path, self.encoding(path)) as file:
+        with open_text(path, self.written_in(path).name) as file:
             for line, text in self._units(iter(file), path):
                 where = f"{path.name}:{line}"
-                if undecoded(text):
-                    yield Broken(where, "bytes that are not of the file's encoding", excerpt(text))
-                else:
+                if not undecoded(text):
                     yield Row({"text": text}, where)
+                elif (mended := repaired_lines(text)) is not None:
+                    yield Row({"text": mended}, where, (REPAIRED,))
+                else:
+                    yield Broken(where, NOT_ITS_ENCODING, excerpt(text))
 
     def _units(self, file: Iterator[str], path: Path) -> Iterator[tuple[int, str]]:
         """Each unit with the number of its first line."""

@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tunesmith.data.read.decode import encoding_of, lines
+from tunesmith.data.read.decode import lines
 from tunesmith.data.read.delimited import rows
-from tunesmith.data.readers import MAX_ROW_BYTES, Broken, Reader, Row
+from tunesmith.data.readers import MAX_ROW_BYTES, Broken, Row, TextReader
 
 
-class Tsv(Reader):
+class Tsv(TextReader):
     """One row a line, values parted by tabs."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".tsv", ".tab")
@@ -25,11 +25,8 @@ class Tsv(Reader):
     columns: list[str] | None = Field(default=None, min_length=1)
     """Names of the columns when the file has no header line; the first line is the header when left out."""
 
-    def encoding(self, path: Path) -> str:
-        return encoding_of(path)
-
     def rows(self, path: Path) -> Iterator[Row | Broken]:
-        encoding = self.encoding(path)
+        encoding = self.written_in(path).name
         quotes = _quoted(path, encoding) if self.quotes is None else self.quotes
         yield from rows(path, encoding, "\t", csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE, self.columns)
 

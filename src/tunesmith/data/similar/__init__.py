@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.data.room import Room
-from tunesmith.data.similar.link import link
+from tunesmith.data.similar.candidates import link
 from tunesmith.data.similar.minhash import curve
 from tunesmith.data.similar.sketches import sketch_all
 from tunesmith.records import Record
@@ -30,5 +30,5 @@ def similar_groups(records: Sequence[Record], threshold: float, room: Room) -> n
         [N] numbers from 0, in the order in which the groups first appear.
     """
     with sketch_all(records, room, curve(threshold), "content", SHINGLE) as sketches:
-        first = link(sketches, threshold).groups
+        first = link(sketches, threshold)[0].groups()
     return np.unique(first, return_inverse=True)[1].astype(np.int64)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tunesmith.data.similar.words import F64, I64, U32, U64, Words, codes_of, folded, mixed, runs_of, words_of
+from tunesmith.data.similar.words import F64, I64, U32, U64, Words, codes_of, folded, mixed, ranges, runs_of, words_of
 
 BLOCK = 1 << 16
 """Shingles that are worked on at once, in a matrix of texts of about the same length."""
@@ -83,9 +83,7 @@ def sets_of(found: Sequence[Block], num_texts: int) -> Sets:
     starts = np.cumsum(counts) - counts
     values = np.zeros(int(counts.sum()), np.uint32)
     for block, shingles, first in zip(found, ordered, new, strict=True):
-        own = counts[block.rows]
-        begin = np.repeat(starts[block.rows] - (np.cumsum(own) - own), own)
-        values[begin + np.arange(len(begin))] = shingles[first]
+        values[ranges(starts[block.rows], counts[block.rows])] = shingles[first]
     return Sets(values, counts)
 
 

@@ -6,9 +6,6 @@ read once, and 1.2 GB of sets, read where texts are compared.
 
 from __future__ import annotations
 
-import mmap
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -20,8 +17,9 @@ import numpy as np
 from tunesmith.data.room import Room
 from tunesmith.data.similar.minhash import Curve, bands, signatures
 from tunesmith.data.similar.shingles import Sets, blocks, jaccard, sets_of, shingles_of
+from tunesmith.data.similar.stored import Stored
 from tunesmith.data.similar.texts import Compared, compared
-from tunesmith.data.similar.words import F64, I64, U32, U64
+from tunesmith.data.similar.words import F64, I64, U64, ranges
 from tunesmith.records import Record
 
 CHUNK = 1000
@@ -72,17 +70,14 @@ class Sketches:
 
     def __init__(self, count: int, shape: Curve) -> None:
         self.count, self.shape = count, shape
-        self._keys, self._values = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed by exit
+        self._keys, self._values = Stored(np.uint64), Stored(np.uint32)
         self._ends = np.zeros(count + 1, np.int64)
         self._done = 0
-        self._view: mmap.mmap | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._view is not None:
-            self._view.close()
         self._keys.close()
         self._values.close()
 
@@ -90,16 +85,14 @@ class Sketches:
         """Takes the next rows in."""
         rows = len(found.sets.counts)
         for band in range(self.shape.bands):
-            keys = found.keys_BN[band].tobytes()
-            os.pwrite(self._keys.fileno(), keys, 8 * (band * self.count + self._done))
-        self._values.write(found.sets.values.tobytes())
+            self._keys.put(found.keys_BN[band], band * self.count + self._done)
+        self._values.append(found.sets.values)
         self._ends[self._done + 1 : self._done + rows + 1] = self._ends[self._done] + np.cumsum(found.sets.counts)
         self._done += rows
 
     def keys(self, band: int) -> U64:
         """[N] of one band."""
-        read = os.pread(self._keys.fileno(), 8 * self.count, 8 * band * self.count)
-        return np.frombuffer(read, np.uint64)
+        return self._keys.read(band * self.count, (band + 1) * self.count)
 
     def similarity(self, left: I64, right: I64) -> F64:
         """The exact Jaccard similarity of each row of `left` with that of `right`."""
@@ -113,18 +106,9 @@ class Sketches:
         return found
 
     def _sets(self, rows: I64) -> Sets:
-        if self._view is None:
-            self._values.flush()
-            self._view = mmap.mmap(self._values.fileno(), 0, access=mmap.ACCESS_READ)
         starts = self._ends[rows]
         counts = self._ends[rows + 1] - starts
-        places = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
-        everything: U32 = np.frombuffer(self._view, np.uint32)
-        values = everything[places]
-        del everything
-        # What was read stays in the system's cache, and no longer counts as this process's memory.
-        self._view.madvise(mmap.MADV_DONTNEED)
-        return Sets(values, counts)
+        return Sets(self._values.take(ranges(starts, counts)), counts)
 
 
 def sketch_all(records: Sequence[Record], room: Room, shape: Curve, what: Compared, length: int) -> Sketches:

@@ -95,6 +95,11 @@ def mixed(values: U64) -> U64:
     return values ^ (values >> np.uint64(31))
 
 
+def ranges(starts: I64, counts: I64) -> I64:
+    """The numbers from each start on, as many as its count, one range after the other."""
+    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
+
+
 def codes_of(said: str) -> U32:
     """The code points of a text."""
     return np.frombuffer(said.encode("utf-32-le", "surrogatepass"), np.uint32)

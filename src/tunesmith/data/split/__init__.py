@@ -15,30 +15,21 @@ from tunesmith.data.split.assign import LEFT_OUT, assign
 from tunesmith.data.split.copies import leaks, refuse_leaks
 from tunesmith.data.split.facts import SPLITS, Places
 from tunesmith.data.split.folds import folds
-from tunesmith.data.steps import Dropped
 from tunesmith.records import Record
 from tunesmith.spec.sections import Split, SplitRule
 
 Pool = Literal["train", "validation", "test", "replay"]
 """A split of the data, or the older rows that stages replay."""
 
-__all__ = ["LEFT_OUT", "SPLITS", "Places", "Pool", "assign", "divide", "folds", "leaks", "refuse_leaks", "split"]
+__all__ = ["LEFT_OUT", "SPLITS", "Places", "Pool", "assign", "folds", "leaks", "refuse_leaks", "split"]
 
 
 def split(
     records: Sequence[Record], rule: SplitRule, fixed: Mapping[str, Split], room: Room | None = None
 ) -> dict[Split, list[Record]]:
     """The records of each split, in their order; see `assign`. Those that are in none are left out."""
-    return divide(records, assign(records, rule, fixed, room))[0]
-
-
-def divide(records: Sequence[Record], places: Places) -> tuple[dict[Split, list[Record]], list[Dropped]]:
-    """The records of each split, in their order, and those that are in none, with the reason."""
     divided: dict[Split, list[Record]] = {name: [] for name in SPLITS}
-    left_out = []
-    for record, place in zip(records, places.tolist(), strict=True):
-        if place in LEFT_OUT:
-            left_out.append(Dropped(record, "split", LEFT_OUT[place]))
-        else:
+    for record, place in zip(records, assign(records, rule, fixed, room).tolist(), strict=True):
+        if place not in LEFT_OUT:
             divided[SPLITS[place]].append(record)
-    return divided, left_out
+    return divided

@@ -79,6 +79,9 @@ class Step(Part):
     """Which rows it works on: all, before they are divided; or those to train on, afterwards. Only the latter may make
     new rows."""
 
+    chooses: ClassVar[bool] = False
+    """Whether it leaves rows out on purpose, to choose among good ones: they do not count as lost."""
+
     def columns(self) -> tuple[str, ...]:
         """Columns it reads from the slices of records, beside what records hold anyway."""
         return ()

@@ -28,8 +28,9 @@ class Gibberish(BoundedStep):
     are not judged by their letters. All turns of a chat are taken together.
     """
 
-    min_likelihood: float = Field(default=0.1, le=1)
-    """Drop rows whose letters follow each other less likely: 1 is a usual row, 0 one with its letters shuffled."""
+    min_likelihood: float = Field(default=0.2, le=1)
+    """Drop rows whose letters follow each other less likely: 1 is a usual row, 0 one whose letters make no words. Below
+    0.5 a row is set against its own letters shuffled, so that one in another language keeps its distance."""
     max_strange: float = Field(default=0.5, ge=0, le=1)
     """Drop rows of whose letters and digits a larger share is in words that are none: without vowels, typed along a row
     of keys, endless, or of letters and digits in turns."""
@@ -37,8 +38,9 @@ class Gibberish(BoundedStep):
     """Drop rows of whose characters a larger share is punctuation and symbols; emoji count as such."""
     max_digits: float = Field(default=0.8, ge=0, le=1)
     """Drop rows of whose characters a larger share is digits."""
-    max_inner_capitals: float = Field(default=0.12, ge=0, le=1)
-    """Drop rows where a larger share of the letters are capitals right after a small one, as in encoded data."""
+    max_inner_capitals: float = Field(default=0.18, ge=0, le=1)
+    """Drop rows where a larger share of the letters are capitals right after a small one in long words, as in encoded
+    data."""
     min_characters: int = Field(default=5, ge=1)
     """Shorter rows are kept."""
 
@@ -59,7 +61,7 @@ class Gibberish(BoundedStep):
                 "scripts", {name: {"usual": u, "shuffled": s} for name, (u, s) in sorted(letters.scales.items())}
             )
         else:
-            room.note("too few letters to learn how they follow each other; rows are judged by words and symbols alone")
+            room.note("too few words to learn how letters follow each other: rows are judged without")
         return gathered(room.map(partial(self._figures, letters=letters), records), len(records), 5)
 
     def _figures(self, record: Record, letters: Letters) -> Sequence[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,8 @@ class Relevance(BoundedStep):
     def bounds(self, values_NK: npt.NDArray[np.float64]) -> tuple[Bound, ...]:
         lows = [self.at_least] if self.at_least is not None else []
         if self.best is not None and len(values_NK):
-            lows.append(float(np.quantile(values_NK[:, 0], 1 - self.best, method="lower")))
+            last = len(values_NK) - ceil(self.best * len(values_NK))
+            lows.append(float(np.partition(values_NK[:, 0], last)[last]))
         return (Bound("similarity to the seeds", low=max(lows, default=None), below="far from the seeds"),)
 
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
@@ -85,10 +87,11 @@ class Relevance(BoundedStep):
 
 
 def _read(path: str, room: Room) -> Iterator[str]:
-    rows = [row for row in read(Source(path=path), room.folder) if isinstance(row, Row)]
+    source = Source(path=path)
+    rows = [row for row in read(source, room.folder) if isinstance(row, Row)]
     if not rows:
         return
-    recognised = recognise(rows[:SAMPLE], {}, room.task)
+    recognised = recognise(rows[:SAMPLE], source.map, room.task)
     for row in rows:
         try:
             yield _said(to_record(row, recognised, (), 1.0, lambda reason: None))

@@ -115,15 +115,18 @@ def _course(last: Step | None, best: Mapping[str, float], seconds: float) -> dic
     }
 
 
-def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[list[Example], list[Example], Order]:
+def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[Sequence[Example], Sequence[Example], Order]:
     """What stage `number` learns from, what it is measured on, and the order of learning."""
     stage = job.spec.train[number]
     codec, learned = job.codec(stage), job.learned(number)
     encoded, validation = (
-        codec.encode_many(job.render(stage, records), lambda done: narrator.progressing("tokenize", done))
-        for records in (learned, job.splits["validation"])
+        codec.encode_many(rendered, lambda done: narrator.progressing("tokenize", done))
+        for rendered in (
+            job.render(stage, learned, learned=True),
+            job.render(stage, job.splits["validation"]),
+        )
     )
-    order = job.order(number, encoded.examples, [learned[at] for at in encoded.places])
+    order = job.order(number, encoded.examples, learned.take(encoded.places))
     return encoded.examples, validation.examples, order
 
 

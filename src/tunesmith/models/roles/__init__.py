@@ -1,0 +1,1 @@
+"""Models in the roles that other rooms know: what embeds, answers, fills, tags or labels."""
