@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ from tunesmith.data.audit.variety import distinct, type_token
 from tunesmith.records import Message, Record
 from tunesmith.spec.load import load
 from tunesmith.spec.sections import SplitRule
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_detected() -> Iterator[None]:
+    """Detecting a language takes milliseconds; some rows will do here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tunesmith.data.audit.MOST_DETECTED", 60)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +183,12 @@ def test_copies_are_counted_and_those_across_splits_come_first() -> None:
     assert "1 row has the words of another row" in found(audit, "conflicts")["said"]
 
 
-def test_another_language_is_found_and_the_step_named() -> None:
-    rows = healthy()
+def test_another_language_is_found_and_the_step_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunesmith.data.audit.MOST_DETECTED", 10_000)
+    rows = healthy(360)
     german = "Guten Tag, ich habe meine Bestellung noch nicht erhalten und möchte gerne wissen, wann das Paket kommt."
-    foreign = [replace(rows[n], text=f"{german} Die Nummer ist {n}.") for n in range(0, 300, 10)]
-    audit = audited([*rows[300:], *foreign])
+    foreign = [replace(rows[n], text=f"{german} Die Nummer ist {n}.") for n in range(0, 120, 4)]
+    audit = audited([*rows[120:], *foreign])
     finding = found(audit, "languages")
     assert "are not in 'en'" in finding["said"] and finding["said"].endswith("but in de.")
     assert "{kind: language, keep: [en]}" in finding["yaml"]
@@ -265,6 +275,21 @@ def test_the_same_answer_again_and_again_is_found() -> None:
 def test_what_a_gate_refuses_comes_first() -> None:
     audit = audited(healthy(600), refused="all rows have one label; add rows of another")
     assert audit["findings"][0]["said"] == "all rows have one label; add rows of another"
+
+
+def test_what_steps_found_and_left_is_to_be_mended() -> None:
+    told = {
+        "label errors": {"judged": 900, "look_wrong": 40, "estimated_rate": 0.04},
+        "personal data": {"action": "report", "kinds": {"email": {"finds": 30, "rows": 20}}},
+        "secrets": {"action": "mask", "kinds": {"a key": 2}},
+    }
+    step = {"step": "x", "settings": {"action": "report"}, "findings": {"figures": told}}
+    audit = audited(healthy(400), ledger={"steps": [step, {"step": "y"}]})
+    assert found(audit, "pii")["said"] == "Personal data stand in the rows: email 30."
+    assert "40 of 900 labels look wrong; 4.0% are estimated to be" in found(audit, "suspects")["said"]
+    assert found(audit, "suspects")["level"] == found(audit, "pii")["level"] == "do"
+    secrets = found(audit, "secrets")
+    assert secrets["level"] == "know" and "treated (mask): a key 2" in secrets["said"]
 
 
 def test_every_remedy_is_a_spec_that_loads(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def train(
     return _run(spec, changes, workspace, "train", as_json=as_json, quiet=quiet)
 
 
-@app.command(epilog="Examples: tunesmith data triage.yaml --show dropped    tunesmith data triage.yaml --report")
+@app.command(epilog="Example: tunesmith data triage.yaml --show dropped    or: tunesmith data triage.yaml --report")
 @edge
 def data(
     spec: SpecPath,

@@ -12,13 +12,14 @@ import numpy as np
 from tunesmith.data.audit import Asked, audit
 from tunesmith.data.disk.spool import joined
 from tunesmith.data.prepare import Collected
-from tunesmith.data.room import Room
+from tunesmith.data.room import Mapper, Room
 from tunesmith.data.split import SPLITS
 from tunesmith.data.steps import Step
 from tunesmith.errors import GateFailed
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.prepare import Job, collect_job, encode_job
 from tunesmith.flow.request import make_request
+from tunesmith.flow.workshop import workshop
 from tunesmith.report.audit import render_audit
 from tunesmith.runs import write_json, write_text
 
@@ -67,7 +68,8 @@ def audit_data(
     except GateFailed as gate:  # what keeps a run from starting is what an audit is asked for
         refused = f"{gate.what}; {gate.fix}"
     page = page or workspace / "audit" / f"{job.spec.name}.html"
-    found = audit_job(job, collected, narrator, refused=refused)
+    with workshop(request, narrator.progressing) as shop:
+        found = audit_job(job, collected, narrator, refused=refused, mapper=shop.mapper)
     figures = page.with_suffix(".json")
     page.parent.mkdir(parents=True, exist_ok=True)
     write_json(figures, found)
@@ -75,8 +77,15 @@ def audit_data(
     return Audited(page, figures, found)
 
 
-def audit_job(job: Job, collected: Collected, narrator: Narrator, *, refused: str = "") -> dict[str, Any]:
-    """The audit of data that are prepared already."""
+def audit_job(
+    job: Job, collected: Collected, narrator: Narrator, *, refused: str = "", mapper: Mapper | None = None
+) -> dict[str, Any]:
+    """The audit of data that are prepared already.
+
+    Args:
+        refused: why a run would not start, where a gate says so.
+        mapper: calls a function on records, on several cores; one after the other when left out.
+    """
     spec = job.spec
     records = joined([job.splits[name] for name in SPLITS])
     splits_N = np.repeat(np.arange(len(SPLITS), dtype=np.int8), [len(job.splits[name]) for name in SPLITS])
@@ -98,7 +107,7 @@ def audit_job(job: Job, collected: Collected, narrator: Narrator, *, refused: st
         asked,
         ledger=collected.ledger.to_json(),
         count_tokens=lambda texts: _token_counts(job.tokenizer, texts),
-        room=Room(seed=rule.seed, after=lambda done, total: narrator.progressing("audit", done, total)),
+        room=Room(seed=rule.seed, mapper=mapper),
         refused=refused,
         after=narrator.progressing,
     )

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.data.audit import odd, readability, said
+from tunesmith.data.audit import languages, odd, readability, said
 from tunesmith.data.audit.advice import advise
 from tunesmith.data.audit.copies import copies
 from tunesmith.data.audit.coverage import banded, coverage
 from tunesmith.data.audit.labels import balance
-from tunesmith.data.audit.languages import languages
 from tunesmith.data.audit.spread import spread
 from tunesmith.data.audit.table import MOST_ROWS, Column, Table, read
 from tunesmith.data.audit.topics import alikeness, topics, vectors
@@ -98,8 +97,8 @@ def audit(
     after("audit: topics", 2, 6)
     found |= _topics(table, texts, room.seed)
     after("audit: languages", 3, 6)
-    found["languages"] = _languages(table, texts)
-    found["readability"], grades = _readability(table, texts, found["languages"])
+    found["languages"] = _languages(table, room)
+    found["readability"], grades = _readability(table, found["languages"], room)
     after("audit: copies", 4, 6)
     found["copies"] = _copies(records, table, asked, room)
     after("audit: odd rows", 5, 6)
@@ -110,7 +109,19 @@ def audit(
     found["ledger"] = {key: ledger.get(key) for key in ("rows", "dropped", "changed", "sources", "duplicates")}
     found["findings"] = advise(found, asked)
     after("audit: odd rows", 6, 6)
-    return found
+    whole: dict[str, Any] = _writable(found)
+    return whole
+
+
+def _writable(value: Any) -> Any:
+    """JSON values without halves of surrogate pairs, which no file can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_writable(key): _writable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_writable(each) for each in value]
+    return value
 
 
 def _sizes(
@@ -184,9 +195,10 @@ def _main_label(table: Table, rows: npt.NDArray[np.int64]) -> dict[str, Any] | N
     return {"label": label, "share": count / total}
 
 
-def _languages(table: Table, texts: Sequence[str]) -> dict[str, Any]:
-    looked = np.linspace(0, len(texts) - 1, min(len(texts), MOST_DETECTED)).astype(np.int64).tolist()
-    found = languages([texts[at] for at in looked])
+def _languages(table: Table, room: Room) -> dict[str, Any]:
+    count = len(table.sample)
+    looked = np.linspace(0, count - 1, min(count, MOST_DETECTED)).astype(np.int64).tolist()
+    found = languages.summary(room.map(languages.language, [table.sample[at] for at in looked]))
     others = [looked[at] for at in found.pop("others")]
     return {
         **found,
@@ -197,15 +209,12 @@ def _languages(table: Table, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _readability(
-    table: Table, texts: Sequence[str], found: Mapping[str, Any]
+    table: Table, found: Mapping[str, Any], room: Room
 ) -> tuple[dict[str, Any] | None, npt.NDArray[np.float64]]:
     """Grades of English rows; None where most rows are in another language."""
-    grades = np.full(len(texts), np.nan)
     if found["main"] not in (None, "en"):
-        return None, grades
-    for at, text in enumerate(texts):
-        if (grade := readability.grade(text[:5000])) is not None:
-            grades[at] = grade
+        return None, np.full(len(table.sample), np.nan)
+    grades = np.array(list(room.map(readability.grade_of, table.sample)), np.float64)
     shown = spread("school grade", np.clip(grades, -3, 30))
     if shown is None:
         return None, grades

@@ -27,6 +27,7 @@ CUT_SHARE = 0.01
 SAME_ANSWER = 0.2
 THIN_GROUP = 0.01
 ALIKE = 0.3
+WRONG = 0.03
 NAMED = 4
 
 
@@ -311,6 +312,54 @@ def _variety(found: Found, asked: Asked) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _told(found: Found, figure: str) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The steps that told a figure, each with it."""
+    for step in found["steps"]:
+        value = ((step.get("findings") or {}).get("figures") or {}).get(figure)
+        if value:
+            yield step.get("settings") or {}, value
+
+
+def _suspects(found: Found, asked: Asked) -> Iterator[Finding]:
+    for settings, errors in _told(found, "label errors"):
+        if errors["look_wrong"] and settings.get("action", "report") == "report":
+            rate = errors["estimated_rate"]
+            yield Finding(
+                "suspects", "do" if rate >= WRONG else "look", 1500 * rate + 10,
+                f"{errors['look_wrong']:,} of {errors['judged']:,} labels look wrong; {rate:.1%} are estimated to be.",
+                "A model learns wrong labels too, and wrong test labels hide what it can do.",
+                "Look at them below, the surest first, and put them right in the source; or let them count less.",
+                steps_with(asked, "label_errors", action="weigh"),
+            )  # fmt: skip
+
+
+def _private(found: Found, asked: Asked) -> Iterator[Finding]:
+    for settings, said in _told(found, "personal data"):
+        kinds = {kind: (one["finds"], one["rows"]) for kind, one in said["kinds"].items()}
+        yield from _given_away(asked, "pii", "personal data", {**settings, **said}, kinds)
+    for settings, said in _told(found, "secrets"):
+        secrets = {kind: (finds, finds) for kind, finds in said["kinds"].items()}
+        yield from _given_away(asked, "secrets", "keys and passwords", {**settings, **said}, secrets)
+
+
+def _given_away(
+    asked: Asked, step: str, what: str, said: Found, kinds: Mapping[str, tuple[int, int]]
+) -> Iterator[Finding]:
+    if not kinds:
+        return
+    ordered = sorted(kinds.items(), key=lambda pair: (-pair[1][0], pair[0]))
+    some = ", ".join(f"{kind} {finds:,}" for kind, (finds, _) in ordered[: 2 * NAMED])
+    left = said["action"] == "report"
+    where = "stand in the rows" if left else f"were found and treated ({said['action']})"
+    yield Finding(
+        step, "do" if left else "know", 1e4 if left else 60,
+        f"{what.capitalize()} {where}: {some}.",
+        "A model repeats what it has read, to whoever asks." if left else "No finder finds all of them.",
+        "Mask them before training." if left else "Look at a few rows all the same.",
+        steps_with(asked, step, action="mask") if left else "",
+    )  # fmt: skip
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -325,6 +374,6 @@ def _named(names: Any) -> str:
 
 
 RULES: tuple[Rule, ...] = (
-    _gates, _leaks, _copies, _labels, _sizes, _languages, _odd, _gaps, _groups, _variety,
+    _gates, _leaks, _private, _copies, _labels, _suspects, _sizes, _languages, _odd, _gaps, _groups, _variety,
 )  # fmt: skip
 """What is looked for."""

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
+
+from tunesmith.data.audit.said import whole
+from tunesmith.records import Record
 
 LETTERS, SURE = 40, 0.98
 """Rows with fewer letters, or a language less likely than this, are counted as not told."""
 UNTOLD = "not told"
 _LONGEST = 1_000
+_GUESS = "en"
 
 
-def languages(texts: Sequence[str]) -> dict[str, Any]:
+def language(record: Record) -> str:
+    """The code of a row's language; UNTOLD where that is not sure."""
+    from tunesmith.data.quality.language import NO_LANGUAGE, detect, letters
+
+    text = whole(record)
+    if letters(text) < LETTERS:
+        return UNTOLD
+    best, surety = detect(text[:_LONGEST], (_GUESS,))
+    if best != _GUESS:  # asked again, because only the languages named have their probability told
+        surety = detect(text[:_LONGEST], (best,))[1]
+    return best if surety >= SURE and best != NO_LANGUAGE else UNTOLD
+
+
+def summary(found: Iterable[str]) -> dict[str, Any]:
     """Counts rows by language.
 
     Returns:
         counts: code, or UNTOLD, -> rows, the commonest first; main: the commonest code; others: where other languages
-        stand, the surest first.
+        stand.
     """
-    from tunesmith.data.quality.language import NO_LANGUAGE, detect, letters
-
-    found, usual = [], "en"
-    for text in texts:
-        name = UNTOLD
-        if letters(text) >= LETTERS:
-            best, surety = detect(text[:_LONGEST], (usual,))
-            if best != usual:  # asked again, because only the languages named have their probability told
-                usual, surety = best, detect(text[:_LONGEST], (best,))[1]
-            name = best if surety >= SURE and best != NO_LANGUAGE else UNTOLD
-        found.append(name)
+    found = list(found)
     counts = Counter(found)
     told = [(name, count) for name, count in counts.most_common() if name != UNTOLD]
     main = told[0][0] if told else None

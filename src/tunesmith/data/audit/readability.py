@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 
-from tunesmith.data.audit.said import words
+from tunesmith.data.audit.said import whole, words
+from tunesmith.records import Record
 
+_LONGEST = 5_000
 _SENTENCE = re.compile(r"[.!?]+[\"')\]\N{RIGHT DOUBLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}]*(?=\s|\Z)|\n+")
 _VOWELS = re.compile("[aeiouy]+")
 _SPLIT_VOWELS = re.compile(
@@ -27,6 +30,12 @@ def grade(text: str) -> float | None:
         return None
     sentences = sum(len(words(part)) > 2 for part in _SENTENCE.split(text)) or 1
     return formula(len(said), sentences, sum(map(syllables, said)))
+
+
+def grade_of(record: Record) -> float:
+    """The grade of the beginning of a row; nan of one without words."""
+    found = grade(whole(record)[:_LONGEST])
+    return math.nan if found is None else found
 
 
 def formula(num_words: int, num_sentences: int, num_syllables: int) -> float:
