@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.data.audit.coverage import half_width, rows_needed
 from tunesmith.part import STEPS
+from tunesmith.spec.quantity import Share
 
 if TYPE_CHECKING:
     from tunesmith.data.audit import Asked
@@ -167,7 +168,7 @@ def _labels(found: Found, asked: Asked) -> Iterator[Finding]:
             f" {_named(one['label'] for one in untested)}.",
             "The verdict says nothing of them.",
             "Spread labels evenly over the splits, or give the test split a larger share.",
-            "data:\n  split: {train: 0.7, validation: 0.1, test: 0.2}",
+            _shares(asked, max(0.2, 2 * _share_of(asked, "test", 0.1))),
         )  # fmt: skip
 
 
@@ -196,19 +197,25 @@ def _sizes(found: Found, asked: Asked) -> Iterator[Finding]:
         total = sizes["rows"]
         share = min(0.4, rows_needed() / total)
         enough = rows_needed() <= 0.4 * total
-        split = f"data:\n  split: {{train: {0.9 - share:.2f}, validation: 0.1, test: {share:.2f}}}"
         yield Finding(
             "small-test", "look" if tested < 100 else "know", 100 * width,
             f"{_count(tested, 'test row')} tell a share of right answers to about ±{100 * width:.0f} points.",
             "Targets nearer to the result than that stay undecided.",
             f"For ±5 points whatever the result it takes {rows_needed()} test rows"
             + ("." if enough else f"; of {total:,} rows in all, add some, or test by folds."),
-            split if enough and not {"hold_out", "hardest", "time"} & _set(asked) else "",
+            _shares(asked, share) if enough else "",
         )  # fmt: skip
 
 
-def _set(asked: Asked) -> set[str]:
-    return {name for name, value in asked.split.items() if value is not None}
+def _share_of(asked: Asked, split: str, usual: float) -> float:
+    return Share.parse(asked.split.get(split, usual)).value
+
+
+def _shares(asked: Asked, test: float) -> str:
+    """The lines for another share of test rows; validation keeps its own."""
+    validation = round(_share_of(asked, "validation", 0.1), 3)
+    test = round(min(test, 0.4, (1 - validation) / 2), 2)
+    return f"data:\n  split: {{train: {round(1 - validation - test, 3):g}, validation: {validation:g}, test: {test:g}}}"
 
 
 def _languages(found: Found, asked: Asked) -> Iterator[Finding]:

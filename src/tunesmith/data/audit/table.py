@@ -79,7 +79,7 @@ def read(records: Sequence[Record], splits_N: npt.NDArray[np.int8], names: Seque
         for label in record.labels or {span.label for span in record.spans or ()}:
             labels.setdefault(label, [0] * len(SPLITS))[int(splits_N[at])] += 1
         for name, found in numbered.items():
-            value = record.slices.get(name) or (record.label or "") if name == "label" else record.slices.get(name, "")
+            value = ", ".join(record.labels) if name == "label" else record.slices.get(name, "")
             codes[name][at] = found.setdefault(value, len(found))
         if chosen[at] and held < MOST_CHARACTERS:
             sample.append(record)

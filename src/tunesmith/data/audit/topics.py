@@ -66,7 +66,7 @@ def topics(found: Vectors, seed: int) -> tuple[list[dict[str, Any]], npt.NDArray
     points = _points(matrix[filled], seed)
     random = np.random.default_rng(seed)
     fitted = random.choice(len(filled), min(len(filled), MOST_FITTED), replace=False)
-    number = min(MOST_TOPICS, max(2, round((len(filled) / 50) ** 0.5)))
+    number = min(MOST_TOPICS, max(2, round((len(filled) / 25) ** 0.5)))
     of_rows, middles = _clusters(points, np.sort(fitted), number, seed)
     counts = (matrix[filled] > 0).astype(np.float64)
     overall = np.asarray(counts.sum(axis=0)).ravel()

@@ -149,7 +149,7 @@ def lengths_said(one: Mapping[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 10 or float(value).is_integer() else f"{value:.2g}"
 
 
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:

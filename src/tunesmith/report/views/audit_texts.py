@@ -51,15 +51,17 @@ def topics(found: Mapping[str, Any]) -> Section:
 def copies(found: Mapping[str, Any]) -> Section:
     """Rows that repeat others."""
     said = found["copies"]
+    says = f"No two of {count(said['rows'])} rows are near-copies of each other."
     if said["near"]:
-        says = (
-            f"{counted(said['near'], 'row')} of {count(said['rows'])} nearly repeat another"
-            f" (at least {said['similarity']:.0%} of their runs of three words in common), {count(said['exact'])} word"
-            f" for word, {count(said['conflicts'])} with another label. {counted(said['crossing'], 'copy', 'copies')}"
-            f" stand{'s' if said['crossing'] == 1 else ''} in another split than the first."
+        alike = f"at least {said['similarity']:.0%} of their runs of three words in common"
+        says = f"{counted(said['near'], 'row')} of {count(said['rows'])} nearly repeat another ({alike})"
+        further = (
+            (said["exact"], "word for word"),
+            (said["conflicts"], "with another label"),
+            (said["crossing"], "across splits"),
         )
-    else:
-        says = f"No two of {count(said['rows'])} rows are near-copies of each other."
+        parts = [f"{count(number)} {what}" for number, what in further if number]
+        says += f", {', '.join(parts)}." if parts else ", all of them in one split."
     return Section("copies", "Copies", "Copies", {"says": says, "clusters": said["examples"]})
 
 
