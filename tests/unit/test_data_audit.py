@@ -166,7 +166,7 @@ def test_a_label_with_few_rows_and_none_to_test_is_named() -> None:
     splits_N = np.array([0] * 864 + [1] * 144 + [2] * 432 + [0] * 3, np.int8)
     audit = audited([*rows, *rare], splits_N=splits_N)
     assert found(audit, "rare-labels")["said"].endswith("fewer than 10 training rows: odd one.")
-    assert "test: 0.2" in found(audit, "untested-labels")["yaml"]
+    assert "test: 0.4" in found(audit, "untested-labels")["yaml"]
 
 
 def test_copies_are_counted_and_those_across_splits_come_first() -> None:

@@ -16,7 +16,7 @@ from tests.unit.test_data_split import rows, rule
 
 from tunesmith.data.split import LEFT_OUT, SPLITS, assign, folds, split
 from tunesmith.data.split.values import moment
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, GateFailed
 from tunesmith.records import Record
 from tunesmith.spec.sections import Data, HoldOut, SplitRule
 
@@ -181,6 +181,77 @@ def test_a_column_of_numbers_says_how_hard_rows_are() -> None:
     assert {r.slices["level"] for r in split(records, rule(hardest="level"), {})["test"]} == {"5"}
     with pytest.raises(DataError, match="have no number in the column 'level'"):
         assign(with_columns(20, level=lambda n: "hard"), rule(hardest="level"), {})
+
+
+# Near-copies
+
+
+def said_twice(count: int) -> list[Record]:
+    """Rows of thirty words of their own, each once more with another last word."""
+    made = []
+    for n in range(count):
+        words = [f"w{n}x{k}" for k in range(30)]
+        made += [Record(f"r{n}.{k}", f"rows.jsonl:{2 * n + k}", text=" ".join([*words, str(k)])) for k in range(2)]
+    return made
+
+
+@given(st.integers(0, 5), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=15)
+def test_near_copies_stay_together_in_any_order(seed: int, random: Any) -> None:
+    records = said_twice(30)
+    splits = split(records, rule(seed=seed), {})
+    assert [len(part) for part in splits.values()] == [48, 6, 6]
+    where = {record.id: name for name, part in splits.items() for record in part}
+    assert all(where[f"r{n}.0"] == where[f"r{n}.1"] for n in range(30))
+    shuffled = random.sample(records, len(records))
+    again = {record.id: name for name, part in split(shuffled, rule(seed=seed), {}).items() for record in part}
+    assert again == where
+
+
+def test_near_copies_join_groups() -> None:
+    records = said_twice(12)
+    grouped = [Record(r.id, r.source, text=r.text, slices={"g": str((n + 1) // 2 % 12)}) for n, r in enumerate(records)]
+    with pytest.raises(DataError, match="1 groups of 'g' cannot fill 3 splits"):
+        split(grouped, rule(group="g"), {})  # each copy stands in the next group: all are tied
+    assert sum(map(len, split(grouped, rule(group="g", leakage="ignore"), {}).values())) == 24
+    assert sum(map(len, split(grouped, rule(group="g", similarity=1.0), {}).values())) == 24
+
+
+def test_near_copies_across_splits_are_refused_by_name() -> None:
+    with pytest.raises(GateFailed, match=r"rows? nearly equals? one of another split: rows\.jsonl:\d+ and") as caught:
+        assign(said_twice(30), rule(leakage="refuse"), {})
+    assert "leakage: together" in caught.value.fix
+    with pytest.raises(GateFailed, match="nearly equal"):
+        folds(said_twice(30), rule(leakage="refuse"), 3)
+    assert (assign(rows(30), rule(leakage="refuse"), {}) >= 0).all()
+
+
+def test_near_copies_of_published_test_rows_are_left_out() -> None:
+    records = said_twice(20)
+    fixed: dict[str, Any] = {f"r{n}.0": "test" for n in range(5)}
+    fixed |= {"r5.0": "train", "r5.1": "test", "r6.0": "train"}
+    places = assign(records, rule(0.6, 0.2, 0.2), fixed)
+    where = dict(zip((record.id for record in records), places.tolist(), strict=True))
+    assert [where[f"r{n}.1"] for n in range(5)] == [-1] * 5 and where["r5.0"] == -1
+    assert where["r6.1"] == -1  # training rows are fixed too: nothing is divided into them
+    assert all(where[f"r{n}.0"] == TEST for n in range(5))
+    assert LEFT_OUT[-1] == "nearly equals a row that a source fixes to a split"
+
+
+def test_copies_of_fixed_training_rows_are_trained_where_others_are() -> None:
+    records = said_twice(20)
+    fixed: Any = {"r0.0": "train", "r1.0": "validation", "r2.0": "test"}
+    places = assign(records, rule(), fixed)  # every split is fixed, so the rest is for training
+    where = dict(zip((record.id for record in records), places.tolist(), strict=True))
+    assert (where["r0.1"], where["r1.1"], where["r2.1"]) == (TRAIN, -1, -1)
+
+
+@given(st.integers(0, 3))
+@settings(deadline=None, max_examples=5)
+def test_folds_keep_near_copies_together(seed: int) -> None:
+    records = said_twice(20)
+    for places in folds(records, rule(seed=seed), 4):
+        assert (places[0::2] == places[1::2]).all()
 
 
 # Rules that do not go together
