@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.unit.audit_fixture import audited, healthy
 from tests.unit.report_fixture import full_run, poison
+from tunesmith.report.audit import render_audit
 from tunesmith.report.render import render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -92,3 +95,21 @@ def test_it_prints_to_pages(tmp_path: Path) -> None:
     browse(tmp_path, render(full_run(tmp_path)), f"--print-to-pdf={pdf}", "--no-pdf-header-footer")
     pages = len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes()))
     assert 3 <= pages <= 15
+
+
+def audit_page() -> str:
+    """The page of an audit with long names and a giant row."""
+    rows = [replace(row, slices={"channel": row.slices["channel"] * 12}) for row in healthy(300)]
+    rows[9] = replace(rows[9], text=" ".join(row.text or "" for row in rows) + "x" * 400)
+    return render_audit(audited(rows, reported=["channel"]))
+
+
+@pytest.mark.parametrize("width", [500, 1280])
+def test_an_audit_obeys_the_policy_and_fits_a_phone(tmp_path: Path, width: int) -> None:
+    html = audit_page()
+    _, console = browse(tmp_path, html, "--dump-dom")
+    assert "Content Security Policy" not in console
+    script = "document.documentElement.scrollWidth + ' of ' + window.innerWidth"
+    dom, _ = browse(tmp_path, measured(html, script), "--dump-dom", f"--window-size={width},900")
+    content, window = map(int, title(dom).split(" of "))
+    assert content <= window

@@ -93,6 +93,28 @@ def test_data_shows_rows_with_their_reasons(desk: Path) -> None:
     assert "- bad" in changed.output and "+ bad bell" in changed.output
 
 
+def test_data_report_writes_a_page_and_its_figures(desk: Path) -> None:
+    before = files(desk)
+    said = invoke("data", "colours.yaml", "--report")
+    assert said.exit_code == 0, said.output
+    assert files(desk) - before == {"audit", "audit/colours.html", "audit/colours.json"}
+    found = json.loads((desk / "audit/colours.json").read_text("utf-8"))
+    assert found["sizes"]["rows"] == 240 and {one["column"] for one in found["coverage"]["values"]} == {"channel"}
+    assert [step["step"] for step in found["steps"]] == ["clean", "exact_dedup"]
+    assert found["findings"][0]["said"] in said.output and "audit/colours.html" in said.output
+    page = (desk / "audit/colours.html").read_text("utf-8")
+    assert "240 rows" in page and "channel: email" in page
+    again = json.loads(invoke("data", "colours.yaml", "--out", "elsewhere/data.html", "--json").stdout)
+    assert again["page"] == "elsewhere/data.html" and (desk / "elsewhere/data.json").exists()
+    assert again["findings"] == found["findings"]
+
+
+def test_an_audit_of_refused_data_says_why_first(desk: Path) -> None:
+    said = invoke("data", "colours.yaml", "--report", "--json", "data.max_length=2 tokens", "train.objective=sft")
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["findings"][0]["id"] == "refused"
+
+
 def test_plan_says_what_a_run_would_take(desk: Path) -> None:
     before = files(desk)
     said = json.loads(invoke("plan", "colours.yaml", "--json").stdout)

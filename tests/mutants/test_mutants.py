@@ -63,6 +63,7 @@ LORA = "unit/test_models_adapters_lora.py"
 QLORA = "unit/test_models_adapters_qlora.py"
 OTHERS = "unit/test_models_adapters_others.py"
 DECODING = "golden/test_decoding.py"
+SPLITS = "unit/test_data_split_rules.py"
 
 # fmt: off
 MUTANTS = [
@@ -655,6 +656,22 @@ MUTANTS = [
            "nothing(width) if bias is None else bias",
            "nothing(width)",
            f"{DECODING}::test_blocked_weights_give_the_same_products[qwen2-15-9-dtype0]"),
+    Mutant("a group stands by its oldest row", "data/split/assign.py",
+           "np.maximum.at(found_U, units.of_N, values_N)",
+           "found_U[units.of_N[::-1]] = values_N[::-1]",
+           f"{SPLITS}::test_no_row_is_older_than_one_of_an_earlier_split"),
+    Mutant("copies of published test rows are trained on", "data/split/assign.py",
+           "places_N[bound] = COPY",
+           "places_N[bound] = TRAIN",
+           f"{SPLITS}::test_near_copies_of_published_test_rows_are_left_out"),
+    Mutant("a tested fold is validated on too", "data/split/folds.py",
+           "rest = units.order_U[fold_U[units.order_U] != fold]",
+           "rest = units.order_U",
+           f"{SPLITS}::test_folds_test_every_row_once_and_keep_groups_and_strata"),
+    Mutant("an interval half as wide", "data/audit/coverage.py",
+           "return _Z / (2 * math.sqrt(rows + _Z**2)) if rows else None",
+           "return _Z / (4 * math.sqrt(rows + _Z**2)) if rows else None",
+           "unit/test_data_audit.py::test_an_interval_takes_the_rows_it_is_said_to_take"),
 ]
 # fmt: on
 

@@ -137,7 +137,14 @@ def test_leakage_is_refused_when_duplicates_are_kept(tmp_path: Path) -> None:
     write(tmp_path, "b.jsonl", labelled(1))
     sources = ("a.jsonl", {"path": "b.jsonl", "split": "test"})
     with pytest.raises(GateFailed, match=r"1 row stands in two splits: a\.jsonl:1 and b\.jsonl:1"):
-        collected(data(*sources, steps=[]), tmp_path)
+        collected(data(*sources, steps=[], split={"leakage": "ignore"}), tmp_path)
+    with pytest.raises(GateFailed, match=r"1 row nearly equals one of another split: a\.jsonl:1 and b\.jsonl:1"):
+        collected(data(*sources, steps=[], split={"leakage": "refuse"}), tmp_path)
+    found = collected(data(*sources, steps=[]), tmp_path)
+    assert [len(found.splits[name]) for name in ("train", "validation", "test")] == [17, 2, 1]
+    (gone,) = found.ledger.dropped_rows()
+    assert (gone.record.source, gone.step) == ("a.jsonl:1", "split")
+    assert gone.reason == "nearly equals a row that a source fixes to a split"
 
 
 def test_columns_to_report_by_are_kept_and_missing_ones_refused(tmp_path: Path) -> None:

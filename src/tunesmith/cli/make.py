@@ -117,7 +117,7 @@ def train(
     return _run(spec, changes, workspace, "train", as_json=as_json, quiet=quiet)
 
 
-@app.command(epilog="Example: tunesmith data triage.yaml --show dropped")
+@app.command(epilog="Example: tunesmith data triage.yaml --show dropped    or: tunesmith data triage.yaml --report")
 @edge
 def data(
     spec: SpecPath,
@@ -127,11 +127,19 @@ def data(
         Literal["kept", "dropped", "changed"], typer.Option(help="Which rows to print, with their reasons.")
     ] = "dropped",
     limit: Annotated[int, typer.Option(min=1, help="At most this many rows.")] = 20,
+    report: Annotated[bool, typer.Option("--report", help="Write an audit: what they are like, what to mend.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where the audit is written; audit/NAME.html when left out.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prepare the data and look at the rows that were kept, dropped or changed. Writes nothing."""
+    """Prepare the data and look at the rows that were kept, dropped or changed; or audit them, with --report."""
     from tunesmith.cli.progress import Voice
+
+    if report or out is not None:
+        _audit(spec, changes or [], workspace, out, as_json=as_json, quiet=quiet)
+        return
     from tunesmith.flow.check import look_at_rows
 
     with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
@@ -142,6 +150,21 @@ def data(
         from tunesmith.cli.tables import print_rows
 
         print_rows(console(), show, rows, total)
+
+
+def _audit(spec: Path, changes: list[str], workspace: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None:
+    from tunesmith.cli.progress import Voice
+    from tunesmith.flow.audit import audit_data
+
+    with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
+        audited = audit_data(spec, changes, workspace, page=out, listen=voice)
+    if as_json:
+        print_json(audited.to_json())
+        return
+    from tunesmith.cli.tables import print_findings
+
+    print_findings(console(), audited.found["findings"])
+    typer.echo(audited.page)
 
 
 @app.command(epilog="Example: tunesmith evaluate triage.yaml")

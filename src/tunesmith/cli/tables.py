@@ -52,6 +52,19 @@ def print_check(console: Console, checked: Checked) -> None:
             console.print(Padding(_rendered(row["tokens"]), (0, 0, 1, 2)))
 
 
+def print_findings(console: Console, findings: Sequence[dict[str, Any]]) -> None:
+    """What an audit found, with the lines that mend it."""
+    signs = {"do": ("\N{BALLOT X}", "red"), "look": ("!", "yellow"), "know": ("\N{MIDDLE DOT}", "dim")}
+    for found in findings:
+        sign, style = signs[found["level"]]
+        console.print(Text.assemble((f"{sign} ", style), found["said"]))
+        console.print(Padding(Text(found["fix"], style="dim"), (0, 0, 0, 2)))
+        if found["yaml"]:
+            console.print(Padding(Text(found["yaml"], style="cyan"), (0, 0, 0, 4)))
+    if not any(found["level"] != "know" for found in findings):
+        console.print("Nothing was found that has to be mended.")
+
+
 def _rows_table(ledger: dict[str, Any]) -> Table:
     table = plain_table("", "rows", "reason", "for example", numbers=["rows"])
     rows = ledger["rows"]

@@ -19,7 +19,7 @@ from tunesmith.data.encode.tokenize import Codec
 from tunesmith.data.gather import Older, gather
 from tunesmith.data.ledger import Ledger, SourceEntry
 from tunesmith.data.room import Findings, Room
-from tunesmith.data.split import SPLITS, Pool, refuse_leaks, split
+from tunesmith.data.split import LEFT_OUT, SPLITS, Pool, assign, refuse_leaks
 from tunesmith.data.stage import Stage, StageWriter
 from tunesmith.data.steps import Step
 from tunesmith.data.survey import Survey, facts_of
@@ -84,7 +84,7 @@ class _Collecting:
         self.data, self.task, self.older, self.shop = data, task, older, shop
         self.ledger = Ledger(data.max_dropped.value, task)
         self.steps = [cast(Step, STEPS.make(step)) for step in (_DEFAULT_STEPS if data.steps is None else data.steps)]
-        named = [*keep, data.split.stratify, data.split.group, *chain(*(step.columns() for step in self.steps))]
+        named = [*keep, *data.split.columns, *chain(*(step.columns() for step in self.steps))]
         self.columns = list(dict.fromkeys(name for name in named if name))
         self.spools: tuple[Spool, ...] = ()
         self.print = fingerprint(["data", code()])
@@ -184,12 +184,25 @@ class _Collecting:
         by_source = [source.split for source in self.data.sources]
         named = zip(own, self._origins(own).tolist(), strict=True)
         fixed = {record.id: name for record, origin in named if (name := by_source[origin])}
-        divided = split(own, self.data.split, fixed)
-        refuse_leaks(divided)
-        places = {record.id: place for place, record in enumerate(own)}
-        splits: dict[Pool, Records] = {
-            name: own.take(np.array([places[record.id] for record in divided[name]], np.int64)) for name in SPLITS
-        }
+
+        def fill(folder: Path) -> None:
+            room = Room(seed=self.shop.seed, mapper=self.shop.mapper, after=partial(self.shop.after, "split"))
+            places = assign(own, self.data.split, fixed, room)
+            with StageWriter(folder, own.spools) as writer:
+                for number, place in enumerate(places.tolist()):
+                    at, row = int(own.addresses[number]), int(own.rows[number])
+                    if place in LEFT_OUT:
+                        writer.drop(at, row, own[number], "split", LEFT_OUT[place])
+                    else:
+                        writer.keep(at, row)
+                writer.finish(room.findings, 0.0)
+            places[places >= 0].tofile(folder / "places.i1")
+
+        stage = self._pass(["split", self.data.split.model_dump(mode="json"), by_source], fill)
+        self.said += stage.findings.notes
+        places = np.fromfile(stage.folder / "places.i1", np.int8)
+        splits: dict[Pool, Records] = {name: stage.kept.take(places == at) for at, name in enumerate(SPLITS)}
+        refuse_leaks({name: splits[name] for name in SPLITS})
         if self.older:
             splits["replay"] = self._replayed(records.take(origins >= len(self.data.sources)), splits)
         return splits

@@ -159,7 +159,7 @@ def columns_to_keep(spec: Spec) -> list[str]:
     named = [
         *spec.evaluate.slices,
         *(column for target in spec.goal.targets for column in target.slice),
-        *(column for column in (rule.stratify, rule.group) if column and column != "label"),
+        *(column for column in rule.columns if column != "label"),
         *([spec.data.curriculum.by] if spec.data.curriculum and spec.data.curriculum.by != "length" else []),
         *sorted(places(spec.prompt.template, spec.goal.task)),
     ]

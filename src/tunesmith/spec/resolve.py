@@ -69,7 +69,7 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     draft = _Draft(spec.model_dump(mode="json"))
     task = draft.fill("goal.task", derive.task(facts))
     _fill_early(draft)
-    if facts.shape == "label" and draft.get("data.split.group") is None:
+    if facts.shape == "label" and draft.get("data.split.group") is None and draft.get("data.split.time") is None:
         draft.fill("data.split.stratify", derive.stratify())
     data = spec.data
     validated = data.split.validation.value > 0 or any(source.split == "validation" for source in data.sources)

@@ -92,6 +92,19 @@ def _source(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
+class HoldOut(Section):
+    """Whole values of a column that are tested on and never trained."""
+
+    column: str
+    """The column, for example a region or a product."""
+    values: list[str] | None = Field(default=None, min_length=1)
+    """The values whose rows are the test rows; as many as make up the test share, drawn by the seed, when left out."""
+
+
+def _hold_out(value: Any) -> Any:
+    return {"column": value} if isinstance(value, str) else value
+
+
 class SplitRule(Section):
     """How rows are divided."""
 
@@ -105,16 +118,43 @@ class SplitRule(Section):
     """A column (or `label`) whose values are spread evenly over the splits; derived: the rows' label."""
     group: str | None = None
     """A column whose equal values stay in one split, for example a customer."""
+    time: str | None = None
+    """A column of dates, years or seconds: the oldest rows are trained, the newest tested."""
+    hold_out: Annotated[HoldOut, BeforeValidator(_hold_out, json_schema_input_type=str | HoldOut)] | None = None
+    """Whole values of a column are the test rows: the column's name, or `{column: region, values: [north]}`."""
+    hardest: str | None = None
+    """The hardest rows are the test rows: those of greatest `length`, or highest in a column of numbers."""
+    leakage: Literal["together", "refuse", "ignore"] = "together"
+    """Near-copies are kept in one split, or the run is refused where they are not, or they are not looked for."""
+    similarity: float = Field(default=0.8, gt=0, le=1)
+    """How much two rows have in common, from 0 to 1, that count as near-copies."""
     seed: int = 0
     """Another seed divides the rows differently."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+        held = self.hold_out.column if self.hold_out else None
+        hardest = self.hardest if self.hardest != "length" else None
+        return tuple(dict.fromkeys(c for c in (self.stratify, self.group, self.time, held, hardest) if c))
+
     @model_validator(mode="after")
-    def _sum_to_one(self) -> Self:
+    def _fits_together(self) -> Self:
         total = self.train.value + self.validation.value + self.test.value
+        wrong = []
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, validation and test must add up to 1, not {total:g}")
+            wrong.append(f"train, validation and test must add up to 1, not {total:g}")
         if self.stratify is not None and self.stratify == self.group:
-            raise ValueError("stratify and group name the same column; rows of one group cannot be spread")
+            wrong.append("stratify and group name the same column; rows of one group cannot be spread")
+        if self.time is not None and self.stratify is not None:
+            wrong.append("stratify cannot be kept to where time decides; leave one of them out")
+        said = [name for name in ("time", "hold_out", "hardest") if getattr(self, name) is not None]
+        if len(said) > 1:
+            wrong.append(f"{' and '.join(said)} each say which rows are the test rows; keep one of them")
+        if said and not self.test.value:
+            wrong.append(f"{said[0]} says which rows are the test rows, and test has no share; give it one")
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
 
@@ -170,6 +210,13 @@ class Data(Section):
     def _something_to_mix(self) -> Self:
         if self.mixture is not None and sum(source.split in (None, "train") for source in self.sources) < 2:
             raise ValueError("a mixture needs two sources to train on; with one, leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _one_test_set(self) -> Self:
+        ruled = [name for name in ("hold_out", "hardest") if getattr(self.split, name) is not None]
+        if ruled and any(source.split == "test" for source in self.sources):
+            raise ValueError(f"a source is the test rows (`split: test`), and split.{ruled[0]} says others; keep one")
         return self
 
 

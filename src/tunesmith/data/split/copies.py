@@ -1,0 +1,80 @@
+"""Rows that stand in two splits, word for word or nearly so. N rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tunesmith.data.room import Room
+from tunesmith.data.split.facts import SPLITS, Numbers, Places
+from tunesmith.errors import GateFailed
+from tunesmith.records import Record
+from tunesmith.spec.sections import Split
+
+_NAMED = 5
+
+
+def near_copies(records: Sequence[Record], similarity: float, room: Room) -> Numbers:
+    """A number for each row; rows of the same number are near-copies of each other, perhaps through others."""
+    from tunesmith.data.similar import similar_groups
+
+    return np.unique(np.asarray(similar_groups(records, similarity, room)), return_inverse=True)[1]
+
+
+def refuse_near_copies(records: Sequence[Record], copies_N: Numbers, places_N: Places) -> None:
+    """Stops when near-copies stand in different splits.
+
+    Raises:
+        GateFailed: it names the first pairs.
+    """
+    pairs = crossing(copies_N, places_N)
+    if not len(pairs):
+        return
+    wanted = set(pairs[:_NAMED].ravel().tolist())
+    sources = {at: record.source for at, record in enumerate(records) if at in wanted}
+    named = "; ".join(f"{sources[one]} and {sources[other]}" for one, other in pairs[:_NAMED].tolist())
+    raise GateFailed(
+        f"{len(pairs)} {'row nearly equals' if len(pairs) == 1 else 'rows nearly equal'} one of another split: {named}",
+        where="data.split",
+        fix="write `data.split.leakage: together`, which keeps near-copies in one split, or put `near_dedup` into"
+        " data.steps, which keeps one of them",
+    )
+
+
+def crossing(copies_N: Numbers, places_N: Places) -> Numbers:
+    """[P, 2]: rows whose number a row of an earlier split has too, each behind the first such row."""
+    inside = np.flatnonzero(places_N >= 0)
+    order = inside[np.lexsort((inside, places_N[inside], copies_N[inside]))]
+    fresh = np.concatenate([[True], copies_N[order][1:] != copies_N[order][:-1]])
+    first = order[np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))]
+    apart = places_N[first] != places_N[order]
+    return np.stack([first[apart], order[apart]], axis=1)
+
+
+def leaks(splits: Mapping[Split, Sequence[Record]]) -> list[tuple[Record, Record]]:
+    """Pairs of records with equal content in different splits: the one in the earlier split, then its copy."""
+    seen: dict[str, tuple[Split, Record]] = {}
+    found = []
+    for name in SPLITS:
+        for record in splits.get(name, ()):
+            where, first = seen.setdefault(record.content(), (name, record))
+            if where != name:
+                found.append((first, record))
+    return found
+
+
+def refuse_leaks(splits: Mapping[Split, Sequence[Record]]) -> None:
+    """Stops when a row of one split stands in another.
+
+    Raises:
+        GateFailed: it names the first rows.
+    """
+    found = leaks(splits)
+    if found:
+        named = "; ".join(f"{first.source} and {copy.source}" for first, copy in found[:5])
+        raise GateFailed(
+            f"{len(found)} {'row stands' if len(found) == 1 else 'rows stand'} in two splits: {named}",
+            where="data.split",
+            fix="put `exact_dedup` back into data.steps, or take the copies out of the sources fixed to a split",
+        )
