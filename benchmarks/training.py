@@ -129,6 +129,19 @@ def measure(name: str, system: str, work: Path) -> dict[str, float]:
     }
 
 
+def micro_batch(model: Any) -> str:
+    """What is computed at once where a spec says nothing."""
+    from tunesmith.spec import derive
+    from tunesmith.spec.quantity import Batch, Length
+
+    facts = derive.Facts(
+        shape="chat", num_train=1000, num_labels=0, labels_per_record=0, answer_tokens=400, row_tokens=1024,
+        context=2048, family=model.family, num_parameters=model.inner.num_parameters(),
+        cuda=torch.cuda.is_available(), bf16=precision() == torch.bfloat16,
+    )  # fmt: skip
+    return str(derive.micro_batch(facts, Batch(BATCH, "rows"), Length(1024, "tokens")).value)
+
+
 def by_tunesmith(case: Case, folder: Path, rows: list[Any], system: str) -> tuple[Any, list[tuple[int, float]]]:
     """The loop that `tunesmith run` uses, with what it derives."""
     from tunesmith.data.encode.tokenize import Example
@@ -152,7 +165,8 @@ def by_tunesmith(case: Case, folder: Path, rows: list[Any], system: str) -> tupl
     ]
     stage = Train.model_validate(
         {"objective": Sft(), "duration": Duration(1, "epochs"), "batch": Batch(BATCH, "rows"), "watch": [],
-         "optimizer": AdamW(lr=RATE), "schedule": Constant(), "precision": "auto", "checkpointing": "off"}
+         "micro_batch": micro_batch(model), "optimizer": AdamW(lr=RATE), "schedule": Constant(), "precision": "auto",
+         "checkpointing": "off"}
     )  # fmt: skip
     steps, seen = [], 0
     with tempfile.TemporaryDirectory() as kept:
