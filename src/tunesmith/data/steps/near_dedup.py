@@ -26,7 +26,7 @@ class NearDedup(Duplicates):
     like the one that stays for it; of the pairs exactly at the threshold 99% are found, above it nearly all.
     """
 
-    threshold: float = Field(default=0.7, ge=0.3, le=1)
+    threshold: float = Field(default=0.8, ge=0.3, le=1)
     """How alike two rows are from where on one is a copy; 1 is the same words in the same order. In a row of 60 words
     one other word leaves 0.90, two leave 0.81, four 0.66."""
     words: int = Field(default=SHINGLE, ge=1, le=20)
