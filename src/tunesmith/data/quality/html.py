@@ -1,6 +1,6 @@
 """HTML and XML taken out of texts, as edits, so that labelled stretches can be moved along.
 
-`html.parser` says neither where a tag ends nor does it (before Python 3.11.14) read hostile text in linear time. This
+`html.parser` does not say where a tag ends, and in many versions takes quadratic time on hostile text. This
 scanner is one regular expression whose parts cannot run into each other: `<` begins a tag and stands in none.
 """
 
