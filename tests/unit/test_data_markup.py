@@ -104,6 +104,11 @@ def test_tags_stay_in_texts_that_are_about_them_and_the_share_is_shown() -> None
     assert len(apply(Markup(min_share=0.001), rows).changed) == 2
 
 
+def test_prose_with_a_piece_of_html_keeps_its_lines() -> None:
+    prose = "\n".join(f"line {n}" for n in range(9))
+    assert stripped(f"{prose}\n<p>see <b>this</b></p>\n{prose}") == f"{prose}\n\nsee this\n\n{prose}"
+
+
 def test_a_row_of_nothing_but_markup_is_dropped() -> None:
     (drop,) = apply(Markup(), [Record("r", "s:1", text="<script>var x = 1;</script><br>")]).dropped
     assert drop.reason == "nothing but markup"

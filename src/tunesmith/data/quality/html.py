@@ -1,6 +1,6 @@
 """HTML and XML taken out of texts, as edits, so that labelled stretches can be moved along.
 
-`html.parser` says neither where a tag ends nor does it (before Python 3.11.14) read hostile text in linear time. This
+`html.parser` does not say where a tag ends, and in many versions takes quadratic time on hostile text. This
 scanner is one regular expression whose parts cannot run into each other: `<` begins a tag and stands in none.
 """
 
@@ -137,6 +137,7 @@ class _Scanner:
         self.opened: dict[str, int] = {}
         self.closed: dict[str, int] = {}
         self.unclosed: set[str] = set()
+        self.blocks = 0
 
     def scanned(self) -> Html:
         at = 0
@@ -161,6 +162,8 @@ class _Scanner:
         for name, size in self.opened.items():
             if name in self.closed or name in _VOIDS:
                 self.found.marked += size + self.closed.get(name, 0)
+        # A page has about a block a line; prose with a piece of HTML in it keeps its lines.
+        self.found.flows = self.blocks > 0 and self.blocks * 2 >= self.text.count("\n")
         if self.found.flows:
             for piece in self.found.pieces:
                 piece.strength = piece.strength if piece.is_tag else _BLANK
@@ -184,7 +187,7 @@ class _Scanner:
         if name == "pre":
             self.in_pre = max(0, self.in_pre + (-1 if token["close"] else 1))
         block = name in _BLOCKS or name not in _KNOWN
-        self.found.flows |= block and name != "hr"
+        self.blocks += block
         strength = _PARAGRAPH if name in _WIDE else _LINE if block or name == "br" else _NONE
         if name in _CELLS and token["close"]:
             strength = _CELL
