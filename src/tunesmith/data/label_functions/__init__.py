@@ -1,7 +1,7 @@
-"""Labelling functions: rules that vote for a label or say nothing. The file name is the function's kind in a spec.
+"""Labelling functions: rules that vote for a label or say nothing. The file name is the kind in a spec.
 
-A function in Python is a part of an installed package, announced under `tunesmith.label_functions`; no spec can have code
-run that nobody has installed.
+A function in Python is a part of an installed package, announced under `tunesmith.label_functions`; no spec can have
+code run that nobody has installed.
 """
 
 from __future__ import annotations

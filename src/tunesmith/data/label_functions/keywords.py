@@ -29,7 +29,9 @@ class Keywords(RowFunction):
 
     def vote(self, record: Record) -> str | None:
         said = "\n".join(texts(record))
-        found = {match.group().casefold() if not self.match_case else match.group() for match in self._any.finditer(said)}
+        found = {
+            match.group().casefold() if not self.match_case else match.group() for match in self._any.finditer(said)
+        }
         return self.label if len({" ".join(each.split()) for each in found}) >= self.at_least else None
 
     @cached_property

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from typing_extensions import Self
 
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop
@@ -133,11 +132,16 @@ class Consensus(Step):
         if judged:
             by_majority, _ = quality.accuracy(votes, plain.label_P, gold_N)
             room.figure("accuracy", {"rows": judged, "consensus": right, "majority": by_majority})
-            room.note(f"on {judged} rows with a known label {self.method} is right in {right:.1%}, majority in {by_majority:.1%}")
+            room.note(
+                f"on {judged} rows with a known label {self.method} is right in {right:.1%}, "
+                f"majority in {by_majority:.1%}"
+            )
         if not found.converged:
             room.note(f"{self.method} had not come to its end after {found.iterations} iterations")
         if ties and self.method == "majority":
-            room.note(f"{ties} rows have as many votes for one label as for another; the one commoner in all votes is taken")
+            room.note(
+                f"{ties} rows have as many votes for one label as for another; the one commoner in all votes is taken"
+            )
         _warn(votes, found, self.method, room)
 
 
@@ -155,10 +159,14 @@ def _warn(votes: Votes, found: Found, method: str, room: Room) -> None:
     one_sided = sum(
         len(np.unique(votes.label_V[votes.annotator_V == a])) == 1 for a in range(min(len(votes.annotators), 1000))
     )
-    if method in ("dawid_skene", "one_coin", "mace") and len(votes.labels) > 1 and 2 * one_sided > len(votes.annotators):
+    if (
+        method in ("dawid_skene", "one_coin", "mace")
+        and len(votes.labels) > 1
+        and 2 * one_sided > len(votes.annotators)
+    ):
         room.note(
-            f"{one_sided} of {len(votes.annotators)} annotators only ever say one label, of which {method} learns nothing; "
-            "`method: label_model` is made for that"
+            f"{one_sided} of {len(votes.annotators)} annotators only ever say one label, of which {method} learns "
+            "nothing; `method: label_model` is made for that"
         )
     if len(votes.labels) > 1 and max(_shares(votes, found)) == 1.0 and method != "majority":
         room.note(f"{method} calls every row the same, though {len(votes.labels)} labels were voted for")
@@ -202,7 +210,9 @@ def _pairs(votes: Votes) -> list[tuple[str, str]]:
     voted_PB = voted_PA[:, busiest].astype(np.float64)
     common_BB = (voted_PB * votes.count_P[:, None]).T @ voted_PB
     found = sorted(combinations(range(len(busiest)), 2), key=lambda pair: -common_BB[pair])[:_PAIRS]
-    named = [sorted((votes.annotators[busiest[a]], votes.annotators[busiest[b]])) for a, b in found if common_BB[a, b] > 1]
+    named = [
+        sorted((votes.annotators[busiest[a]], votes.annotators[busiest[b]])) for a, b in found if common_BB[a, b] > 1
+    ]
     return [(one, other) for one, other in named]
 
 

@@ -32,8 +32,8 @@ class LabelErrors(Step):
     """
 
     action: Literal["report", "drop", "weigh"] = "report"
-    """What becomes of rows whose label looks wrong: shown only, left out, or counted in the loss by how likely their label
-    is."""
+    """What becomes of rows whose label looks wrong: shown only, left out, or counted in the loss by how likely their
+    label is."""
     rule: Literal["lowest", "confident", "noise_rate"] = "lowest"
     """Which rows look wrong: as many as are confidently of another label, those with the lowest score; these very rows;
     or of each pair of labels as many as are estimated to be taken for each other."""

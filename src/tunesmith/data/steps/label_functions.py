@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Annotated, cast
+from typing import Annotated, Self, cast
 
 import numpy as np
 from pydantic import Field, model_validator
-from typing_extensions import Self
 
 from tunesmith.data.label_functions import LabelFunction, RowFunction
 from tunesmith.data.room import Room
@@ -92,7 +91,8 @@ class LabelFunctions(Step):
     def _tell(self, said_NF: np.ndarray, names: list[str], gold_N: np.ndarray, room: Room) -> None:  # type: ignore[type-arg]
         called = [function.name for function in self._functions]
         votes = Votes.of(
-            ({called[place]: names[said_F[place]] for place in np.flatnonzero(said_F >= 0)} for said_F in said_NF), names
+            ({called[place]: names[said_F[place]] for place in np.flatnonzero(said_F >= 0)} for said_F in said_NF),
+            names,
         )
         to_sorted = np.array([votes.labels.index(name) for name in names] + [-2], np.int64)
         known_N = to_sorted[np.where(gold_N < 0, len(names), gold_N)]

@@ -1,7 +1,7 @@
 """How far annotators agree beyond chance, each figure with an interval from resampling items.
 
-Items with the same votes count alike, so drawing N items with replacement is drawing a multinomial over their kinds, and
-every figure is a function of those counts: no item is touched in the bootstrap.
+Items with the same votes count alike, so drawing N items with replacement is drawing a multinomial over their kinds,
+and every figure is a function of those counts: no item is touched in the bootstrap.
 
 P kinds of items, C labels, R resamples.
 """
@@ -44,8 +44,8 @@ def percent_agreement(votes: Votes, *, confidence: float = 0.95, seed: int = 0) 
 
 
 def fleiss_kappa(votes: Votes, *, confidence: float = 0.95, seed: int = 0) -> Agreement:
-    """Fleiss' kappa (Psychological Bulletin 76, 1971), which takes items with one number of votes alone: those with the
-    commonest number above one. `items` says how many these are."""
+    """Fleiss' kappa (Psychological Bulletin 76, 1971), which takes items with one number of votes alone: those with
+    the commonest number above one. `items` says how many these are."""
     counts_PC, count_P = _several(votes)
     sizes_P = counts_PC.sum(1)
     if len(sizes_P):
@@ -64,7 +64,7 @@ def fleiss_kappa(votes: Votes, *, confidence: float = 0.95, seed: int = 0) -> Ag
 
 
 def cohen_kappa(votes: Votes, one: str, other: str, *, confidence: float = 0.95, seed: int = 0) -> Agreement:
-    """Cohen's kappa (Educational and Psychological Measurement 20, 1960) of two annotators on the items both voted on."""
+    """Cohen's kappa (Educational and Psychological Measurement 20, 1960) of two annotators, on the items of both."""
     size = len(votes.labels)
     said = [_said_by(votes, votes.annotators.index(name)) for name in (one, other)]
     both_P = (said[0] >= 0) & (said[1] >= 0)
@@ -90,8 +90,8 @@ def krippendorff_alpha(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Agreement:
-    """Krippendorff's alpha (Computing Krippendorff's Alpha-Reliability, 2011): any number of annotators, of whom any may
-    be silent; items with one vote say nothing.
+    """Krippendorff's alpha (Computing Krippendorff's Alpha-Reliability, 2011): any number of annotators, of whom any
+    may be silent; items with one vote say nothing.
 
     Args:
         level: how far two labels are apart: different or not; by how many votes lie between them; by their difference;

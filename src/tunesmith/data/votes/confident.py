@@ -1,7 +1,7 @@
 """Labels that look wrong, by confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021).
 
-Everything follows from the probabilities that a model gives to rows it was not trained on. A row counts as confidently of
-a label when its probability reaches the mean probability of that label among the rows that carry it.
+Everything follows from the probabilities that a model gives to rows it was not trained on. A row counts as
+confidently of a label when its probability reaches the mean probability of that label among the rows that carry it.
 
 N rows, C labels (G as given, T as they seem to be).
 """
@@ -33,7 +33,7 @@ class Errors:
     suggested_N: Ints
     """The likeliest label of each row."""
     joint_GT: Floats
-    """Rows by the label given and the one they seem to have, so that the rows given each label are as many as they are."""
+    """Rows by the label given and the one they seem to have; each given label has as many rows as it has."""
     thresholds_C: Floats
 
     @property
@@ -107,7 +107,7 @@ def confident_joint(given_N: Ints, seems_N: Ints, size: int) -> Floats:
 
 
 def label_scores(given_N: Ints, probabilities_NC: Floats, score: Score) -> Floats:
-    """How much each label looks right: its probability, or half of one more than what it is above the next likeliest."""
+    """How much each label looks right: its probability, or half of one more than its lead over the next likeliest."""
     rows = np.arange(len(given_N))
     own_N = probabilities_NC[rows, given_N]
     if score == "self_confidence":

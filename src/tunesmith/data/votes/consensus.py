@@ -66,8 +66,8 @@ def _first_of_equals(shares_PC: Floats, votes: Votes) -> Floats:
 
 
 def dawid_skene(votes: Votes, *, smoothing: float = 3.0, most: int = 500) -> Consensus:
-    """Dawid and Skene (Applied Statistics 28, 1979): every annotator has a confusion matrix, every label a share, and both
-    follow from how likely each label is, which follows from both.
+    """Dawid and Skene (Applied Statistics 28, 1979): every annotator has a confusion matrix, every label a share, and
+    both follow from how likely each label is, which follows from both.
 
     Args:
         smoothing: votes after the pooled matrix of all annotators that each of them is taken to have cast on every
@@ -83,8 +83,8 @@ def dawid_skene(votes: Votes, *, smoothing: float = 3.0, most: int = 500) -> Con
 
 
 def one_coin(votes: Votes, *, smoothing: float = 3.0, most: int = 500) -> Consensus:
-    """Dawid and Skene's model where an annotator is right equally often whatever the label, and wrong labels are equally
-    likely: one number to learn of each, so it does with few votes. Arguments as there."""
+    """Dawid and Skene's model where an annotator is right equally often whatever the label, and wrong labels are
+    equally likely: one number to learn of each, so it does with few votes. Arguments as there."""
     size = len(votes.labels)
 
     def maximise(posterior_PC: Floats, marks: Marks) -> Floats:
@@ -148,8 +148,8 @@ def expectation_maximisation(
     """
     posterior_PC = majority(votes).posterior_PC.clip(0) if start_PC is None else start_PC
     total, before = max(float(marks.count_P.sum()), 1.0), -np.inf
-    confusion_ATS, converged, iteration = maximise(posterior_PC, marks), False, 0
-    for iteration in range(1, most + 1):
+    confusion_ATS, converged, iterations = maximise(posterior_PC, marks), False, 0
+    for iterations in range(1, most + 1):  # noqa: B007 - how far it came
         prior_C = marks.count_P @ posterior_PC / total if prior is None else prior(posterior_PC)
         joint_PC = np.log(prior_C.clip(_TINY)) + marks.summed(np.log(confusion_ATS.clip(_TINY)))
         posterior_PC, evidence_P = normalised(joint_PC)
@@ -159,7 +159,7 @@ def expectation_maximisation(
         before = likelihood
         if converged:
             break
-    return Consensus(posterior_PC, confusion_ATS, None, iteration, converged, before * total)
+    return Consensus(posterior_PC, confusion_ATS, None, iterations, converged, before * total)
 
 
 def normalised(joint_PC: Floats) -> tuple[Floats, Floats]:

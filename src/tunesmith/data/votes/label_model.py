@@ -42,9 +42,7 @@ def label_model(votes: Votes, *, balance: Mapping[str, float] | None = None, mos
         found_ATS = shares(counts_ATS + _SMOOTHING * of_all_AS[:, None, :])
         own_AC = found_ATS[:, np.arange(size), np.arange(size)]
         against_AC = own_AC < found_ATS[:, :, :size].max(1)
-        return np.where(
-            np.pad(against_AC, ((0, 0), (0, 1)))[:, None, :], of_all_AS[:, None, :], found_ATS
-        )
+        return np.where(np.pad(against_AC, ((0, 0), (0, 1)))[:, None, :], of_all_AS[:, None, :], found_ATS)
 
     prior = None
     if balance is not None:
@@ -63,5 +61,3 @@ def _with_abstentions(votes: Votes) -> Marks:
     columns_PA = np.arange(functions) * (size + 1) + said_PA
     of_PA = np.repeat(np.arange(votes.num_patterns), functions)
     return Marks(of_PA, columns_PA.ravel(), functions, size + 1, votes.count_P)
-
-

@@ -39,8 +39,8 @@ def _course(votes: Votes, knew_A: Floats, guessed_AC: Floats, most: int) -> Cons
     """Updates until the likelihood stands still."""
     from scipy.special import digamma
 
-    before, converged, iteration = -np.inf, False, 0
-    for iteration in range(1, most + 1):
+    before, converged, iterations = -np.inf, False, 0
+    for iterations in range(1, most + 1):  # noqa: B007 - how far it came
         spread_A = digamma(votes.votes_A + 2 * _KNOWS)
         knows_A = np.exp(digamma(knew_A + _KNOWS) - spread_A)
         guesses_A = np.exp(digamma(guessed_AC.sum(1) + _KNOWS) - spread_A)
@@ -54,7 +54,7 @@ def _course(votes: Votes, knew_A: Floats, guessed_AC: Floats, most: int) -> Cons
         if converged:
             break
     share_A = (knew_A + _KNOWS) / (votes.votes_A + 2 * _KNOWS)
-    return Consensus(posterior_PC, None, share_A, iteration, converged, before * votes.num_items)
+    return Consensus(posterior_PC, None, share_A, iterations, converged, before * votes.num_items)
 
 
 def _expected(votes: Votes, knows_A: Floats, guesses_A: Floats, habit_AC: Floats) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Probabilities of labels by models that did not learn the row: cross-validated logistic regression over words or vectors.
+"""Probabilities of labels by models that did not learn the row: logistic regression over words or vectors.
 
 Models learn from a sample of bounded size, so that millions of rows are predicted in pieces and never held.
 

@@ -46,7 +46,9 @@ def annotators(votes: Votes, consensus: Consensus) -> list[Annotator]:
             None if np.isnan(with_A[a]) else float(with_A[a]),
             float(1 - consensus.knows_A[a]) if consensus.knows_A is not None else _spam(rate_ATS[a][seen_AT[a]]),
             {
-                true: {said: float(rate_ATS[a, t, s]) for s, said in enumerate(votes.labels) if rate_ATS[a, t, s] > 5e-4}
+                true: {
+                    said: float(rate_ATS[a, t, s]) for s, said in enumerate(votes.labels) if rate_ATS[a, t, s] > 5e-4
+                }
                 for t, true in enumerate(votes.labels)
                 if seen_AT[a, t]
             },
