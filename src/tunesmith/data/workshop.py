@@ -14,6 +14,7 @@ import tunesmith.data
 from tunesmith.data.disk.cache import Cache
 from tunesmith.data.room import Mapper
 from tunesmith.data.steps import Step
+from tunesmith.part import Part
 from tunesmith.records import Models
 
 After = Callable[[str, int, int | None], None]
@@ -47,7 +48,8 @@ class Workshop:
 
     def prints(self, step: Step) -> list[str]:
         """What a step's result depends on beside its settings and rows: its code, the models it asks, the seed."""
-        return [_code_of(type(step)), *map(self.model_print, step.models()), str(self.seed)]
+        codes = [_code_of(part) for part in _parts_in(step)]
+        return [*codes, *map(self.model_print, step.models()), str(self.seed)]
 
 
 @lru_cache
@@ -59,7 +61,13 @@ def code() -> str:
     return digest.hexdigest()[:16]
 
 
-def _code_of(part: type[Step]) -> str:
+def _parts_in(step: Step) -> list[type[Part]]:
+    """The step's class and those of the parts it is given, labelling functions for example."""
+    held = (value if isinstance(value, tuple) else (value,) for _, value in step)
+    return [type(step), *(type(part) for values in held for part in values if isinstance(part, Part))]
+
+
+def _code_of(part: type[Part]) -> str:
     module = sys.modules[part.__module__]
     try:
         return sha256(inspect.getsource(module).encode()).hexdigest()[:16]
