@@ -169,11 +169,14 @@ def test_consensus_is_better_than_majority(
 
 
 def test_few_votes_of_many_annotators_are_not_learned_by_heart() -> None:
-    people = [np.eye(4) * 0.7 + 0.075] * 40
-    votes, truth = simulated(people, items=150, each=3, shares=[0.25] * 4, seed=2)
-    plain = right(votes, majority(votes), truth)
-    assert right(votes, dawid_skene(votes), truth) > plain - 0.03
-    assert right(votes, dawid_skene(votes, smoothing=0), truth) < right(votes, dawid_skene(votes), truth)
+    found = []
+    for seed in range(4):
+        people = [np.eye(4) * 0.7 + 0.075] * 40
+        votes, truth = simulated(people, items=150, each=3, shares=[0.25] * 4, seed=seed)
+        methods = (majority(votes), dawid_skene(votes), dawid_skene(votes, smoothing=0))
+        found.append([right(votes, each, truth) for each in methods])
+    plain, smoothed, raw = np.mean(found, 0)
+    assert smoothed > raw + 0.03 and smoothed > plain - 0.03, found
 
 
 def test_posteriors_are_calibrated_where_the_model_is_true() -> None:
@@ -196,7 +199,7 @@ def test_annotators_are_told_apart() -> None:
     rows = {row.name: row for row in annotators(votes, dawid_skene(votes))}
     assert rows["w05"].confusion["l2"] == {"l0": pytest.approx(1.0)}
     assert rows["w00"].votes == votes.votes_A[0] and rows["w00"].with_others > rows["w05"].with_others  # type: ignore
-    assert list(rows)[0] in {f"w{who:02}" for who in range(5)}
+    assert next(iter(rows)) in {f"w{who:02}" for who in range(5)}
 
 
 def test_the_others_alone_are_asked_without_an_annotator() -> None:

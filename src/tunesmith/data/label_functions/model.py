@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from tunesmith.data.label_functions import LabelFunction
@@ -41,12 +43,12 @@ class ModelVote(LabelFunction):
         for record in records:
             piece.append("\n".join(texts(record)))
             if len(piece) == _PIECE:
-                yield from self._voted(piece, classifier.labels, classifier.probabilities(piece))
+                yield from self._voted(classifier.labels, classifier.probabilities(piece))
                 piece = []
         if piece:
-            yield from self._voted(piece, classifier.labels, classifier.probabilities(piece))
+            yield from self._voted(classifier.labels, classifier.probabilities(piece))
 
-    def _voted(self, piece: Sequence[str], labels: Sequence[str], probabilities_NC) -> Iterator[str | None]:  # type: ignore[no-untyped-def]
+    def _voted(self, labels: Sequence[str], probabilities_NC: npt.NDArray[np.float64]) -> Iterator[str | None]:
         for row_C in probabilities_NC:
             place = int(row_C.argmax()) if self.label is None else labels.index(self.label)
             yield labels[place] if row_C[place] >= self.above else None

@@ -7,13 +7,14 @@ from dataclasses import asdict, replace
 from typing import Annotated, Self, cast
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tunesmith.data.label_functions import LabelFunction, RowFunction
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change
 from tunesmith.data.votes import quality
-from tunesmith.data.votes.table import Votes
+from tunesmith.data.votes.table import Ints, Votes
 from tunesmith.errors import DataError
 from tunesmith.part import LABEL_FUNCTIONS, Part
 from tunesmith.records import Record
@@ -88,7 +89,7 @@ class LabelFunctions(Step):
         }
         return found, record.label
 
-    def _tell(self, said_NF: np.ndarray, names: list[str], gold_N: np.ndarray, room: Room) -> None:  # type: ignore[type-arg]
+    def _tell(self, said_NF: npt.NDArray[np.int32], names: list[str], gold_N: Ints, room: Room) -> None:
         called = [function.name for function in self._functions]
         votes = Votes.of(
             ({called[place]: names[said_F[place]] for place in np.flatnonzero(said_F >= 0)} for said_F in said_NF),

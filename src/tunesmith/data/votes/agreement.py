@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from tunesmith.data.votes.table import Floats, Votes
+from tunesmith.data.votes.table import Floats, Ints, Votes, tally
 
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 
@@ -50,7 +50,7 @@ def fleiss_kappa(votes: Votes, *, confidence: float = 0.95, seed: int = 0) -> Ag
     sizes_P = counts_PC.sum(1)
     if len(sizes_P):
         numbers, place_P = np.unique(sizes_P, return_inverse=True)
-        commonest = numbers[np.bincount(place_P, count_P).argmax()]
+        commonest = numbers[tally(place_P, count_P, len(numbers)).argmax()]
         counts_PC, count_P = counts_PC[sizes_P == commonest], count_P[sizes_P == commonest]
     agree_P = _agreeing_pairs(counts_PC)
 
@@ -69,7 +69,7 @@ def cohen_kappa(votes: Votes, one: str, other: str, *, confidence: float = 0.95,
     said = [_said_by(votes, votes.annotators.index(name)) for name in (one, other)]
     both_P = (said[0] >= 0) & (said[1] >= 0)
     cells_P = said[0][both_P] * size + said[1][both_P]
-    table_CC = np.bincount(cells_P, votes.count_P[both_P], minlength=size * size)
+    table_CC = tally(cells_P, votes.count_P[both_P], size * size)
     kinds = np.flatnonzero(table_CC)
     first_PC, second_PC = np.eye(size)[kinds // size], np.eye(size)[kinds % size]
     equal_P = (kinds // size == kinds % size).astype(np.float64)
@@ -147,15 +147,15 @@ def _several(votes: Votes) -> tuple[Floats, Floats]:
     counts_PC = votes.counts_PC
     several_P = (counts_PC.sum(1) > 1) & (votes.count_P > 0)
     kinds_PC, place_P = np.unique(counts_PC[several_P], axis=0, return_inverse=True)
-    return kinds_PC, np.bincount(place_P.ravel(), votes.count_P[several_P], minlength=len(kinds_PC))
+    return kinds_PC, tally(place_P.ravel(), votes.count_P[several_P], len(kinds_PC))
 
 
 def _agreeing_pairs(counts_PC: Floats) -> Floats:
     sizes_P = counts_PC.sum(1)
-    return ((counts_PC**2).sum(1) - sizes_P) / (sizes_P * (sizes_P - 1))
+    return np.asarray(((counts_PC**2).sum(1) - sizes_P) / (sizes_P * (sizes_P - 1)))
 
 
-def _said_by(votes: Votes, annotator: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _said_by(votes: Votes, annotator: int) -> Ints:
     """What one annotator called each pattern; -1 where silent."""
     said_P = np.full(votes.num_patterns, -1, np.int64)
     own_V = votes.annotator_V == annotator
@@ -189,4 +189,4 @@ def _ratio(above: Floats | float, below: Floats | float) -> Floats:
     """The quotient; nan where nothing stands below."""
     above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
     fine = np.abs(below) > 1e-12
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=fine)
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=fine))

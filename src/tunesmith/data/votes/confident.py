@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.data.votes.table import Floats, Ints
+from tunesmith.data.votes.table import Floats, Ints, tally
 
 _SLACK = 1e-6
 """Probabilities this near below a threshold reach it: they are rounded when models are stored."""
@@ -83,9 +83,9 @@ def thresholds(given_N: Ints, probabilities_NC: Floats) -> Floats:
     """The mean probability of each label among the rows that carry it; out of reach for labels that none does."""
     size = probabilities_NC.shape[1]
     own_N = probabilities_NC[np.arange(len(given_N)), given_N]
-    rows_C = np.bincount(given_N, minlength=size)
-    sums_C = np.bincount(given_N, own_N, minlength=size)
-    return np.divide(sums_C, rows_C, out=np.full(size, 2.0), where=rows_C > 0)
+    rows_C = tally(given_N, None, size)
+    sums_C = tally(given_N, own_N, size)
+    return np.asarray(np.divide(sums_C, rows_C, out=np.full(size, 2.0), where=rows_C > 0))
 
 
 def confident_labels(probabilities_NC: Floats, thresholds_C: Floats) -> Ints:
@@ -98,11 +98,10 @@ def confident_labels(probabilities_NC: Floats, thresholds_C: Floats) -> Ints:
 def confident_joint(given_N: Ints, seems_N: Ints, size: int) -> Floats:
     """[G, T]: the counts of confident rows, scaled so that each given label has as many rows as it has."""
     sure_N = seems_N >= 0
-    counts_GT = np.bincount(given_N[sure_N] * size + seems_N[sure_N], minlength=size * size).reshape(size, size)
-    counts_GT = counts_GT.astype(np.float64)
+    counts_GT = tally(given_N[sure_N] * size + seems_N[sure_N], None, size * size).reshape(size, size)
     # A label without one confident row is taken to be right, not to be always wrong.
     np.fill_diagonal(counts_GT, np.maximum(np.diagonal(counts_GT), 1))
-    rows_G = np.bincount(given_N, minlength=size)
+    rows_G = tally(given_N, None, size)
     return np.asarray(counts_GT / counts_GT.sum(1, keepdims=True) * rows_G[:, None])
 
 
@@ -111,7 +110,7 @@ def label_scores(given_N: Ints, probabilities_NC: Floats, score: Score) -> Float
     rows = np.arange(len(given_N))
     own_N = probabilities_NC[rows, given_N]
     if score == "self_confidence":
-        return own_N
+        return np.asarray(own_N)
     others_NC = probabilities_NC.copy()
     others_NC[rows, given_N] = -1.0
     return np.asarray((own_N - others_NC.max(1) + 1) / 2)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tunesmith.data.votes.table import Floats, Votes
+from tunesmith.data.votes.table import Floats, Ints, Votes
 
 TOLERANCE = 1e-7
 """EM has come to its end when the log-likelihood of an item changes by less."""
@@ -34,9 +36,9 @@ class Consensus:
     log_likelihood: float = np.nan
 
     @property
-    def label_P(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def label_P(self) -> Ints:
         """The likeliest label of each pattern, the first of equals."""
-        return self.posterior_PC.argmax(1)
+        return np.asarray(self.posterior_PC.argmax(1))
 
     @property
     def confidence_P(self) -> Floats:
@@ -52,7 +54,7 @@ def majority(votes: Votes) -> Consensus:
     return Consensus(_first_of_equals(shares_PC, votes), None)
 
 
-def tied(votes: Votes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def tied(votes: Votes) -> npt.NDArray[np.bool_]:
     """The patterns in which two labels have the most votes."""
     counts_PC = votes.counts_PC
     return np.asarray((counts_PC == counts_PC.max(1, keepdims=True)).sum(1) > 1)
@@ -102,8 +104,8 @@ def one_coin(votes: Votes, *, smoothing: float = 3.0, most: int = 500) -> Consen
 class Marks:
     """Which marks each pattern carries: annotator and what was said, one column each."""
 
-    pattern_V: np.ndarray[tuple[int], np.dtype[np.int64]]
-    column_V: np.ndarray[tuple[int], np.dtype[np.int64]]
+    pattern_V: Ints
+    column_V: Ints
     num_annotators: int
     num_said: int
     count_P: Floats
@@ -123,7 +125,7 @@ class Marks:
         """[P, T]: the sum over a pattern's marks."""
         return np.asarray(self._matrix() @ log_ATS.transpose(0, 2, 1).reshape(-1, log_ATS.shape[1]))
 
-    def _matrix(self):  # type: ignore[no-untyped-def]
+    def _matrix(self) -> Any:
         from scipy.sparse import csr_array
 
         shape = (len(self.count_P), self.num_annotators * self.num_said)

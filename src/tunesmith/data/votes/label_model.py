@@ -6,6 +6,8 @@ P patterns, A functions, C labels (T where it is the right one, S where it is wh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -27,19 +29,22 @@ def label_model(votes: Votes, *, balance: Mapping[str, float] | None = None, mos
     alike (Ratner et al., Data Programming, NIPS 2016, assume better than chance too).
 
     Args:
-        balance: label -> how common it is; learned when left out, which takes functions that overlap.
+        balance: label -> how common it is among all rows, those without a vote too; learned when left out, of the rows
+            with votes, which takes functions that overlap.
 
     Raises:
         KeyError: `balance` lacks a label that was voted for.
     """
     size = len(votes.labels)
-    start_PC = votes.counts_PC + _AT_FIRST / max(size, 1)
+    marks = _with_abstentions(votes, silent=balance is not None)
+    start_PC = np.vstack([votes.counts_PC, np.zeros((len(marks.count_P) - votes.num_patterns, size))])
+    start_PC += _AT_FIRST / max(size, 1)
     start_PC /= start_PC.sum(1, keepdims=True)
 
     def maximise(posterior_PC: Floats, marks: Marks) -> Floats:
-        counts_ATS = marks.counted(posterior_PC)
-        of_all_AS = shares(counts_ATS.sum(1))
-        found_ATS = shares(counts_ATS + _SMOOTHING * of_all_AS[:, None, :])
+        counted_ATS = marks.counted(posterior_PC)
+        of_all_AS = shares(counted_ATS.sum(1))
+        found_ATS = shares(counted_ATS + _SMOOTHING * of_all_AS[:, None, :])
         own_AC = found_ATS[:, np.arange(size), np.arange(size)]
         against_AC = own_AC < found_ATS[:, :, :size].max(1)
         return np.where(np.pad(against_AC, ((0, 0), (0, 1)))[:, None, :], of_all_AS[:, None, :], found_ATS)
@@ -47,17 +52,25 @@ def label_model(votes: Votes, *, balance: Mapping[str, float] | None = None, mos
     prior = None
     if balance is not None:
         wanted_C = np.array([balance[label] for label in votes.labels])
-        prior = lambda posterior_PC: wanted_C / wanted_C.sum()  # noqa: E731
-    return expectation_maximisation(
-        votes, _with_abstentions(votes), maximise, most=most, start_PC=start_PC, prior=prior
-    )
+        prior = partial(_always, wanted_C / wanted_C.sum())
+    found = expectation_maximisation(votes, marks, maximise, most=most, start_PC=start_PC, prior=prior)
+    return replace(found, posterior_PC=found.posterior_PC[: votes.num_patterns])
 
 
-def _with_abstentions(votes: Votes) -> Marks:
-    """A mark for every function and pattern; saying nothing is the last thing to be said."""
+def _always(wanted_C: Floats, posterior_PC: Floats) -> Floats:
+    return wanted_C
+
+
+def _with_abstentions(votes: Votes, silent: bool) -> Marks:
+    """A mark for every function and pattern; saying nothing is the last thing to be said.
+
+    Args:
+        silent: whether the items that no function voted on are a pattern too, the last one.
+    """
     functions, size = len(votes.annotators), len(votes.labels)
-    said_PA = np.full((votes.num_patterns, functions), size, np.int64)
+    patterns = votes.num_patterns + silent
+    said_PA = np.full((patterns, functions), size, np.int64)
     said_PA[votes.of_V, votes.annotator_V] = votes.label_V
     columns_PA = np.arange(functions) * (size + 1) + said_PA
-    of_PA = np.repeat(np.arange(votes.num_patterns), functions)
-    return Marks(of_PA, columns_PA.ravel(), functions, size + 1, votes.count_P)
+    count_P = np.append(votes.count_P, [float((votes.pattern_N < 0).sum())] * silent)
+    return Marks(np.repeat(np.arange(patterns), functions), columns_PA.ravel(), functions, size + 1, count_P)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from tunesmith.data.votes.consensus import TOLERANCE, Consensus, majority, normalised
-from tunesmith.data.votes.table import Floats, Votes
+from tunesmith.data.votes.table import Floats, Votes, tally
 
 _KNOWS = 0.5
 """Both parameters of the Beta prior of how often an annotator knows, as in the paper."""
@@ -62,7 +62,7 @@ def _expected(votes: Votes, knows_A: Floats, guesses_A: Floats, habit_AC: Floats
     by_habit_V = (guesses_A[:, None] * habit_AC)[votes.annotator_V, votes.label_V]
     joint_PC = np.zeros((votes.num_patterns, len(votes.labels)))
     np.add.at(joint_PC, (votes.of_V, votes.label_V), np.log1p(knows_A[votes.annotator_V] / by_habit_V))
-    joint_PC += np.bincount(votes.of_V, np.log(by_habit_V), minlength=votes.num_patterns)[:, None]
+    joint_PC += tally(votes.of_V, np.log(by_habit_V), votes.num_patterns)[:, None]
     return normalised(joint_PC - np.log(len(votes.labels)))
 
 
@@ -82,8 +82,8 @@ def _counts(
     weight_V = votes.count_P[votes.of_V]
     knew_V = posterior_PC[votes.of_V, votes.label_V] * knows_V / (knows_V + by_habit_V)
     cells_V = votes.annotator_V * size + votes.label_V
-    guessed = np.bincount(cells_V, (1 - knew_V) * weight_V, minlength=len(votes.annotators) * size)
+    guessed = tally(cells_V, (1 - knew_V) * weight_V, len(votes.annotators) * size)
     return (
-        np.bincount(votes.annotator_V, knew_V * weight_V, minlength=len(votes.annotators)),
+        tally(votes.annotator_V, knew_V * weight_V, len(votes.annotators)),
         guessed.reshape(len(votes.annotators), size),
     )

@@ -68,7 +68,7 @@ def folds_of(keys: npt.NDArray[Any], given_N: Ints, folds: int, seed: int) -> In
 def few(keys: npt.NDArray[Any], given_N: Ints, size: int, least: int) -> npt.NDArray[np.bool_]:
     """The labels with fewer than `least` different texts."""
     pairs = np.unique(np.rec.fromarrays([keys, given_N]))
-    return np.asarray(np.bincount(pairs["f1"], minlength=size) < least)
+    return np.asarray(np.bincount(pairs["f1"], minlength=size) < least, bool)
 
 
 def sampled(given_N: Ints, seed: int, most: int = LEARNED) -> npt.NDArray[np.bool_]:
@@ -87,7 +87,7 @@ def sampled(given_N: Ints, seed: int, most: int = LEARNED) -> npt.NDArray[np.boo
     return taken
 
 
-def learn(features: Any, given: Ints, fold: Ints, folds: int, strength: float = 10.0) -> list[Any]:
+def learn(features: Any, given: Ints, fold: Ints, folds: int, strength: float = 3.0) -> list[Any]:
     """One model for each fold, which has not learned from it.
 
     Args:

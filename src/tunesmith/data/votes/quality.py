@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.data.votes.consensus import Consensus
-from tunesmith.data.votes.table import Floats, Ints, Votes
+from tunesmith.data.votes.table import Floats, Ints, Votes, tally
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def confusion_counts(votes: Votes, posterior_PC: Floats) -> Floats:
     size, many = len(votes.labels), len(votes.annotators)
     weight_VC = posterior_PC[votes.of_V].clip(0) * votes.count_P[votes.of_V, None]
     cells_V = votes.annotator_V * size + votes.label_V
-    columns = [np.bincount(cells_V, weight_VC[:, t], minlength=many * size) for t in range(size)]
+    columns = [tally(cells_V, weight_VC[:, t], many * size) for t in range(size)]
     return np.asarray(np.stack(columns, 1).reshape(many, size, size).transpose(0, 2, 1))
 
 
@@ -84,8 +84,8 @@ def _with_others(votes: Votes) -> Floats:
     clear_V = (most_V > 0) & ((others_VC == most_V[:, None]).sum(1) == 1)
     equal_V = clear_V & (others_VC[np.arange(len(others_VC)), votes.label_V] == most_V)
     weight_V, many = votes.count_P[votes.of_V], len(votes.annotators)
-    asked_A = np.bincount(votes.annotator_V, weight_V * clear_V, minlength=many)
-    equal_A = np.bincount(votes.annotator_V, weight_V * equal_V, minlength=many)
+    asked_A = tally(votes.annotator_V, weight_V * clear_V, many)
+    equal_A = tally(votes.annotator_V, weight_V * equal_V, many)
     return np.asarray(np.divide(equal_A, asked_A, out=np.full(many, np.nan), where=asked_A > 0))
 
 
@@ -122,8 +122,8 @@ def functions(votes: Votes, gold_N: Ints | None = None) -> list[FunctionRow]:
     differ_V = votes.counts_PC[votes.of_V, votes.label_V] < sizes_P[votes.of_V]
     right_A, judged_A = _judged(votes, gold_N)
     rows, many = max(len(votes.pattern_N), 1), len(votes.annotators)
-    overlap_A = np.bincount(votes.annotator_V, weight_V * several_V, minlength=many) / rows
-    conflict_A = np.bincount(votes.annotator_V, weight_V * differ_V, minlength=many) / rows
+    overlap_A = tally(votes.annotator_V, weight_V * several_V, many) / rows
+    conflict_A = tally(votes.annotator_V, weight_V * differ_V, many) / rows
     return [
         FunctionRow(
             name,
@@ -147,11 +147,11 @@ def _judged(votes: Votes, gold_N: Ints | None) -> tuple[Floats, Floats]:
     known_N = (gold_N > -2) & (votes.pattern_N >= 0)
     # The last column holds labels that nobody voted for.
     cells_N = votes.pattern_N[known_N].astype(np.int64) * (size + 1) + np.where(gold_N < 0, size, gold_N)[known_N]
-    gold_PC = np.bincount(cells_N, minlength=votes.num_patterns * (size + 1)).reshape(-1, size + 1)
+    gold_PC = tally(cells_N, None, votes.num_patterns * (size + 1)).reshape(-1, size + 1)
     right_V, judged_V = gold_PC[votes.of_V, votes.label_V], gold_PC.sum(1)[votes.of_V]
     return (
-        np.bincount(votes.annotator_V, right_V, minlength=many),
-        np.bincount(votes.annotator_V, judged_V, minlength=many),
+        tally(votes.annotator_V, right_V, many),
+        tally(votes.annotator_V, judged_V, many),
     )
 
 

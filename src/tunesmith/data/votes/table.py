@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,8 +80,8 @@ class Votes:
     @cached_property
     def counts_PC(self) -> Floats:
         """How many called each pattern what."""
-        flat = np.bincount(self.of_V * len(self.labels) + self.label_V, minlength=self.num_patterns * len(self.labels))
-        return flat.reshape(self.num_patterns, len(self.labels)).astype(np.float64)
+        flat = tally(self.of_V * len(self.labels) + self.label_V, None, self.num_patterns * len(self.labels))
+        return flat.reshape(self.num_patterns, len(self.labels))
 
     @property
     def num_patterns(self) -> int:
@@ -114,6 +115,11 @@ class Votes:
             np.where(voted_P, self.count_P, 0.0),
             self.pattern_N,
         )
+
+
+def tally(place: npt.NDArray[Any], weight: npt.NDArray[Any] | None, size: int) -> Floats:
+    """The sum of the weights (or the count) at each place, `size` of them."""
+    return np.bincount(place, weight, minlength=size).astype(np.float64)
 
 
 def _sorted(numbers: Mapping[str, int]) -> tuple[tuple[str, ...], Ints]:
