@@ -142,7 +142,8 @@ def test_labels_are_settled_and_what_cannot_be_is_dropped() -> None:
     assert [drop.detail for drop in result.dropped if drop.record.id == "r3"] == ["x at 0.50"]
     found = room.findings.figures
     assert found["votes"] == {"rows": 7, "rows_with_votes": 5, "votes": 14, "ties": 1}
-    assert found["consensus"]["decided"] == 0.8 and found["consensus"]["labels"] == {"x": 0.6, "y": 0.4}
+    assert found["consensus"]["decided"] == 0.8
+    assert found["balance"]["shares"] == {"x": 0.6, "y": 0.4} and found["balance"]["ratio"] == 1.5
     assert found["accuracy"] == {"rows": 1, "consensus": 0.0, "majority": 0.0}
     assert found["agreement"]["krippendorff_alpha"]["low"] <= found["agreement"]["krippendorff_alpha"]["value"]
     assert {tuple(pair["annotators"]) for pair in found["agreement"]["cohen_kappa"]} == {
@@ -202,7 +203,7 @@ def test_balance_moves_labels_and_is_for_the_label_model_alone() -> None:
     for x in (0.9, 0.1):
         room = Room()
         apply(Consensus(method="label_model", balance={"x": x, "y": 1 - x}), rows, room)
-        shares.append(room.findings.figures["consensus"]["labels"]["x"])
+        shares.append(room.findings.figures["balance"]["shares"].get("x", 0.0))
     assert shares[0] > shares[1]
     with pytest.raises(DataError, match="how common 'y' is"):
         apply(Consensus(method="label_model", balance={"x": 1.0}), rows)

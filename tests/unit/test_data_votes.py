@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tunesmith.data.balance import imbalance
 from tunesmith.data.votes.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha, percent_agreement
+from tunesmith.data.votes.balance import imbalance
 from tunesmith.data.votes.consensus import Consensus, dawid_skene, majority, one_coin, tied
 from tunesmith.data.votes.label_model import label_model
 from tunesmith.data.votes.mace import mace
@@ -276,6 +276,7 @@ def test_imbalance_of_known_shares() -> None:
     assert found.counts == {"a": 8, "b": 4, "c": 4} and found.shares["a"] == 0.5
     assert (found.ratio, found.majority) == (2.0, 0.5)
     assert found.effective == pytest.approx(2**1.5) and found.entropy == pytest.approx(1.5 / math.log2(3))
+    assert imbalance({"c": 4, "b": 4, "a": 8, "d": 0}) == found
     even = imbalance(["a", "b", "c", "d"])
     assert (even.ratio, even.entropy, even.effective) == (1.0, pytest.approx(1.0), pytest.approx(4.0))
     assert (imbalance(["a"]).entropy, imbalance(["a"]).effective) == (0.0, 1.0)

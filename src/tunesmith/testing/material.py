@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from tunesmith.data.curate import apply
-from tunesmith.data.label_functions import LabelFunction
 from tunesmith.data.readers import Broken, Reader, Row
 from tunesmith.data.room import Room
 from tunesmith.data.steps import Step
+from tunesmith.data.votes.functions import LabelFunction
 from tunesmith.errors import UserError
 from tunesmith.metrics import Metric
 from tunesmith.records import Classifier, Embedder, Filler, Message, Prediction, Record, Responder, Span, Tagger

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.data.label_functions import RowFunction
+from tunesmith.data.votes.functions import RowFunction
 from tunesmith.records import Record
 
 

@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop
 from tunesmith.data.votes import agreement, quality
+from tunesmith.data.votes.balance import imbalance
 from tunesmith.data.votes.consensus import Consensus as Found
 from tunesmith.data.votes.consensus import dawid_skene, majority, one_coin, tied
 from tunesmith.data.votes.label_model import label_model
 from tunesmith.data.votes.mace import mace
-from tunesmith.data.votes.table import Votes
+from tunesmith.data.votes.table import Votes, tally
 from tunesmith.errors import DataError
 from tunesmith.records import Record
 
@@ -125,9 +126,10 @@ class Consensus(Step):
                 "converged": found.converged,
                 "decided": decided,
                 "differs_from_majority": differ,
-                "labels": dict(zip(votes.labels, _shares(votes, found), strict=True)),
             },
         )
+        settled = dict(zip(votes.labels, _settled_counts(votes, found), strict=True))
+        room.figure("balance", asdict(imbalance(settled)))
         right, judged = quality.accuracy(votes, found.label_P, gold_N)
         if judged:
             by_majority, _ = quality.accuracy(votes, plain.label_P, gold_N)
@@ -149,9 +151,9 @@ def _given(record: Record) -> tuple[dict[str, str], str | None]:
     return dict(record.votes), ", ".join(record.labels) if record.labels else None
 
 
-def _shares(votes: Votes, found: Found) -> list[float]:
-    settled_C = np.bincount(found.label_P, votes.count_P, minlength=len(votes.labels))
-    return [float(share) for share in settled_C / max(settled_C.sum(), 1)]
+def _settled_counts(votes: Votes, found: Found) -> list[int]:
+    """How many items each label gets."""
+    return [int(count) for count in tally(found.label_P, votes.count_P, len(votes.labels))]
 
 
 def _warn(votes: Votes, found: Found, method: str, room: Room) -> None:
@@ -168,7 +170,7 @@ def _warn(votes: Votes, found: Found, method: str, room: Room) -> None:
             f"{one_sided} of {len(votes.annotators)} annotators only ever say one label, of which {method} learns "
             "nothing; `method: label_model` is made for that"
         )
-    if len(votes.labels) > 1 and max(_shares(votes, found)) == 1.0 and method != "majority":
+    if len(votes.labels) > 1 and max(_settled_counts(votes, found)) == votes.num_items and method != "majority":
         room.note(f"{method} calls every row the same, though {len(votes.labels)} labels were voted for")
 
 

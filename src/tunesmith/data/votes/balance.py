@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import exp, log
 
@@ -26,16 +26,17 @@ class Imbalance:
     """The share of the commonest label: what a model reaches that knows nothing else."""
 
 
-def imbalance(labels: Iterable[str]) -> Imbalance:
+def imbalance(labels: Iterable[str] | Mapping[str, int]) -> Imbalance:
     """Measures how evenly rows are spread.
 
     Args:
-        labels: one of each row; all of them one after the other where rows have several.
+        labels: one of each row, all of them one after the other where rows have several; or how many rows have each.
 
     Raises:
         ValueError: there are none.
     """
-    counts = dict(sorted(Counter(labels).items(), key=lambda pair: (-pair[1], pair[0])))
+    found = Counter(labels)
+    counts = {label: count for label, count in sorted(found.items(), key=lambda pair: (-pair[1], pair[0])) if count}
     total = sum(counts.values())
     if not total:
         raise ValueError("there are no labels")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tunesmith.data.label_functions import RowFunction
 from tunesmith.data.rewrite import texts
+from tunesmith.data.votes.functions import RowFunction
 from tunesmith.records import Record
 
 

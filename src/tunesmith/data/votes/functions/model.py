@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from tunesmith.data.label_functions import LabelFunction
 from tunesmith.data.rewrite import texts
 from tunesmith.data.room import Room
+from tunesmith.data.votes.functions import LabelFunction
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.records import Record
 

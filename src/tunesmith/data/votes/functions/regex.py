@@ -7,8 +7,8 @@ from functools import cached_property
 
 from pydantic import Field, field_validator
 
-from tunesmith.data.label_functions import RowFunction
 from tunesmith.data.rewrite import texts
+from tunesmith.data.votes.functions import RowFunction
 from tunesmith.records import Record
 
 
