@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tunesmith.data.curate import StepResult, apply
+from tunesmith.data.prepare import collect
 from tunesmith.data.read.row import to_record
 from tunesmith.data.read.shape import recognise
 from tunesmith.data.read.values import BadRow
@@ -22,10 +23,12 @@ from tunesmith.data.steps.label_errors import LabelErrors
 from tunesmith.data.steps.label_functions import LabelFunctions
 from tunesmith.data.votes.confident import find_errors
 from tunesmith.data.votes.out_of_fold import few, folds_of, sampled
-from tunesmith.errors import DataError, SpecError
+from tunesmith.data.workshop import Workshop
+from tunesmith.errors import DataError, GateFailed, SpecError
 from tunesmith.part import LABEL_FUNCTIONS, STEPS
 from tunesmith.records import Record
 from tunesmith.spec.load import parse
+from tunesmith.spec.sections import Data
 from tunesmith.testing.material import Doubles
 
 
@@ -463,6 +466,29 @@ def test_thresholds_are_the_mean_of_each_label() -> None:
     # Of label 0 one row each is confidently 0 and 1; of label 1 one is confidently 1, and stands for both.
     assert found.joint_GT.tolist() == [[1, 1], [0, 2]] and found.rate == 0.25
     assert found.score_N.tolist() == [0.9, 0.3, 0.8, 0.6] and found.ranked.tolist() == [1]
+
+
+def test_votes_go_through_the_whole_preparation(tmp_path: Path) -> None:
+    """Three votes an item: two of three rows are merged, which is not called a loss."""
+    generator = np.random.default_rng(0)
+    rows = [
+        {"text": f"text {n}", "label": "yn"[n % 2 if generator.random() < 0.9 else 1 - n % 2], "item": n, "who": who}
+        for n in range(40)
+        for who in ("ann", "bob", "cid")
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    steps = [{"kind": "gather_votes", "item": "item", "annotator": "who"}, {"kind": "consensus"}]
+    data = Data.model_validate({"sources": ["rows.jsonl"], "steps": steps})
+    found = collect(data, shop=Workshop(folder=tmp_path))
+    records = [record for split in found.splits.values() for record in split]
+    assert len(records) == 40 and all(len(record.votes) == 3 and record.label in ("y", "n") for record in records)
+    assert found.labels == ("n", "y") and "confidence" in records[0].slices
+    assert found.ledger.lost == 80
+    nobody = Data.model_validate(
+        {"sources": ["rows.jsonl"], "steps": [{**steps[0], "item": "label"}], "max_dropped": 0.0}
+    )
+    with pytest.raises(GateFailed, match="second vote"):
+        collect(nobody, shop=Workshop(folder=tmp_path))
 
 
 def test_the_steps_are_found_in_a_spec(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ _HABIT = 10.0
 """Parameter of the Dirichlet prior of what an annotator says when guessing, as in the paper."""
 
 
-def mace(votes: Votes, *, restarts: int = 5, most: int = 200, seed: int = 0) -> Consensus:
+def mace(votes: Votes, *, restarts: int = 2, most: int = 200, seed: int = 0) -> Consensus:
     """Hovy, Berg-Kirkpatrick, Vaswani and Hovy, Learning Whom to Trust with MACE (NAACL 2013), by variational Bayes.
 
     The first start takes the majority for right, the others are drawn; the likeliest end counts.
