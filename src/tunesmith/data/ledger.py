@@ -22,6 +22,7 @@ from tunesmith.data.split import Pool
 from tunesmith.data.stage import Stage, Tallies, Tally, tallies_from_json, tallies_to_json
 from tunesmith.data.steps import Changed, Dropped
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
+from tunesmith.data.steps.gather_votes import MERGED
 from tunesmith.errors import GateFailed
 
 _SPECIAL, _ASSISTANT = ROLES.index("special"), ROLES.index("assistant")
@@ -239,9 +240,13 @@ class Ledger:
         # Of older rows those that stand among the new ones are left out, and may be all but a few.
         own = [source for source in self.sources if source.split != "replay"]
         read, lost = sum(source.read for source in own), sum(source.lost for source in own)
+        # The votes of rows that were merged into another one are kept there.
+        merged = sum(tally.count for (_, reason), tally in self.dropped.items() if reason == MERGED)
+        read, lost = read - merged, lost - merged
         share = lost / read if read else 1.0
         if share > self.max_dropped or read == lost:
-            most = sorted(self.dropped.items(), key=lambda item: -item[1].count)[:3]
+            found = [(key, tally) for key, tally in self.dropped.items() if key[1] != MERGED]
+            most = sorted(found, key=lambda item: -item[1].count)[:3]
             said = "; ".join(f"{tally.count} {reason} ({_rows(tally)})" for (_, reason), tally in most)
             raise GateFailed(
                 f"{lost} of {read} rows ({share:.0%}) would be lost: {said}",

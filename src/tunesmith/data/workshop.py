@@ -15,6 +15,7 @@ from tunesmith.data.disk.cache import Cache
 from tunesmith.data.read.find import find
 from tunesmith.data.room import Mapper
 from tunesmith.data.steps import Step
+from tunesmith.part import Part
 from tunesmith.records import Models
 from tunesmith.runs import file_digest
 from tunesmith.spec.sections import Source
@@ -51,12 +52,13 @@ class Workshop:
     """Told of the progress."""
 
     def prints(self, step: Step) -> list[str]:
-        """What a step's result depends on beside its settings and rows: its code, the models it asks, the files it
-        reads, the seed."""
+        """What a step's result depends on beside its settings and rows: its code and that of its parts, the models it
+        asks, the files it reads, the seed."""
+        codes = [_code_of(part) for part in _parts_in(step)]
         files = [file.path for path in step.files() for file in find(Source(path=path), self.folder)]
         # What is no file is a data set of the hub, which has no content here.
         contents = [file_digest(path) if path.is_file() else str(path) for path in files]
-        return [_code_of(type(step)), *map(self.model_print, step.models()), *contents, str(self.seed)]
+        return [*codes, *map(self.model_print, step.models()), *contents, str(self.seed)]
 
 
 @lru_cache
@@ -68,7 +70,13 @@ def code() -> str:
     return digest.hexdigest()[:16]
 
 
-def _code_of(part: type[Step]) -> str:
+def _parts_in(step: Step) -> list[type[Part]]:
+    """The step's class and those of the parts it is given, labelling functions for example."""
+    held = (value if isinstance(value, tuple) else (value,) for _, value in step)
+    return [type(step), *(type(part) for values in held for part in values if isinstance(part, Part))]
+
+
+def _code_of(part: type[Part]) -> str:
     module = sys.modules[part.__module__]
     try:
         return sha256(inspect.getsource(module).encode()).hexdigest()[:16]

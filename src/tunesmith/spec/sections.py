@@ -72,8 +72,8 @@ class Source(Section):
     """A file, glob, archive, folder of documents, address (`https://`, `s3://`), SQL URL, or hub id (`owner/name`)."""
     format: Annotated[Part, READERS] | None = None
     """The reader; derived from the file's ending and first bytes when left out."""
-    map: dict[str, str] | None = None
-    """Which column plays which role, `{prompt: text, answer: label}`; recognised when left out."""
+    map: dict[str, str | list[str]] | None = None
+    """Which column plays which role, `{prompt: text, answer: label}`; else recognised. `votes` may list several."""
     weight: float = Field(default=1.0, gt=0)
     """How much each of its rows counts in the loss; with `data.mixture`, how often they are seen."""
     split: Split | None = None
