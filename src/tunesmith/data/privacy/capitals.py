@@ -1,0 +1,61 @@
+"""Words that begin with a capital, and which of them are names: shared by people, places and organisations."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from importlib.resources import files
+
+UPPER = "".join(character for character in map(chr, range(0x41, 0x530)) if character.isupper())
+CAPITAL = rf"[{UPPER}]\w*(?:[’'](?!s\b)\w+)?(?:-\w+)*"
+"""A word that begins with a capital; an `'s` behind it is not part of it."""
+PARTICLE = r"(?:von|van|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|ibn|ten|ter|zu|y|af|av)"
+_SHOUTED = re.compile(rf"[{UPPER}]{{2,}}")
+_LOWER_WORD = re.compile(r"(?<![\w'’@./-])[a-zäöüßà-ÿ][a-zäöüßà-ÿ'’]*(?![\w@/])")
+_ENDINGS = (
+    ("ies", ("y",)), ("ied", ("y",)), ("ing", ("", "e")), ("est", ("", "e")), ("es", ("", "e")), ("ed", ("", "e")), ("ly", ("",)),
+    ("er", ("", "e")), ("s", ("",)),
+)  # fmt: skip
+_ENGLISH = 0.6
+
+
+@cache
+def _words() -> frozenset[str]:
+    text = files("tunesmith.data.privacy").joinpath("words.txt").read_text("ascii")
+    return frozenset(text.split())
+
+
+@lru_cache(maxsize=1 << 16)
+def common(word: str) -> bool:
+    """Whether a lower-case word is an English one that is no name, with its regular endings."""
+    if len(word) == 1:
+        return True
+    word = word.replace("’", "'")
+    if word in _words():
+        return True
+    stem, _, tail = word.partition("'")
+    if tail or word.endswith("'"):
+        return common(stem) or stem + "'" + tail in _words()
+    if "-" in word:
+        return all(common(part) for part in word.split("-") if part)
+    for ending, starts in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            stem = word[: -len(ending)]
+            doubled = (stem[:-1],) if len(stem) > 3 and stem[-1] == stem[-2] else ()
+            if any(common(stem + start) for start in starts) or any(common(one) for one in doubled):
+                return True
+    return False
+
+
+def english(text: str) -> bool:
+    """Whether the words in small letters are English ones: in other languages capitals mean other things."""
+    small = _LOWER_WORD.findall(text[:2000])
+    if len(small) < 3:
+        return True
+    return sum(map(common, small)) >= _ENGLISH * len(small)
+
+
+def shouted(text: str) -> bool:
+    """Whether most words stand in capitals, so that these say nothing."""
+    loud = sum(len(found) for found in _SHOUTED.findall(text))
+    return loud * 2 > sum(character.isalpha() for character in text)
