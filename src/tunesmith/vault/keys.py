@@ -1,7 +1,7 @@
 """The master key and what is derived from it.
 
-The key is 32 random bytes in base64, in `TUNESMITH_KEY` or in a file named by `TUNESMITH_KEY_FILE` that only its owner can
-read. It is random, so nothing stretches it; what looks like a word, a counter or a repetition is refused.
+The key is 32 random bytes in base64, in `TUNESMITH_KEY` or in a file named by `TUNESMITH_KEY_FILE` that only its
+owner can read. It is random, so nothing stretches it; what looks like a word, a counter or a repetition is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -83,7 +84,7 @@ def read_key(written: str, where: str) -> bytes:
         raise VaultError("the key is not base64", where=where, fix=_MAKE) from error
     if len(key) != KEY_BYTES:
         raise VaultError(f"the key has {len(key)} bytes, not {KEY_BYTES}", where=where, fix=_MAKE)
-    steps = {(after - before) % 256 for before, after in zip(key, key[1:], strict=False)}
+    steps = {(after - before) % 256 for before, after in pairwise(key)}
     # Random bytes are printable from end to end once in 10^13 keys; a passphrase always is.
     if len(set(key)) < _FEWEST_DISTINCT or len(steps) == 1 or all(32 <= byte < 127 for byte in key):
         raise VaultError("the key is not random: it can be guessed", where=where, fix=_MAKE)

@@ -1,9 +1,9 @@
 """Sealed bytes: encrypted, and any change of them is noticed.
 
-Small records are sealed whole with AES-256-GCM and a random nonce. Files are cut into chunks, each sealed under a key of the
-file's own, with its number and whether it is the last one in the nonce (STREAM, Hoang, Reyhanitabar, Rogaway and Vizár 2015):
-chunks cannot be changed, dropped, repeated, swapped, cut off at the end, or taken from another file. A sealed file can be
-read from any place (`SealedReader`), so Parquet readers work on it.
+Small records are sealed whole with AES-256-GCM and a random nonce. Files are cut into chunks, each sealed under a key
+of the file's own, with its number and whether it is the last one in the nonce (STREAM, Hoang, Reyhanitabar, Rogaway
+and Vizár 2015): chunks cannot be changed, dropped, repeated, swapped, cut off at the end, or taken from another file.
+A sealed file can be read from any place (`SealedReader`), so Parquet readers work on it.
 
     record   magic 4 | nonce 12 | ciphertext and tag
     file     magic 4 | salt 16 | nonce prefix 7 | chunks of 64 KiB and a tag each, the last one shorter
@@ -154,9 +154,7 @@ class SealedReader(io.RawIOBase):
         try:
             self._chunk = self._box.decrypt(_nonce(self._prefix, number, last=number == self._chunks - 1), sealed, None)
         except (InvalidTag, ValueError):
-            raise VaultError(
-                "the seal is broken: another key, cut or altered", where=self._where, fix=_FIX
-            ) from None
+            raise VaultError("the seal is broken: another key, cut or altered", where=self._where, fix=_FIX) from None
         self._number = number
 
 

@@ -1,12 +1,13 @@
 """The vault: one file of named entries that only the master key opens.
 
-Each entry is sealed under a data key of its own, and the master key seals the data keys (envelope encryption). So another
-master key can be taken without sealing anything anew, and forgetting an entry destroys the one key that opens it. What was
-forgotten is remembered as such, by a keyed digest of its name, so that a later run does not bring it back unasked.
+Each entry is sealed under a data key of its own, and the master key seals the data keys (envelope encryption). So
+another master key can be taken without sealing anything anew, and forgetting an entry destroys the one key that opens
+it. What was forgotten is remembered as such, by a keyed digest of its name, so that a later run does not bring it
+back unasked.
 
-The file is lines of JSON: a head, an entry a line, and a last line with a keyed digest (HMAC-SHA256) of all before it. Names
-are sealed too; an entry's id is a keyed digest of its name. It is replaced as a whole (`runs.write_bytes`), one process at a
-time.
+The file is lines of JSON: a head, an entry a line, and a last line with a keyed digest (HMAC-SHA256) of all before
+it. Names are sealed too; an entry's id is a keyed digest of its name. It is replaced as a whole (`runs.write_bytes`),
+one process at a time.
 
 A copy of the file made earlier (a backup) still holds what was forgotten since. `rotate` after `forget`, and the old
 master key destroyed, makes such copies unreadable.
@@ -115,7 +116,9 @@ class Vault:
         entry = self._content.entries.get(identity)
         if entry is None or not entry.key:
             raise NotFound(
-                f"{name!r} was forgotten" if entry else f"the vault holds no {name!r}{did_you_mean(name, self.names())}",
+                f"{name!r} was forgotten"
+                if entry
+                else f"the vault holds no {name!r}{did_you_mean(name, self.names())}",
                 where=str(self.path),
                 fix="list what there is: tunesmith vault list",
             )
@@ -166,7 +169,9 @@ class Vault:
             VaultError: it is the same key.
         """
         if key == self._key:
-            raise VaultError("the new key is the old one", where=str(self.path), fix="make another: tunesmith vault key")
+            raise VaultError(
+                "the new key is the old one", where=str(self.path), fix="make another: tunesmith vault key"
+            )
         with _alone(self.path):
             content = _read(self.path, self._key)
             old, new = Sealer(self._key), Sealer(key)

@@ -19,7 +19,8 @@ _NUMBERS = re.compile(
     re.I,
 )
 _DAY_MONTH = re.compile(
-    rf"\d(?<![\w.,/$€£-]\d)\d?(?:st|nd|rd|th|\.|er|º)? (?:of |de )?{_MONTH}\.?(?:[ ,]{{1,2}}(?:de |of )?(?:19|20)\d\d)?{_TIME}(?!\w|[/-]\d)", re.I
+    rf"\d(?<![\w.,/$€£-]\d)\d?(?:st|nd|rd|th|\.|er|º)? (?:of |de )?{_MONTH}\.?(?:[ ,]{{1,2}}(?:de |of )?(?:19|20)\d\d)?{_TIME}(?!\w|[/-]\d)",
+    re.I,
 )
 _MONTH_DAY = re.compile(
     rf"\b{_MONTH}\.?(?: [0-3]?\d(?:st|nd|rd|th)?(?:,? (?:19|20)\d\d)?{_TIME}|,? (?:19|20)\d\d)(?!\w|[/-]\d)", re.I
@@ -42,15 +43,18 @@ _BIRTH = re.compile(
     r"\b(?:born|birth(?:day|date)?|d\.?o\.?b\.?|geb(?:oren|urtsdatum|urtstag|\.)|n[ée]e? (?:le|en)|naissance|nacid[oa]|nacimiento|nat[oa] il|nascita|b\.)(?!\w)",
     re.I,
 )
-_YEAR = re.compile(r"[12](?<![\w.,/$€£#-]\d)[90]\d\d(?![\w/%]|[.,:-]\d| (?:people|rows|words|euros|dollars|times|units))")
+_YEAR = re.compile(
+    r"[12](?<![\w.,/$€£#-]\d)[90]\d\d(?![\w/%]|[.,:-]\d| (?:people|rows|words|euros|dollars|times|units))"
+)
 _DAY = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b", re.I)
 
 _AGE = re.compile(
-    r"\d(?<![\w.$€£]\d)\d{0,2}(?=[ -]?(?:years?|yrs?)[ -]?(?:old|of age)|[ -]?y/?o\b| jahre alt| ans\b| años| anni\b)", re.I
+    r"\d(?<![\w.$€£]\d)\d{0,2}(?=[ -]?(?:years?|yrs?)[ -]?(?:old|of age)|[ -]?y/?o\b| jahre alt| ans\b| años| anni\b)",
+    re.I,
 )
 _AGED = re.compile(r"\b(?:aged?|alter|âgée? de|edad|età)(?: of| is|:|=)? (\d{1,3})(?!\w|[.,]\d| ?%)", re.I)
 _SAID = re.compile(
-    r"\b(?:i am|i'm|he is|he's|she is|she's|turned|turning|turns) (\d{1,2})(?=[,.!?;]| (?:and|today|now|next|this|last)\b|$)|"
+    r"\b(?:i am|i'm|he is|he's|she is|she's|turned|turning|turns|age is|only|just|at age|the age of|was) (\d{1,2})(?=[,.!?;]| (?:and|today|now|next|this|last|when|at the time)\b|$)|"
     r", ([1-9]\d)(?=, (?:an?|of|from|who|was|is|said)\b)",
     re.I,
 )

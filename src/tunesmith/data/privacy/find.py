@@ -34,6 +34,7 @@ _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[a-z]+")
 _AT = re.compile(r"[\[({] ?at ?[\])}]", re.I)
 _LONG = re.compile(r"[A-Za-z0-9]{26}")
+_HEX = re.compile(r"[0-9a-f]{4}\.[0-9a-f]{4}\.", re.I)
 _DOTS = re.compile(r"\d\.\d{1,3}\.\d")
 _STATE = re.compile(r"[A-Z][A-Z] \d{5}|[A-Z]\d[A-Z\d]? ?\d[A-Z]")
 
@@ -42,7 +43,9 @@ _PAPERS = frozenset(
     insurance personal ssn personalausweis ausweisnummer""".split()
 )
 _POST = frozenset("zip zipcode postcode postal post plz postleitzahl code codigo digo cap cp".split())
-_AGES = frozenset("years year yrs yr yo o old age aged alter g edad et am m is s turned turning turns jahre ans os anni of".split())
+_AGES = frozenset(
+    "years year yrs yr yo o old age aged alter g edad et am m is s turned turning turns jahre ans os anni only just was".split()
+)
 _CALLED = frozenset("name named called call".split())
 
 
@@ -68,7 +71,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser(_kinds("ip"), network.ipv4, lambda text, clues: clues.digit and bool(_DOTS.search(text))),
     Recogniser(_kinds("ip"), network.ipv6, lambda text, clues: text.count(":") >= 2),
     Recogniser(
-        _kinds("mac"), network.macs, lambda text, clues: text.count(":") >= 5 or text.count("-") >= 5 or (clues.digit and text.count(".") >= 2)
+        _kinds("mac"), network.macs, lambda text, clues: clues.digit and (text.count(":") >= 5 or text.count("-") >= 5 or bool(_HEX.search(text)))
     ),
     Recogniser(_kinds("date", "birth_date"), dates.dates, lambda text, clues: clues.digit),
     Recogniser(_kinds("date", "birth_date"), dates.months, lambda text, clues: clues.digit and dates.has_month(clues.words)),

@@ -62,3 +62,22 @@ def standing(found: Iterable[Found]) -> list[Found]:
 def _strength(one: Found) -> tuple[float, int, int, str]:
     whole = 0.3 if one.kind in _WHOLE and one.confidence >= 0.5 else 0.0
     return -round(one.confidence + whole, 1), one.start - one.end, one.start, one.kind
+
+
+_LABELS: dict[str, Kind] = {
+    "per": "person", "person": "person", "name": "person", "first_name": "person", "last_name": "person", "loc": "place", "location": "place",
+    "gpe": "place", "city": "place", "country": "place", "org": "organization", "organisation": "organization", "company": "organization",
+    "norp": "nationality", "nrp": "nationality", "email_address": "email", "phone_number": "phone", "telephone": "phone", "credit_card": "card",
+    "credit_card_number": "card", "iban_code": "iban", "swift": "bic", "us_ssn": "national_id", "ssn": "national_id", "uk_nhs": "national_id",
+    "us_passport": "passport", "us_driver_license": "license", "driver_license": "license", "ip_address": "ip", "mac_address": "mac",
+    "crypto": "wallet", "street_address": "address", "date_of_birth": "birth_date", "dob": "birth_date", "zip_code": "postcode", "zip": "postcode",
+    "domain_name": "url", "date_time": "date", "job": "title",
+}  # fmt: skip
+
+
+def kind_of(label: str) -> Kind | None:
+    """The kind that a tagger's label means: `PER`, `B-PERSON`, `CREDIT_CARD`; None where it means none of them."""
+    name = label.lower().removeprefix("b-").removeprefix("i-").replace("-", "_").replace(" ", "_")
+    if name in KINDS:
+        return name
+    return _LABELS.get(name)

@@ -17,8 +17,12 @@ from tunesmith.data.privacy.found import Found, Kind
 from tunesmith.data.privacy.listed import CITIES, COMPANY_FORMS, COUNTRIES, GIVEN_NAMES, HONORIFICS, PEOPLES
 
 _WORD = rf"(?:[{UPPER}]\.(?=[ ]?[{UPPER}])|{CAPITAL})"
-_RUN = re.compile(rf"[{UPPER}](?<![\w@#/&.’'-].)(?:\.(?=[ ]?[{UPPER}])|\w*(?:[’'](?!s\b)\w+)?(?:-\w+)*)(?:[ ](?:{PARTICLE}[ ]){{0,2}}{_WORD})*(?![\w@])")
-_ODD = re.compile(rf"\d|_|^(?!(?:Mc|Mac|De|Di|Du|La|Le|Van|Von|O['’]|D['’]))\w*[a-zß-ÿ][{UPPER}]|^[{UPPER}]{{2,}}[a-zß-ÿ]")
+_RUN = re.compile(
+    rf"[{UPPER}](?<![\w@#/&.’'-].)(?:\.(?=[ ]?[{UPPER}])|\w*(?:[’'](?!s\b)\w+)?(?:-\w+)*)(?:[ ](?:{PARTICLE}[ ]){{0,2}}{_WORD})*(?![\w@])"
+)
+_ODD = re.compile(
+    rf"\d|_|^(?!(?:Mc|Mac|De|Di|Du|La|Le|Van|Von|O['’]|D['’]))\w*[a-zß-ÿ][{UPPER}]|^[{UPPER}]{{2,}}[a-zß-ÿ]"
+)
 """Words with digits or a capital inside are names of things."""
 _ACRONYM = re.compile(rf"^[{UPPER}]{{2,4}}$")
 _FORM = re.compile(rf"^(?:{COMPANY_FORMS})$")
@@ -33,8 +37,13 @@ _CALLED = re.compile(
     nephew|niece|cousin|boss|neighbou?r|singer|actor|actress|author|director|producer|writer|by|starring|between|remember\ me))[,:]?\s{1,8}$""",
     re.X | re.I,
 )
-_NAME = re.compile(r"\bname(?:'s|\ is|\ was|:|\?)?[,:]?\s{1,8}$|\b(?:call\ me|called|named|ich\ heiße|je\ m'appelle|me\ llamo|mi\ chiamo|mein\ Name\ ist)\s$", re.X | re.I)
-_SAID = re.compile(r"\b(?:says|said|asked|asks|replied|explained|explains|adds|added|wrote|writes|starring|(?:directed|written|produced|composed|painted|sung|authored|signed|founded) by)\s$")
+_NAME = re.compile(
+    r"\bname(?:'s|\ is|\ was|:|\?)?[,:]?\s{1,8}$|\b(?:call\ me|called|named|ich\ heiße|je\ m'appelle|me\ llamo|mi\ chiamo|mein\ Name\ ist)\s$",
+    re.X | re.I,
+)
+_SAID = re.compile(
+    r"\b(?:says|said|asked|asks|replied|explained|explains|adds|added|wrote|writes|starring|(?:directed|written|produced|composed|painted|sung|authored|signed|founded) by)\s$"
+)
 """Whatever follows with a capital, in the middle of a sentence, is somebody."""
 _SAYS = re.compile(
     r"""(?:['’]s\b(?!\ (?:a|an|the|not|going|been)\b)|,?\ (?:said|says|say|asked|asks|replied|explained|told|tells|added|wrote|writes|lives|lived|works|worked|had|has|was\ (?:born|married)|is\ (?:my|his|her|our|from|survived)|
@@ -57,6 +66,18 @@ _EMPLOYED = re.compile(
 _LOWER = re.compile(
     r"\b(?:my (?:full |first |last )?name is|name's|i am called|call me|my name:|customer name:?|full name:?|first name:?|last name:?)\s{1,4}((?:[^\W\d_][\w'’-]+ ?){1,3})", re.I
 )  # fmt: skip
+_LAST = re.compile(r"([^\W\d_]+)[^\w\n]{0,3}\s{1,8}$")
+
+
+def _last_words(*forms: re.Pattern[str]) -> frozenset[str]:
+    """Every word of the forms, one of which stands last before a name where they match: a cheap test before them."""
+    return frozenset(
+        word.lower() for form in forms for word in re.findall(r"[^\W\d_]+", re.sub(r"\\\w", " ", form.pattern))
+    )
+
+
+_STRONG_WORDS = _last_words(_MISTER, _NAME, _SAID)
+_CONTEXT_WORDS = _last_words(_CALLED, _PLACED, _ARRIVED, _EMPLOYED)
 _LOOK_BACK, _LOOK_ON = 40, 16
 _PREFIXES = frozenset("new north south east west upper lower great san santa los las saint st. st la le el the".split())
 
@@ -132,11 +153,15 @@ def small(text: str) -> Iterator[Found]:
 def _follows(text: str, last: re.Match[str], word: re.Match[str]) -> bool:
     """Whether a word goes on with a name: an unknown one, or a single letter."""
     between = text[last.end() : word.start()]
-    return between in (" ", ". ") and (not common(word[0]) or len(word[0]) == 1) and (between == " " or len(last[0]) == 1)
+    return (
+        between in (" ", ". ") and (not common(word[0]) or len(word[0]) == 1) and (between == " " or len(last[0]) == 1)
+    )
 
 
 _SMALL_WORD = re.compile(r"[^\W\d_][^\W\d_'’-]*(?:[-’'](?!s\b)[^\W\d_]+)*")
-_CALLED_SMALL = re.compile(r"\b(?:follow up with|speak (?:to|with)|talk (?:to|with)|under|starring|directed by|dear|people call me)\s$")
+_CALLED_SMALL = re.compile(
+    r"\b(?:follow up with|speak (?:to|with)|talk (?:to|with)|under|starring|directed by|dear|people call me)\s$"
+)
 
 
 def introduced(text: str) -> Iterator[Found]:
@@ -153,7 +178,10 @@ def introduced(text: str) -> Iterator[Found]:
 
 
 PEOPLE_WORDS = frozenset(
-    form for word in PEOPLES if len(word) > 4 and word not in ("orthodox", "polish", "christian") for form in (word, word + "s", word + "es")
+    form
+    for word in PEOPLES
+    if len(word) > 4 and word not in ("orthodox", "polish", "christian")
+    for form in (word, word + "s", word + "es")
 )
 """What people of a nation are called, and their plurals; those that are words of other things left out."""
 
@@ -197,7 +225,14 @@ def _bare(text: str, match: re.Match[str]) -> _Run | None:
 def _introduces(text: str, start: int) -> bool:
     """Whether what stands before says that a person follows, whatever the word."""
     before = text[max(0, start - _LOOK_BACK) : start]
+    if not _tells(before, _STRONG_WORDS):
+        return False
     return bool(_MISTER.search(before) or _NAME.search(before) or _SAID.search(before))
+
+
+def _tells(before: str, words: frozenset[str]) -> bool:
+    last = _LAST.search(before[-24:])
+    return last is not None and last[1].lower() in words
 
 
 def _keeps(words: list[str]) -> bool:
@@ -220,14 +255,17 @@ def _whose(run: _Run, text: str, telling: bool) -> tuple[Kind, float]:
         return "person", 0.0
     if run.strong:
         return "person", 0.95 if len(words) < 4 else 0.6
+    told = _tells(run.before, _CONTEXT_WORDS)
     loud = all(len(word) > 1 and word.isupper() for word in words)
-    if loud and len(words[0]) >= 3 and _ARRIVED.search(run.before) and not common(words[0].lower()):
+    if loud and len(words[0]) >= 3 and told and _ARRIVED.search(run.before) and not common(words[0].lower()):
         return "place", 0.6
     if not (telling or known) or any(_ACRONYM.match(word) for word in words) or loud:
         return "person", 0.0
-    if _EMPLOYED.search(run.before):
+    if told and _EMPLOYED.search(run.before):
         return "organization", 0.7
-    placed = _ARRIVED.search(run.before) or (_PLACED.search(run.before) and not run.behind.startswith(("'s", "’s")))
+    placed = told and (
+        _ARRIVED.search(run.before) or (_PLACED.search(run.before) and not run.behind.startswith(("'s", "’s")))
+    )
     if placed and not (known and len(words) > 1):
         return "place", 0.65
     if words[0].lower() in _PREFIXES and len(words) > 1:
@@ -238,7 +276,7 @@ def _whose(run: _Run, text: str, telling: bool) -> tuple[Kind, float]:
         return "person", 0.0
     if _country_after(text, run.end):
         return "place", 0.7
-    if _CALLED.search(run.before):
+    if told and _CALLED.search(run.before):
         return "person", 0.8
     if _SAYS.match(run.behind):
         return "person", 0.55 if run.first and len(words) == 1 else 0.7
@@ -256,4 +294,5 @@ _NEXT = re.compile(rf",? ?\n?>? ?({CAPITAL}(?: {CAPITAL})?)")
 
 def _country_after(text: str, place: int) -> bool:
     found = _NEXT.match(text, place)
-    return bool(found) and any(name.lower() in COUNTRIES or name.lower() in CITIES for name in (found[1], found[1].split()[0]))
+    names = (found[1].lower(), found[1].split()[0].lower()) if found else ()
+    return any(name in COUNTRIES or name in CITIES for name in names)

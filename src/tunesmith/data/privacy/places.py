@@ -62,13 +62,19 @@ _TAIL = re.compile(
     )""",
     re.X,
 )
+_NUMBER_OR_CORNER = re.compile(r"\d+|corner of")
+_REACH = 80
 _HOUSE = re.compile(r"(?<![\w.,-])(\d{2,5}) $")
 _LOOK_BACK, _PIECES = 40, 8
-_STREET_WORDS = frozenset(re.findall(r"[a-z]+", f"{_TYPES} {_BEFORE} {_UNIT}".lower())) | frozenset("str ul apt st corner gate u".split()) - {"p", "o"}
-_STREET_ENDS = tuple(re.findall(r"[^\W\d_]+", _INSIDE)) + ("str.", "kuja", "gat")
+_STREET_WORDS = frozenset(re.findall(r"[a-z]+", f"{_TYPES} {_BEFORE} {_UNIT}".lower())) | frozenset(
+    "str ul apt st corner gate u".split()
+) - {"p", "o"}
+_STREET_ENDS = (*re.findall(r"[^\W\d_]+", _INSIDE), "str.", "kuja", "gat")
 _BEFORE_NUMBER = re.compile(r"([^\W\d_][\w.'’-]*),? \d")
 _FRAME = re.compile(rf"\d{{2,5}} [{UPPER}]")
-_ASKING = frozenset("address addresses lives live living located reside resides resided residence taxi ride cab offices office enter side".split())
+_ASKING = frozenset(
+    "address addresses lives live living located reside resides resided residence taxi ride cab offices office enter side".split()
+)
 
 
 def may_be(text: str, words: frozenset[str], digit: bool) -> bool:
@@ -84,7 +90,11 @@ def may_be(text: str, words: frozenset[str], digit: bool) -> bool:
 
 def addresses(text: str) -> Iterator[Found]:
     """Street and number in the ways of several countries, with flat, town, code and country behind them."""
-    cores = [(match.start(), match.end(), _SURE[match.lastgroup or "unit"]) for match in _CORES.finditer(text)]
+    cores = [
+        (match.start(), match.end(), _SURE[match.lastgroup or "unit"])
+        for low, high in _near_numbers(text)
+        for match in _CORES.finditer(text, low, high)
+    ]
     for asked in re.finditer(r"[:?]\s|\b(?:is|to|at|on|of|in|this)\s", text):
         if _ASKED.search(text, max(0, asked.end() - _LOOK_BACK), asked.end()):
             found = _AFTER_ASKED.match(text, asked.end())
@@ -97,6 +107,18 @@ def addresses(text: str) -> Iterator[Found]:
         house = _HOUSE.search(text, max(reached, start - 8, 0), start)
         start, reached = house.start(1) if house else start, _with_tail(text, end)
         yield Found(start, reached, "address", sure)
+
+
+def _near_numbers(text: str) -> list[tuple[int, int]]:
+    """The stretches of a text where an address can be: around numbers and corners, joined where they touch."""
+    found: list[tuple[int, int]] = []
+    for match in _NUMBER_OR_CORNER.finditer(text):
+        low, high = max(0, match.start() - _REACH), match.end() + _REACH
+        if found and low <= found[-1][1]:
+            found[-1] = (found[-1][0], high)
+        else:
+            found.append((low, high))
+    return found
 
 
 def _with_tail(text: str, end: int) -> int:
@@ -112,7 +134,15 @@ def _with_tail(text: str, end: int) -> int:
 
 
 def _town(words: str, text: str, start: int, end: int) -> bool:
-    if text[end : end + 1] in (":", "'", "’", "@") or words.split()[0] in ("I", "The", "Please", "Is", "Can", "My", "We"):
+    if text[end : end + 1] in (":", "'", "’", "@") or words.split()[0] in (
+        "I",
+        "The",
+        "Please",
+        "Is",
+        "Can",
+        "My",
+        "We",
+    ):
         return False
     if words.lower() in COUNTRIES or words.lower() in CITIES:
         return True
@@ -121,9 +151,7 @@ def _town(words: str, text: str, start: int, end: int) -> bool:
     return unknown or (parted and (len(words) == 2 or len(words.split()) > 1))
 
 
-_CODE = (
-    r"(?:\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]?[ ]?\d[A-Z]{2}|[A-Z]\d[A-Z][ ]?\d[A-Z]\d|\d{4}[ ]?[A-Z]{2}|\d{2}-\d{3}|\d{3}[ ]\d{2}|\d{4}-\d{3}|\d{5}-\d{3}|[A-Z]{1,2}-\d{4,5}|\d{3,6})"
-)
+_CODE = r"(?:\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]?[ ]?\d[A-Z]{2}|[A-Z]\d[A-Z][ ]?\d[A-Z]\d|\d{4}[ ]?[A-Z]{2}|\d{2}-\d{3}|\d{3}[ ]\d{2}|\d{4}-\d{3}|\d{5}-\d{3}|[A-Z]{1,2}-\d{4,5}|\d{3,6})"
 _POSTCODE = re.compile(
     rf"\b(?:zip(?:[ -]?code)?|post(?:al)?[ -]?code|plz|postleitzahl|code postal|c[óo]digo postal|cap|cp)\b(?:\s*(?:is|was|:|=|#|to|number|now))*\s*(?P<asked>{_CODE})(?![\w-])|"
     rf"\b(?P<state>A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])[ ](?P<us>\d{{5}}(?:-\d{{4}})?)(?![\w-])|"
@@ -141,16 +169,25 @@ def postcodes(text: str) -> Iterator[Found]:
         yield Found(match.start(group), match.end(group), "postcode", 0.85 if group == "asked" else 0.75)
 
 
-_TITLED = re.compile(rf"\b(?:Mr|Mrs|Ms|Mx|Miss|Dr|Prof|Sir|Dame|Herr|Frau|Madame|Rev)\b\.?(?= [{UPPER}])|\b(?:mr|mrs|ms|dr|prof)\.(?= \w)")
-_JOB = re.compile(
-    rf"(?:(?<=\bas )|(?<=\bas a )|(?<=\bas an )|(?<=\bis a )|(?<=\bis an )|(?<=\bI'm a )|(?<=\bam a )|(?<=\bam an )|(?<=\bwas a )|(?<=\b[Jj]ob: )|(?<=\b[Tt]itle: )|(?<=\b[Pp]osition: )|(?<=\n))"
-    rf"(?P<job>(?:[\w'-]+[ ,/-]{{1,2}}(?:and )?){{0,4}}?(?:{JOBS})s?(?:, [a-z]+)?)(?=[.,;!?\n)]|$| (?:at|for|in|with|and|from|who|but|since)\b)",
-    re.I,
+_TITLED = re.compile(
+    rf"\b(?:Mr|Mrs|Ms|Mx|Miss|Dr|Prof|Sir|Dame|Herr|Frau|Madame|Rev)\b\.?(?= [{UPPER}])|\b(?:mr|mrs|ms|dr|prof)\.(?= \w)"
 )
-
-
-_AS_JOB = re.compile(r"\bwork(?:s|ed|ing)?\b[^.\n]{0,60}\bas (?:an? )?(?P<job>[A-Za-z][\w' -]{2,40}?)(?=[.,;\n]|$| (?:but|and|for|at|in)\b)")
-TITLE_WORDS = frozenset(re.findall(r"[a-z]+", JOBS)) - {"maintenance", "lor"} | frozenset("mr mrs ms mx miss dr prof sir dame herr frau madame rev work works worked working".split())
+_ALPHA = re.compile(r"[A-Za-z]+")
+_JOB_WORDS = frozenset(
+    form
+    for job in re.sub(r"counsell\?or", "counselor|counsellor", JOBS).split("|")
+    for form in (job.split()[-1], job.split()[-1] + "s")
+)
+_JOB_BEHIND = re.compile(r"(?:, [a-z]+)?(?=[.,;!?\n)]|$| (?:at|for|in|with|and|from|who|but|since)\b)")
+_JOB_LEAD = re.compile(
+    r"(?:^|\n|\b(?:as|is|was|am|I'm|(?:[Jj]ob|[Tt]itle|[Pp]osition|[Oo]ccupation|[Pp]rofession):) (?:an? )?)((?:[\w']+(?:-\w+){0,2}(?:,? (?:and )?|/)){0,4})$"
+)
+_AS_JOB = re.compile(
+    r"\bwork(?:s|ed|ing)?\b[^.\n]{0,60}\bas (?:an? )?(?P<job>[A-Za-z][\w' -]{2,40}?)(?=[.,;\n]|$| (?:but|and|for|at|in)\b)"
+)
+TITLE_WORDS = frozenset(re.findall(r"[a-z]+", JOBS)) - {"maintenance", "lor"} | frozenset(
+    "mr mrs ms mx miss dr prof sir dame herr frau madame rev work works worked working".split()
+)
 """Words without which there is no title."""
 
 
@@ -158,5 +195,12 @@ def titles(text: str) -> Iterator[Found]:
     """`Mr.` and its like before a name, and jobs after `as` or in a line of their own."""
     for match in _TITLED.finditer(text):
         yield Found(match.start(), match.end(), "title", 0.8)
-    for match in (*_JOB.finditer(text), *_AS_JOB.finditer(text)):
+    for match in _ALPHA.finditer(text):
+        if match[0].lower() not in _JOB_WORDS:
+            continue
+        behind, edge = _JOB_BEHIND.match(text, match.end()), max(0, match.start() - 60)
+        lead = _JOB_LEAD.search(text[edge : match.start()]) if behind else None
+        if behind and lead and (lead.start() > 0 or edge == 0):
+            yield Found(edge + lead.start(1), behind.end(), "title", 0.6)
+    for match in _AS_JOB.finditer(text):
         yield Found(match.start("job"), match.end("job"), "title", 0.6)

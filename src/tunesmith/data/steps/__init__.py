@@ -51,20 +51,26 @@ class Outcome:
     detail: str = ""
     made: tuple[Record, ...] = ()
     """New records that follow it; each names it as its `parent`."""
+    shown: Record | None = None
+    """What is kept for people to look at, in place of the record as it was: where that must not be written down."""
 
 
 KEEP = Outcome()
 """The record goes on as it is."""
 
 
-def change(record: Record, *reasons: str) -> Outcome:
-    """The record goes on as `record`, with the same id. Reasons are short constant phrases, to be counted by."""
-    return Outcome(record, reasons)
+def change(record: Record, *reasons: str, shown: Record | None = None) -> Outcome:
+    """The record goes on as `record`, with the same id. Reasons are short constant phrases, to be counted by.
+
+    Args:
+        shown: kept as what it was before, in its place, where that must not be written down.
+    """
+    return Outcome(record, reasons, shown=shown)
 
 
-def drop(reason: str, detail: str = "") -> Outcome:
-    """The record is left out."""
-    return Outcome(None, (reason,), dropped=True, detail=detail)
+def drop(reason: str, detail: str = "", *, shown: Record | None = None) -> Outcome:
+    """The record is left out; `shown` is kept of it in its place, where it must not be written down."""
+    return Outcome(None, (reason,), dropped=True, detail=detail, shown=shown)
 
 
 def make(records: Sequence[Record], reason: str) -> Outcome:
