@@ -17,6 +17,14 @@ _ENDINGS = (
     ("er", ("", "e")), ("s", ("",)),
 )  # fmt: skip
 _ENGLISH = 0.6
+_FOREIGN = frozenset(
+    """der die das den dem des ein eine einen einem und oder aber ist sind war hat haben wir ihr sie er ich du mein mit von zu auf im am bei nicht auch wie was
+    le la les un une des et ou est sont que qui dans pour sur avec pas je tu il elle nous vous mon ma mes ce cette
+    el los las una y o es son que en por para con no mi su lo al del se me te yo
+    il gli i uno che di da per con non mio mia sono e ho ha si ti
+    de het een en van dat niet ik je w z na do nie jest to""".split()
+) - frozenset("a i me no to do us in on or war was die all son el per con pour mine".split())
+"""Small words of other languages, which stand in English books too."""
 
 
 @cache
@@ -52,7 +60,7 @@ def english(text: str) -> bool:
     small = _LOWER_WORD.findall(text[:600])
     if len(small) < 3:
         return True
-    return sum(map(common, small)) >= _ENGLISH * len(small)
+    return sum(common(word) and word not in _FOREIGN for word in small) >= _ENGLISH * len(small)
 
 
 def shouted(text: str) -> bool:

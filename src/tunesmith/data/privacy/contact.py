@@ -31,7 +31,7 @@ _ASKED = re.compile(
 )
 _DATE = re.compile(r"(?:19|20)\d\d[-/. ][01]?\d[-/. ][0-3]?\d|[0-3]?\d[-/.][0-3]?\d[-/.](?:19|20)?\d\d")
 _NANP = re.compile(r"(?:\+?1[ .-]?)?(?:\([2-9]\d\d\)[ ]?|[2-9]\d\d[-. /])[2-9]\d\d[-. ]\d{4}")
-_LOCAL = re.compile(r"(?:\(?\d{2,4}\)?[ ./-]{1,2})?\d{2,4}(?:[ .-]\d{2,4}){1,4}")
+_LOCAL = re.compile(r"\(?0\d{2,4}\)?[ /-]\d{5,8}|(?:\(?\d{2,4}\)?[ ./-]{1,2})?\d{2,4}(?:[ .-]\d{2,4}){1,4}")
 _EXTENSION = re.compile(r"[ ]?(?:x|ext\.?|extension|Durchwahl)[ ]?\d+$", re.I)
 
 CALLING = frozenset(

@@ -36,6 +36,7 @@ _AT = re.compile(r"[\[({] ?at ?[\])}]", re.I)
 _LONG = re.compile(r"[A-Za-z0-9]{26}")
 _HEX = re.compile(r"[0-9a-f]{4}\.[0-9a-f]{4}\.", re.I)
 _DOTS = re.compile(r"\d\.\d{1,3}\.\d")
+_LETTERED = re.compile(r"[A-Z]{5}\d{4}[A-Z]")
 _STATE = re.compile(r"[A-Z][A-Z] \d{5}|[A-Z]\d[A-Z\d]? ?\d[A-Z]")
 
 _PAPERS = frozenset(
@@ -64,7 +65,11 @@ RECOGNISERS: tuple[Recogniser, ...] = (
         _kinds("bic"), finance.bics, lambda text, clues: not clues.words.isdisjoint(("bic", "swift")) or (clues.digit and clues.capital)
     ),
     Recogniser(_kinds("wallet"), finance.wallets, lambda text, clues: clues.digit and bool(_LONG.search(text))),
-    Recogniser(_kinds("national_id"), national.numbers, lambda text, clues: clues.row),
+    Recogniser(
+        _kinds("national_id"),
+        national.numbers,
+        lambda text, clues: clues.row or (clues.digit and bool(_LETTERED.search(text))),
+    ),
     Recogniser(
         _kinds("passport", "license", "national_id"), national.documents, lambda text, clues: clues.digit and not clues.words.isdisjoint(_PAPERS)
     ),

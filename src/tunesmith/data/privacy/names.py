@@ -169,13 +169,18 @@ def introduced(text: str) -> Iterator[Found]:
     for match in _LOWER.finditer(text):
         kept = []
         for word in match[1].split():
-            if common(word.lower()) and word.lower() not in GIVEN_NAMES:
+            plain = common(word.lower()) and word.lower() not in GIVEN_NAMES
+            if plain and (not kept or len(kept) > 1 or word.lower() in _GOES_ON or kept[0].lower() not in GIVEN_NAMES):
                 break
             kept.append(word)
         if kept:
             end = text.index(kept[-1], match.start(1) + len(" ".join(kept[:-1]))) + len(kept[-1])
             yield Found(match.start(1), end, "person", 0.85)
 
+
+_GOES_ON = frozenset(
+    "and i from but or with who the a an is in at of to my im please can you for not so here it this that was am on as".split()
+)
 
 PEOPLE_WORDS = frozenset(
     form
@@ -203,7 +208,7 @@ def _bare(text: str, match: re.Match[str]) -> _Run | None:
     if len(words) == 1 and start == 0 and common(words[0].lower()):
         return None  # most sentences begin so
     first = bool(_START.search(text, max(0, start - 8), start))
-    strong = _introduces(text, start) and not (first and common(words[0].lower()))
+    strong = _introduces(text, start, first and common(words[0].lower()))
     while words and not strong:
         word = words[0].lower().rstrip(".")
         if _HONORIFIC.match(words[0].rstrip(".")):
@@ -222,12 +227,13 @@ def _bare(text: str, match: re.Match[str]) -> _Run | None:
     return _Run(start, end, words, first, before, behind, strong)
 
 
-def _introduces(text: str, start: int) -> bool:
+def _introduces(text: str, start: int, begins: bool) -> bool:
     """Whether what stands before says that a person follows, whatever the word."""
     before = text[max(0, start - _LOOK_BACK) : start]
     if not _tells(before, _STRONG_WORDS):
         return False
-    return bool(_MISTER.search(before) or _NAME.search(before) or _SAID.search(before))
+    # `What is your name? Please ...`: an English word at the beginning of a sentence is nobody.
+    return bool(_MISTER.search(before)) or (not begins and bool(_NAME.search(before) or _SAID.search(before)))
 
 
 def _tells(before: str, words: frozenset[str]) -> bool:
@@ -240,6 +246,8 @@ def _keeps(words: list[str]) -> bool:
     whole, first = " ".join(words).lower(), words[0].lower()
     if whole in CITIES or whole in COUNTRIES or first in PEOPLES:
         return True
+    if len(words) > 1 and _FORM.match(words[-1]):
+        return True
     return len(words) > 1 and (first in GIVEN_NAMES or (first in _PREFIXES and not common(words[1].lower())))
 
 
@@ -251,7 +259,7 @@ def _whose(run: _Run, text: str, telling: bool) -> tuple[Kind, float]:
         return "organization", 0.75
     if _FORM_BEHIND.match(run.behind):
         return "organization", 0.7
-    if any(_ODD.search(word) for word in words):
+    if any(_ODD.search(word) for word in words) or _FORM.match(words[0]):
         return "person", 0.0
     if run.strong:
         return "person", 0.95 if len(words) < 4 else 0.6

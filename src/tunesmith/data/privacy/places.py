@@ -28,7 +28,7 @@ _BEFORE = (
     r"(?:Rue|Avenue|Av\.|Ave|Boulevard|Bd|Bld|Place|Allée|Chemin|Impasse|Quai|Cours|Route|Calle|C/|Avenida|Avda\.?|Plaza|Paseo|Ronda|Camino|Carrera|Carretera|"
     r"Via|V\.le|Viale|Piazza|Piazzale|Corso|Largo|Vicolo|Strada|Borgo|Contrada|Rua|Travessa|Praça|Estrada|[Uu]l\.|[Aa]l\.|[Oo]s\.|Aleja|Plac|Pl\.|Str\.|Strada|Bulevardul|rue|avenue|boulevard|calle|via|rua|chemin|place)"
 )
-_LINK = r"(?:de|del|della|di|da|do|dos|des|du|la|le|les|los|las|l'|d'|van|von|der|den|het|et|y|e|am|an|im|zum|zur|af|av|och|og)"
+_LINK = r"(?:de|del|dei|degli|delle|dello|della|di|da|do|dos|des|du|la|le|les|los|las|l'|d'|van|von|der|den|het|et|y|e|am|an|im|zum|zur|af|av|och|og)"
 _CAPS = rf"{CAPITAL}(?:[ ](?:{_LINK}[ ]){{0,2}}{CAPITAL}){{0,3}}"
 _UNIT = r"(?:P\.?\ ?O\.?\ Box|PSC|APO|FPO|DPO|Apt\.?|Apartment|Suite|Ste\.?|Unit|Flat|Floor|Room|Box|Wohnung|Etage|lok\.|m\.)"
 

@@ -32,7 +32,7 @@ _NAMED_KINDS = frozenset({"person", "place", "organization"})
 
 
 def _kinds(value: object) -> object:
-    return list(KINDS) if value == "all" else value
+    return KINDS if value == "all" else value
 
 
 class Pii(Step):
