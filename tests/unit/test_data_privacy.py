@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from tunesmith.data.privacy.checksums import iban_check, luhn, luhn_digit, mod97
 from tunesmith.data.privacy.find import find
 from tunesmith.data.privacy.found import IDENTIFYING, KINDS, Found, Kind, kind_of, standing
 from tunesmith.data.privacy.secrets import entropy, secrets
-from tunesmith.data.privacy.standin import Standins
+from tunesmith.data.privacy.standin import PSEUDONYM_KEY, Standins, entry_name
 from tunesmith.data.room import Room
-from tunesmith.data.steps.pii import PSEUDONYM_KEY, Pii, entry_name
+from tunesmith.data.steps.pii import Pii
 from tunesmith.data.steps.secrets import Secrets
 from tunesmith.errors import VaultError
 from tunesmith.records import Message, Record, Span
@@ -177,10 +178,17 @@ def test_addresses_are_found_whole(address: str) -> None:
 
 
 def test_of_overlapping_finds_the_surer_stands_and_an_address_holds_its_parts() -> None:
-    phone, card, town = Found(0, 16, "phone", 0.6), Found(0, 19, "card", 0.95), Found(30, 36, "place", 0.8)
-    assert standing([phone, card, town]) == [card, town]
-    assert standing([town, Found(20, 40, "address", 0.7)]) == [Found(20, 40, "address", 0.7)]
-    assert {kind_of("B-PER"), kind_of("CREDIT_CARD"), kind_of("email"), kind_of("colour")} == {"person", "card", "email", None}
+    text = "+41 71 526 99 04 Via Roma 5, Bern"
+    phone, address, town = Found(0, 16, "phone", 0.95), Found(14, 33, "address", 0.8), Found(29, 33, "place", 0.9)
+    assert standing(text, [phone, town, address]) == [Found(0, 13, "phone", 0.95), address]
+    assert standing(text, [phone, Found(0, 20, "card", 0.6)]) == [phone, Found(17, 20, "card", 0.6)]
+    assert standing(text, [phone, Found(0, 18, "card", 0.6)]) == [phone]
+    assert {kind_of("B-PER"), kind_of("CREDIT_CARD"), kind_of("email"), kind_of("colour")} == {
+        "person",
+        "card",
+        "email",
+        None,
+    }
 
 
 @given(st.text(alphabet="0123456789", min_size=8, max_size=18))
@@ -191,20 +199,28 @@ def test_check_digits_are_what_the_checks_accept(digits: str) -> None:
     assert sum(verhoeff(digits + str(last)) for last in range(10)) == 1
 
 
-@given(st.text(max_size=200), st.sampled_from(["", "4111 1111 1111 1111", "Anna Muster", "a@example.org", "Via Roma 5"]))
+@given(
+    st.text(max_size=200), st.sampled_from(["", "4111 1111 1111 1111", "Anna Muster", "a@example.org", "Via Roma 5"])
+)
 def test_any_text_is_searched_without_harm(text: str, put: str) -> None:
     found = find(text + put, KINDS)
     assert all(0 <= one.start < one.end <= len(text + put) for one in found)
-    assert all(one.end <= after.start for one, after in zip(found, found[1:], strict=False))
+    assert all(one.end <= after.start for one, after in pairwise(found))
 
 
-@pytest.mark.parametrize("piece", ["a@", "1 ", "1-", "A. ", "Ab ", "x.", "::", "-", "nurse-", "1.1.", "corner of ", "eyJ", "password: ", "= "])
+@pytest.mark.parametrize(
+    "piece",
+    ["a@", "1 ", "1-", "A. ", "Ab ", "x.", "::", "-", "nurse-", "1.1.", "corner of ", "eyJ", "password: ", "= "],
+)
 def test_hostile_repetition_takes_no_time(piece: str) -> None:
     started = time.process_time()
     find(piece * 4000, KINDS)
     secrets(piece * 4000)
     assert time.process_time() - started < 5
 
+
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"
+JWT = "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl"
 
 # Secrets ------------------------------------------------------------------------------------------
 
@@ -223,8 +239,8 @@ def test_hostile_repetition_takes_no_time(piece: str) -> None:
         ("my password is hunter2, ok", "password", "hunter2"),
         ('{"api_key": "9f8e7d6c5b4a39281706"}', "key or token", "9f8e7d6c5b4a39281706"),
         ("Authorization: Bearer abc.DEF123-xyz789", "key or token", "abc.DEF123-xyz789"),
-        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "private key", "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"),
-        ("eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl", "JSON web token", "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl"),
+        (PEM, "private key", PEM),
+        (JWT, "JSON web token", JWT),
     ],
 )  # fmt: skip
 def test_secrets_are_found_by_their_forms_and_words(text: str, what: str, words: str) -> None:
@@ -233,8 +249,15 @@ def test_secrets_are_found_by_their_forms_and_words(text: str, what: str, words:
 
 @pytest.mark.parametrize(
     "text",
-    ["the password is incorrect", "api_key = os.environ['KEY']", "token: str", 'password = "your_password_here"', "password: ********", "The key is important."],
-)  # fmt: skip
+    [
+        "the password is incorrect",
+        "api_key = os.environ['KEY']",
+        "token: str",
+        'password = "your_password_here"',
+        "password: ********",
+        "The key is important.",
+    ],
+)
 def test_what_opens_nothing_is_no_secret(text: str) -> None:
     assert secrets(text) == []
 
@@ -248,7 +271,11 @@ def test_entropy_is_shannons() -> None:
 
 def test_stand_ins_are_of_their_kind_and_follow_from_the_key() -> None:
     draw, other = Standins(BYTES), Standins(bytes(32))
-    assert draw.of("person", "Anna Muster") == Standins(BYTES).of("person", "anna MUSTER").title() != other.of("person", "Anna Muster")
+    assert (
+        draw.of("person", "Anna Muster")
+        == Standins(BYTES).of("person", "anna MUSTER").title()
+        != other.of("person", "Anna Muster")
+    )
     assert draw.of("person", "Anna Muster").split()[1] == draw.of("person", "Muster")
     assert draw.of("person", "ANNA v. muster").split()[0].isupper()
     assert re.fullmatch(r"[a-z]+\.[a-z]+\d\d@example\.org", draw.of("email", "anna@muster.ch"))
@@ -258,14 +285,24 @@ def test_stand_ins_are_of_their_kind_and_follow_from_the_key() -> None:
     assert re.fullmatch(r"4242 42\d\d \d{4} \d{4}", card) and luhn(card.replace(" ", ""))
     account = draw.of("iban", "DE89 3704 0044 0532 0130 00").replace(" ", "")
     assert account.startswith("DE") and len(account) == 22 and mod97(account[4:] + account[:4]) == 1
-    assert re.fullmatch(r"10(\.\d{1,3}){3}", draw.of("ip", "8.8.8.8")) and draw.of("ip", "2a00::1").startswith("2001:db8:")
+    assert re.fullmatch(r"10(\.\d{1,3}){3}", draw.of("ip", "8.8.8.8")) and draw.of("ip", "2a00::1").startswith(
+        "2001:db8:"
+    )
     assert re.fullmatch(r"\d{1,2}/\d{1,2}/1964", draw.of("birth_date", "7/30/1964"))
-    assert draw.of("address", "12 Main Street").endswith(" Street") and "Main" not in draw.of("address", "12 Main Street")
+    assert draw.of("address", "12 Main Street").endswith(" Street") and "Main" not in draw.of(
+        "address", "12 Main Street"
+    )
     assert re.fullmatch(r"[A-Z]\d{8}", draw.of("passport", "X12345678"))
 
 
 @pytest.mark.parametrize(
-    ("kind", "form"), [("email", "a{}@b.ch"), ("person", "Anna{} Muster{}"), ("iban", "DE89370400440532{:06d}"), ("card", "4111111111{:06d}")]
+    ("kind", "form"),
+    [
+        ("email", "a{}@b.ch"),
+        ("person", "Anna{} Muster{}"),
+        ("iban", "DE89370400440532{:06d}"),
+        ("card", "4111111111{:06d}"),
+    ],
 )
 def test_no_two_share_a_stand_in(kind: Kind, form: str) -> None:
     draw = Standins(BYTES)
@@ -282,10 +319,11 @@ def row(number: int, text: str, **more: object) -> Record:
     return Record(f"r{number}", f"rows.jsonl:{number}", text=text, labels=("a",), **more)  # type: ignore[arg-type]
 
 
+TURNS = (Message("user", "I am anna@muster.ch"), Message("assistant", "Hello Anna Muster", trained=True))
 ROWS = [
     row(1, "Call Anna Muster on +41 71 526 99 04."),
     row(2, "Nothing here."),
-    Record("r3", "rows.jsonl:3", messages=(Message("user", "I am anna@muster.ch"), Message("assistant", "Hello Anna Muster", trained=True))),
+    Record("r3", "rows.jsonl:3", messages=TURNS),
     row(4, "IBAN DE89370400440532013000", slices={"customer": "anna@muster.ch"}),
 ]  # fmt: skip
 ORIGINALS = ("Anna", "Muster", "71 526", "anna@muster.ch", "3704")
@@ -308,19 +346,30 @@ def test_what_was_found_is_written_down_nowhere(action: str) -> None:
     assert figures["email"] == {"finds": 2, "rows": 2} and figures["person"]["rows"] == 2
     assert room.findings.distributions[0].low == 0.5 and room.findings.examples["email, masked"]
     if action == "drop":
-        assert {drop.record.id: (drop.reason, drop.detail) for drop in result.dropped}["r1"] == ("holds personal data", "person, phone")
+        assert {drop.record.id: (drop.reason, drop.detail) for drop in result.dropped}["r1"] == (
+            "holds personal data",
+            "person, phone",
+        )
         assert [record.id for record in result.kept] == ["r2"]
     if action == "mask":
         assert result.kept[0].text == "Call [PERSON] on [PHONE]." and result.kept[1] == ROWS[1]
         assert result.kept[2].messages[0].content == "I am [EMAIL]"
         assert result.kept[3].slices == {"customer": "[EMAIL]"} and "groups by it are joined" in room.findings.notes[0]
         assert result.changed[0].before.text == "Call •••• •••••• on ••• •• ••• •• ••."
-        assert {change.reason for change in result.changed} == {"person masked", "phone masked", "email masked", "iban masked"}
+        assert {change.reason for change in result.changed} == {
+            "person masked",
+            "phone masked",
+            "email masked",
+            "iban masked",
+        }
 
 
 def test_kinds_and_confidence_choose_what_is_masked() -> None:
     rows = [row(1, "Write to Du Cane, born in 1964, at x@example.org or from Zoolander.")]
-    assert apply(Pii(kinds=("email",)), rows).kept[0].text == "Write to Du Cane, born in 1964, at [EMAIL] or from Zoolander."
+    assert (
+        apply(Pii(kinds=("email",)), rows).kept[0].text
+        == "Write to Du Cane, born in 1964, at [EMAIL] or from Zoolander."
+    )
     every = Pii.model_validate({"kinds": "all"})
     assert every.kinds == KINDS and Pii().kinds == IDENTIFYING
     assert "[BIRTH_DATE]" in (apply(every, rows).kept[0].text or "")
@@ -332,11 +381,35 @@ def test_masked_text_holds_nothing_of_that_kind_any_more_and_spans_move() -> Non
     given = Record("r", "s:1", text=text, spans=(Span(0, 11, "PER"), Span(17, 36, "CARD"), Span(40, 44, "LOC")))
     after = apply(Pii(), [given]).kept[0]
     assert after.text == "[PERSON] pays [CARD] in Bern." and after.spans is not None
-    assert [(after.text[span.start : span.end], span.label) for span in after.spans] == [("[PERSON]", "PER"), ("[CARD]", "CARD"), ("Bern", "LOC")]
+    assert [(after.text[span.start : span.end], span.label) for span in after.spans] == [
+        ("[PERSON]", "PER"),
+        ("[CARD]", "CARD"),
+        ("Bern", "LOC"),
+    ]
 
 
 @settings(max_examples=60)
-@given(st.lists(st.sampled_from(["call", "Anna Muster", "a.b@example.org", "and", "+41 71 526 99 04", "4111111111111111", "DE89370400440532013000", "from", "8.8.4.4", "Via Roma 5", ".", "\n"]), max_size=10))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "call",
+                "Anna Muster",
+                "a.b@example.org",
+                "and",
+                "+41 71 526 99 04",
+                "4111111111111111",
+                "DE89370400440532013000",
+                "from",
+                "84.20.11.9",
+                "Via Roma 5",
+                ".",
+                "\n",
+            ]
+        ),
+        max_size=10,
+    )
+)
 def test_masking_twice_finds_nothing_new(words: list[str]) -> None:
     step = Pii(kinds=("email", "phone", "card", "iban", "ip", "address"))
     once = apply(step, [row(1, " ".join(words))]).kept
@@ -382,7 +455,9 @@ class Knows(Doubles):
     """A tagger that knows one name, in small letters too."""
 
     def spans(self, texts: list[str]) -> list[tuple[Span, ...]]:  # type: ignore[override]
-        return [tuple(Span(m.start(), m.end(), "B-PER") for m in re.finditer("(?i)rubija|colour", text)) for text in texts]
+        return [
+            tuple(Span(m.start(), m.end(), "B-PER") for m in re.finditer("(?i)rubija|colour", text)) for text in texts
+        ]
 
 
 def test_a_model_reads_names_and_guesses_by_capitals_are_left_to_it() -> None:

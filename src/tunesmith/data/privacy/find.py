@@ -109,7 +109,7 @@ def find(text: str, kinds: Iterable[Kind]) -> list[Found]:
         for one in recogniser.find(text)
         if one.kind in asked
     ]
-    return standing(found) if len(found) > 1 else found
+    return standing(text, found) if len(found) > 1 else found
 
 
 def _glance(text: str) -> Clues:

@@ -50,13 +50,34 @@ _WHOLE = frozenset({"address", "url", "email"})
 """What holds other finds as its parts: the town of an address is not found apart."""
 
 
-def standing(found: Iterable[Found]) -> list[Found]:
-    """Finds without overlaps, in order: of two that overlap the surer stands, then the longer, then the earlier."""
+def standing(text: str, found: Iterable[Found]) -> list[Found]:
+    """Finds without overlaps, in order: of two that overlap the surer stands whole, then the longer, then the earlier.
+
+    What the other covers beside it stays found too, so that nothing shows at the edges.
+    """
     chosen: list[Found] = []
     for each in sorted(found, key=_strength):
-        if all(each.end <= other.start or other.end <= each.start for other in chosen):
-            chosen.append(each)
+        pieces = [each]
+        for other in chosen:
+            pieces = [piece for whole in pieces for piece in _beside(text, whole, other)]
+        chosen += pieces
     return sorted(chosen)
+
+
+def _beside(text: str, one: Found, other: Found) -> list[Found]:
+    """What is left of `one` where `other` stands; pieces of a letter or two are nothing."""
+    if one.end <= other.start or other.end <= one.start:
+        return [one]
+    pieces = []
+    for start, end in ((one.start, other.start), (other.end, one.end)):
+        said = text[start:end] if start < end else ""
+        if sum(map(str.isalnum, said)) >= _LEAST:
+            start += len(said) - len(said.lstrip(_EDGES))
+            pieces.append(one._replace(start=start, end=start + len(said.strip(_EDGES))))
+    return pieces
+
+
+_EDGES, _LEAST = " \n\t,.;:()[]-/", 3
 
 
 def _strength(one: Found) -> tuple[float, int, int, str]:

@@ -30,6 +30,15 @@ _KEPT_WORDS = frozenset(
 )
 
 
+PSEUDONYM_KEY = "pseudonym key"
+"""The entry of the vault that stand-ins are drawn with."""
+
+
+def entry_name(kind: Kind, standin: str) -> str:
+    """The vault's name for who is behind a stand-in: `person/Malin Torek`."""
+    return f"{kind}/{standin}"
+
+
 class Standins:
     """Draws stand-ins with one key.
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from tunesmith.data.privacy.find import find
 from tunesmith.data.privacy.found import IDENTIFYING, KINDS, Found, Kind, kind_of, standing
-from tunesmith.data.privacy.standin import Standins
+from tunesmith.data.privacy.standin import PSEUDONYM_KEY, Standins, entry_name
 from tunesmith.data.rewrite import Edit, edited, edited_record, texts
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop
@@ -21,8 +21,6 @@ from tunesmith.vault.keys import master_key
 from tunesmith.vault.store import Vault
 
 REASON = "holds personal data"
-PSEUDONYM_KEY = "pseudonym key"
-"""The entry of the vault that stand-ins are drawn with."""
 _BATCH, _FLUSH = 256, 100_000
 _GUESS = 0.7
 """Names by capitals alone are below; where a model reads names, they are left to it."""
@@ -32,7 +30,9 @@ _NAMED_KINDS = frozenset({"person", "place", "organization"})
 
 
 def _kinds(value: object) -> object:
-    return KINDS if value == "all" else value
+    if value == "all":
+        return KINDS
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Pii(Step):
@@ -78,15 +78,23 @@ class Pii(Step):
         while batch := list(islice(pairs, _BATCH)):
             tagged = iter(tagger.spans([text for record, _ in batch for text in _said(record)]))
             for record, found in batch:
-                yield record, [self._with_model(each, next(tagged)) for each in found]
+                yield (
+                    record,
+                    [
+                        self._with_model(text, each, next(tagged))
+                        for text, each in zip(_said(record), found, strict=True)
+                    ],
+                )
 
-    def _with_model(self, found: list[Found], spans: Sequence[Span]) -> list[Found]:
+    def _with_model(self, text: str, found: list[Found], spans: Sequence[Span]) -> list[Found]:
         told = [
             Found(span.start, span.end, kind, _FROM_MODEL)
             for span in spans
             if (kind := kind_of(span.label)) is not None and kind in self.kinds
         ]
-        return standing([*told, *(one for one in found if one.kind not in _NAMED_KINDS or one.confidence >= _GUESS)])
+        return standing(
+            text, [*told, *(one for one in found if one.kind not in _NAMED_KINDS or one.confidence >= _GUESS)]
+        )
 
     def _treated(self, record: Record, found: list[list[Found]], books: _Books) -> Outcome:
         said = _said(record)
@@ -172,11 +180,6 @@ class _Books:
         if self._vault is not None and self._new:
             self._vault.put(self._new)
             self._new = {}
-
-
-def entry_name(kind: Kind, standin: str) -> str:
-    """The vault's name for who is behind a stand-in: `person/Malin Torek`."""
-    return f"{kind}/{standin}"
 
 
 def _said(record: Record) -> tuple[str, ...]:
