@@ -49,7 +49,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     rows[3]["text"] += " for anna.muster@example.ch"
     rows[4] = {**rows[4], "text": "card 4929 1234 5678 9017, colour red"}
     (desk / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    steps = "  steps: [{kind: pii, kinds: [email]}, {kind: pii, kinds: [card], action: drop}, clean, exact_dedup]\n  keep: 30 days\n"
+    steps = (
+        "  steps: [{kind: pii, kinds: [email]}, {kind: pii, kinds: [card], action: drop}, clean, exact_dedup]\n"
+        "  keep: 30 days\n"
+    )
     spec.write_text(spec.read_text().replace("  split: {train", steps + "  split: {train"))
     said = invoke("run", spec, "-w", desk, "-q")
     assert said.exit_code in (0, 3), said.output

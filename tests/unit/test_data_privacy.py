@@ -72,6 +72,12 @@ def test_every_kind_is_found_with_its_edges(text: str, kind: Kind, words: str) -
     assert (kind, words) in kinds_in(text)
 
 
+def test_a_number_is_found_with_other_numbers_right_behind_it() -> None:
+    text = "it is +41 71 526 99 04 84.20.11.9 or +44 20 7946 0018 12 04 1999 now"
+    assert kinds_in(text)[:2] == [("phone", "+41 71 526 99 04"), ("ip", "84.20.11.9")]
+    assert ("phone", "+44 20 7946 0018") in kinds_in(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -51,7 +51,7 @@ _NATIONAL_DIGITS = {
     "351": (9, 9), "353": (7, 9), "354": (7, 7), "385": (8, 9), "386": (8, 8), "420": (9, 9), "421": (9, 9),
 }  # fmt: skip
 """Digits after the calling code, without the 0 in front, where a country's plan is strict."""
-_LOOK_BACK = 40
+_LOOK_BACK, _LONGEST = 40, 48
 
 
 def emails(text: str) -> Iterator[Found]:
@@ -77,17 +77,32 @@ def urls(text: str) -> Iterator[Found]:
 
 def phones(text: str) -> Iterator[Found]:
     """Numbers with a country's code, in forms of their countries, or anywhere after a word for telephone."""
-    for match in _PHONE.finditer(text):
-        digits = re.sub(r"\D", "", _EXTENSION.sub("", match[0]))
-        if not 7 <= len(digits) <= 15 or _DATE.fullmatch(match[0]) or len(set(digits)) == 1:
-            continue
-        confidence = _phone_form(_EXTENSION.sub("", match[0]), digits)
-        if confidence < 0.85 and _ASKED.search(text, max(0, match.start() - _LOOK_BACK), match.start()):
-            confidence = 0.85
-        if _EXTENSION.search(match[0]):
-            confidence = max(confidence, 0.9)
-        if confidence:
-            yield Found(match.start(), match.end(), "phone", confidence)
+    place = 0
+    while match := _PHONE.search(text, place):
+        found, end = _phone(text, match.start(), match.end()), min(match.end(), match.start() + _LONGEST)
+        # Other numbers may follow: groups are taken off the end until what is left is a telephone number.
+        while (found is None or found.confidence < 0.75) and (end := text.rfind(" ", match.start(), end)) >= 0:
+            shorter = _phone(text, match.start(), end)
+            if shorter and shorter.confidence > (found.confidence if found else 0.5):
+                found = shorter
+        if found:
+            yield found
+        after = text.find(" ", match.start(), match.end()) + 1
+        place = found.end if found else after or match.end()
+
+
+def _phone(text: str, start: int, end: int) -> Found | None:
+    written = text[start:end]
+    plain = _EXTENSION.sub("", written)
+    digits = re.sub(r"\D", "", plain)
+    if not 7 <= len(digits) <= 15 or _DATE.fullmatch(written) or len(set(digits)) == 1:
+        return None
+    confidence = _phone_form(plain, digits)
+    if confidence < 0.85 and _ASKED.search(text, max(0, start - _LOOK_BACK), start):
+        confidence = 0.85
+    if plain != written:
+        confidence = max(confidence, 0.9)
+    return Found(start, end, "phone", confidence)
 
 
 def _phone_form(written: str, digits: str) -> float:

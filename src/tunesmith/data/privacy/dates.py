@@ -54,8 +54,9 @@ _AGE = re.compile(
 )
 _AGED = re.compile(r"\b(?:aged?|alter|âgée? de|edad|età)(?: of| is|:|=)? (\d{1,3})(?!\w|[.,]\d| ?%)", re.I)
 _SAID = re.compile(
-    r"\b(?:i am|i'm|he is|he's|she is|she's|turned|turning|turns|age is|only|just|at age|the age of|was) (\d{1,2})(?=[,.!?;]| (?:and|today|now|next|this|last|when|at the time)\b|$)|"
-    r", ([1-9]\d)(?=, (?:an?|of|from|who|was|is|said)\b)",
+    r"\b(?:i am|i'm|he is|he's|she is|she's|turned|turning|turns) (\d{1,2})(?!\w|[.,:/]\d| ?%|[ -](?:percent|minutes?|mins?|hours?|days?|weeks?|months?|km|miles?|dollars|euros|feet|meters|of|points?|seconds?|steps?))|"
+    r"(?<!\bit )\b(?:is|age is|only|just|at age|the age of|was) (\d{1,2})(?=[,.!?;]|$| (?:and|when|at the time|today|now)\b)|"
+    r"(?<=[a-zß-ÿ]) \(([1-9]\d)\)|, ([1-9]\d)(?=, (?:an?|of|from|who|was|is|said)\b)",
     re.I,
 )
 _LOOK_BACK = 40

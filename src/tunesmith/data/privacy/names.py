@@ -121,10 +121,20 @@ def names(text: str) -> Iterator[Found]:
                 sure.update(run.words)
         elif confidence:
             yield Found(run.start, run.end, kind, confidence)
-    for one in doubtful:
-        # A name that is sure in one place is the same person's in another.
-        known = one.confidence < 0.8 and text[one.start : one.end] in sure
-        yield one._replace(confidence=0.8) if known else one
+    yield from _joined(text, doubtful, sure)
+
+
+def _joined(text: str, people: list[Found], sure: set[str]) -> Iterator[Found]:
+    """People with what they tell of each other: a name that is sure elsewhere, or stands beside one, is surer."""
+    for place, one in enumerate(people):
+        confidence = one.confidence
+        if confidence < 0.8 and text[one.start : one.end] in sure:
+            confidence = 0.8
+        for other in (*people[max(0, place - 1) : place], *people[place + 1 : place + 2]):
+            between = text[min(one.end, other.end) : max(one.start, other.start)]
+            if between in (" and ", " & ", " or ") and other.confidence >= 0.65:
+                confidence = max(confidence, 0.65)
+        yield one._replace(confidence=confidence)
 
 
 def small(text: str) -> Iterator[Found]:
@@ -269,6 +279,8 @@ def _whose(run: _Run, text: str, telling: bool) -> tuple[Kind, float]:
         return "place", 0.6
     if not (telling or known) or any(_ACRONYM.match(word) for word in words) or loud:
         return "person", 0.0
+    if _BUSINESS.match(run.behind):
+        return "organization", 0.65
     if told and _EMPLOYED.search(run.before):
         return "organization", 0.7
     placed = told and (
@@ -288,6 +300,8 @@ def _whose(run: _Run, text: str, telling: bool) -> tuple[Kind, float]:
         return "person", 0.8
     if _SAYS.match(run.behind):
         return "person", 0.55 if run.first and len(words) == 1 else 0.7
+    if run.first and len(words) == 1 and _ACTS.match(run.behind):
+        return "person", 0.55
     alone = run.first and (not run.behind or run.behind[0] in ",\n")
     if len(words) > 1:
         return "person", 0.65 if len(words) < 5 else 0.4
@@ -297,6 +311,12 @@ def _whose(run: _Run, text: str, telling: bool) -> tuple[Kind, float]:
 _FORM_BEHIND = re.compile(rf",? (?:and |& )?(?:{COMPANY_FORMS})\b(?<! SA)(?<! Co)(?<! AS)")
 
 
+_BUSINESS = re.compile(
+    r"(?:['’]s)? (?:company|app|website|store|team|stock|shares?|CEO|CFO|customers?|employees|products?|brand|headquarters|account|announced|acquired|"
+    r"launched|subscription|support|services?)\b"
+)
+_ACTS = re.compile(r" (?!is\b|was\b|has\b|does\b|as\b|its\b|this\b|us\b)[a-z]{2,}(?:s|ed)\b")
+"""A verb in the third person or the past: things do less than people."""
 _NEXT = re.compile(rf",? ?\n?>? ?({CAPITAL}(?: {CAPITAL})?)")
 
 
