@@ -20,7 +20,7 @@ _URL = re.compile(r"\b(?:https?|ftps?)://[^\s<>\"'`]+|\bwww\.[\w-]+(?:\.[\w-]+)+
 
 _PHONE = re.compile(
     r"""(?<![\w.,:/$€£+-])
-    (?:\+|00[ ]?|\()?\d(?:[ ]?[-./()][ ]?|[ \u00a0]|)(?:\(0\)[ ]?)?(?:\d(?:[ ]?[-./()]{1,2}[ ]?|[ \u00a0]|))*\d
+    (?:\+|00[ ]?|\()?\d(?:[ ]?[-./()][ ]?|[ \u00a0]|)(?:\(0\)[ ]?)?(?:\d(?:[ ]?[-./()]{1,2}[ ]?|[ \u00a0]|)){0,24}\d
     (?:[ ]?(?:x|ext\.?|extension|Durchwahl)[ ]?\d{1,6})?(?!\w|[.,:/-]\d|\s?%)""",
     re.X | re.I,
 )
@@ -81,7 +81,10 @@ def phones(text: str) -> Iterator[Found]:
     while match := _PHONE.search(text, place):
         found, end = _phone(text, match.start(), match.end()), min(match.end(), match.start() + _LONGEST)
         # Other numbers may follow: groups are taken off the end until what is left is a telephone number.
-        while (found is None or found.confidence < 0.75) and (end := text.rfind(" ", match.start(), end)) >= 0:
+        trimmed = match[0][0] in "+(0"
+        while (
+            trimmed and (found is None or found.confidence < 0.75) and (end := text.rfind(" ", match.start(), end)) >= 0
+        ):
             shorter = _phone(text, match.start(), end)
             if shorter and shorter.confidence > (found.confidence if found else 0.5):
                 found = shorter
