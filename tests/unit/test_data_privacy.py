@@ -443,9 +443,15 @@ def test_stand_ins_are_consistent_and_who_is_behind_them_is_only_in_the_vault(va
 
 
 def test_who_was_forgotten_is_masked_from_then_on(vault: Path) -> None:
-    first = apply(Pii(action="pseudonym"), ROWS[:1], Room(vault=vault)).kept[0].text or ""
+    step = Pii(action="pseudonym")
+    assert step.kept(vault) == ""
+    first = apply(step, ROWS[:1], Room(vault=vault)).kept[0].text or ""
+    kept = step.kept(vault)
+    apply(step, ROWS, Room(vault=vault))
+    assert step.kept(vault) == kept != "" and Pii().kept(vault) == ""
     name = first.split()[1:3]
     Vault(vault, __import__("base64").b64decode(KEY)).forget([entry_name("person", " ".join(name))])
+    assert step.kept(vault) != kept
     again = apply(Pii(action="pseudonym"), ROWS[:1], Room(vault=vault)).kept[0].text or ""
     assert again.startswith("Call [PERSON] on +41 ") and again[-15:] == first[-15:]
 

@@ -118,9 +118,7 @@ def edited(text: str, spans: tuple[Span, ...] | None, edits: Sequence[Edit]) -> 
     return said, tuple(span for span in found if span.start < span.end)
 
 
-def edited_record(
-    record: Record, edits: Sequence[Sequence[Edit]], *, slices: Mapping[str, str] | None = None
-) -> Record:
+def with_edits(record: Record, edits: Sequence[Sequence[Edit]], *, slices: Mapping[str, str] | None = None) -> Record:
     """The record with edits done to everything it says, in the order of `texts`; its stretches move along.
 
     Args:

@@ -12,6 +12,7 @@ from tunesmith.flow.request import Request
 from tunesmith.runs import write_text
 from tunesmith.scale.cluster import Cluster
 from tunesmith.scale.executor import Executor
+from tunesmith.vault.store import DEFAULT as VAULT
 
 OWN = ".tunesmith"
 """The folder of a workspace that holds what can be made again."""
@@ -31,6 +32,7 @@ def workshop(request: Request, after: After) -> Iterator[Workshop]:
         yield Workshop(
             folder=request.folder,
             contents=request.digests,
+            vault=request.workspace / VAULT,
             cache=stack.enter_context(closing(Cache(own / "data"))),
             mapper=cluster.map if cluster else here.map,
             reader=here.map,

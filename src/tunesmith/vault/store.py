@@ -102,6 +102,11 @@ class Vault:
         found = self._content.entries.get(self._id(name))
         return found is not None and not found.key
 
+    def print_of_forgotten(self) -> str:
+        """16 hex digits that name this vault and what was forgotten in it; they change with nothing else."""
+        gone = sorted(identity for identity, entry in self._content.entries.items() if not entry.key)
+        return hmac.digest(self._content.index, json.dumps(gone).encode("ascii"), "sha256").hex()[:16]
+
     def names(self) -> list[str]:
         """Every entry's name, sorted."""
         return sorted(name for name, _ in self._all())

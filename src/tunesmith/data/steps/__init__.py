@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from tunesmith.data.room import Room
@@ -100,6 +101,10 @@ class Step(Part):
         """Files it reads beside the records, named as sources are, so that a result is kept for as long as they stay
         the same."""
         return ()
+
+    def kept(self, vault: Path | None) -> str:
+        """Names what its result depends on that is kept in the vault; empty for steps that keep nothing there."""
+        return ""
 
     @abstractmethod
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:

@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -13,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from tunesmith.data.privacy.find import find
 from tunesmith.data.privacy.found import IDENTIFYING, KINDS, Found, Kind, kind_of, standing
 from tunesmith.data.privacy.standin import PSEUDONYM_KEY, Standins, entry_name
-from tunesmith.data.rewrite import Edit, edited, edited_record, texts
+from tunesmith.data.rewrite import Edit, edited, texts, with_edits
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop
 from tunesmith.records import Record, Span
@@ -55,6 +56,11 @@ class Pii(Step):
 
     def models(self) -> tuple[str, ...]:
         return (self.model,) if self.model else ()
+
+    def kept(self, vault: Path | None) -> str:
+        """Another vault draws other stand-ins, and who was forgotten since is masked."""
+        there = self.action == "pseudonym" and vault is not None and vault.exists()
+        return Vault(vault, master_key()).print_of_forgotten() if there and vault is not None else ""
 
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
         """Finds in other processes, treats what was found here, where the vault is."""
@@ -192,7 +198,7 @@ def _with(record: Record, edits: Sequence[Sequence[Edit]]) -> Record:
         name: edited(value, None, each)[0]
         for (name, value), each in zip(record.slices.items(), edits[count:], strict=True)
     }
-    return edited_record(record, edits[:count], slices=slices)
+    return with_edits(record, edits[:count], slices=slices)
 
 
 def _mask(kind: Kind) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from tunesmith.data.privacy.secrets import Secret, secrets
-from tunesmith.data.rewrite import Edit, edited, edited_record, texts
+from tunesmith.data.rewrite import Edit, edited, texts, with_edits
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop
 from tunesmith.records import Record
@@ -40,14 +40,14 @@ class Secrets(Step):
                 continue
             whats = sorted({one.what for each in sure for one in each})
             finds.update(one.what for each in sure for one in each)
-            masked = edited_record(record, [[Edit(one.start, one.end, MASK) for one in each] for each in sure])
+            masked = with_edits(record, [[Edit(one.start, one.end, MASK) for one in each] for each in sure])
             _show(record, sure, room)
             if self.action == "report":
                 yield KEEP
             elif self.action == "drop":
                 yield drop(REASON, ", ".join(whats), shown=masked)
             else:
-                veiled = edited_record(record, [[Edit(one.start, one.end, "•" * 8) for one in each] for each in sure])
+                veiled = with_edits(record, [[Edit(one.start, one.end, "•" * 8) for one in each] for each in sure])
                 yield change(masked, *(f"{what} masked" for what in whats), shown=veiled)
         room.measured("bits a character of what follows a word for a secret", measured, low=self.min_entropy)
         room.figure("secrets", {"action": self.action, "kinds": dict(sorted(finds.items()))})
