@@ -177,7 +177,7 @@ _CALLED_SMALL = re.compile(
 def introduced(text: str) -> Iterator[Found]:
     """Names in small letters, after `my name is`."""
     for match in _LOWER.finditer(text):
-        kept = []
+        kept: list[str] = []
         for word in match[1].split():
             plain = common(word.lower()) and word.lower() not in GIVEN_NAMES
             if plain and (not kept or len(kept) > 1 or word.lower() in _GOES_ON or kept[0].lower() not in GIVEN_NAMES):
