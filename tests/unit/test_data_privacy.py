@@ -142,6 +142,7 @@ def test_what_is_none_is_not_found(text: str) -> None:
         ("I met Ludwig van Beethoven there.", ["Ludwig van Beethoven"]),
         ("Herr Müller hat angerufen, das ist der Grund.", ["Müller"]),
         ("The producer Mashuu Samurakami left", ["Mashuu Samurakami"]),
+        ("What is my name? I forgot what Rubija I saw", ["Rubija"]),
         ("Faina D. Yefremova's tales. Read the early Yefremova?", ["Faina D. Yefremova", "Yefremova"]),
     ],
 )

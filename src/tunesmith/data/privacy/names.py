@@ -230,9 +230,11 @@ def _bare(text: str, match: re.Match[str]) -> _Run | None:
         while words and words[0].islower():
             start += len(words[0]) + 1
             words = words[1:]
-    if not words:
-        return None
     end = match.end()
+    if words and words[-1] == "I":  # who speaks is no part of a name
+        words, end = words[:-1], end - 2
+    if not words or (len(words) == 1 and len(words[0]) == 1):
+        return None
     before, behind = text[max(0, start - _LOOK_BACK) : start], text[end : end + _LOOK_ON]
     return _Run(start, end, words, first, before, behind, strong)
 
