@@ -41,11 +41,12 @@ def apply(step: Step, records: Sequence[Record], room: Room | None = None) -> St
     result = StepResult(findings=room.findings)
     for place, outcome in _outcomes(step, records, room):
         record = records[place]
+        shown = _shown(step, record, outcome)
         if outcome.dropped:
-            result.dropped.append(Dropped(record, step.kind, outcome.reasons[0], outcome.detail))
+            result.dropped.append(Dropped(shown, step.kind, outcome.reasons[0], outcome.detail))
             continue
         after = outcome.record or record
-        result.changed += [Changed(record, after, step.kind, reason) for reason in _reasons(step, record, outcome)]
+        result.changed += [Changed(shown, after, step.kind, reason) for reason in _reasons(step, record, outcome)]
         result.kept.append(after)
         for new in outcome.made:
             _check_made(step, record, new)
@@ -77,13 +78,14 @@ def write(step: Step, records: Records, room: Room, folder: Path, first_new: int
 def _enter(writer: StageWriter, step: Step, one: Records, outcome: Outcome, first_new: int) -> None:
     """Enters what becomes of one record, which is only read where something does."""
     at, row = int(one.addresses[0]), int(one.rows[0])
+    before = at if outcome.shown is None else writer.put(_shown(step, one[0], outcome))
     if outcome.dropped:
-        writer.drop(at, row, one[0], step.kind, outcome.reasons[0], outcome.detail)
+        writer.drop(before, row, one[0], step.kind, outcome.reasons[0], outcome.detail)
         return
     if reasons := _reasons(step, one[0], outcome) if outcome.record is not None else ():
         assert outcome.record is not None
         after = writer.put(outcome.record)
-        writer.change(at, after, row, outcome.record, step.kind, reasons)
+        writer.change(before, after, row, outcome.record, step.kind, reasons)
         at = after
     writer.keep(at, row)
     for number, new in enumerate(outcome.made, first_new + sum(writer.books.made.values())):
@@ -112,6 +114,14 @@ def _reasons(step: Step, record: Record, outcome: Outcome) -> tuple[str, ...]:
     if not outcome.reasons:
         raise _broken(step, f"changes the row {record.id!r} without a reason")
     return outcome.reasons
+
+
+def _shown(step: Step, record: Record, outcome: Outcome) -> Record:
+    """What is kept of a record that was dropped or changed, for people to look at."""
+    shown = outcome.shown or record
+    if shown.id != record.id:
+        raise _broken(step, f"shows the row {record.id!r} under another id")
+    return shown
 
 
 def _check_made(step: Step, record: Record, new: Record) -> None:

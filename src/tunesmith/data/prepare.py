@@ -168,6 +168,7 @@ class _Collecting:
             num_held_out=int((ranks < _TRAIN).sum()),
             task=self.task,
             folder=shop.folder,
+            vault=shop.vault,
             mapper=shop.mapper,
             after=partial(shop.after, told),
         )

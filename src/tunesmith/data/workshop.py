@@ -42,6 +42,8 @@ class Workshop:
     """What steps may ask."""
     model_print: Callable[[str], str] = str
     """Names a model by its content."""
+    vault: Path | None = None
+    """The workspace's vault, a file that need not be there yet."""
     mapper: Mapper | None = None
     """Calls a function on records, on several cores; one after the other when left out."""
     reader: Mapper | None = None
@@ -53,12 +55,13 @@ class Workshop:
 
     def prints(self, step: Step) -> list[str]:
         """What a step's result depends on beside its settings and rows: its code and that of its parts, the models it
-        asks, the files it reads, the seed."""
+        asks, the files it reads, the seed, and what it keeps in the vault."""
         codes = [_code_of(part) for part in _parts_in(step)]
         files = [file.path for path in step.files() for file in find(Source(path=path), self.folder)]
         # What is no file is a data set of the hub, which has no content here.
         contents = [file_digest(path) if path.is_file() else str(path) for path in files]
-        return [*codes, *map(self.model_print, step.models()), *contents, str(self.seed)]
+        models = map(self.model_print, step.models())
+        return [*codes, *models, *contents, str(self.seed), step.kept(self.vault)]
 
 
 @lru_cache

@@ -17,6 +17,7 @@ from tunesmith.records import Responder
 from tunesmith.runs import fingerprint, write_text
 from tunesmith.scale.cluster import Cluster
 from tunesmith.scale.executor import Executor
+from tunesmith.vault.store import DEFAULT as VAULT
 
 OWN = ".tunesmith"
 """The folder of a workspace that holds what can be made again."""
@@ -55,6 +56,7 @@ def workshop(request: Request, after: After, tokenizer: Any = None) -> Iterator[
             models=models,
             model_print=models.digest,
             seed=request.spec.data.split.seed,
+            vault=request.workspace / VAULT,
             cache=stack.enter_context(closing(Cache(own / "data"))),
             mapper=cluster.map if cluster else here.map,
             reader=here.map,

@@ -23,7 +23,7 @@ from tunesmith.part import (
     WATCHERS,
     Part,
 )
-from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Length, Share
+from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Keep, Length, Share
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
 Split = Literal["train", "validation", "test"]
@@ -205,6 +205,8 @@ class Data(Section):
         None
     )
     """In what order rows are learned at first: `length`, a column's name, or `{by:, order:, first_epochs:}`."""
+    keep: Keep | None = None
+    """How long a run keeps its rows, `30 days`; then `tunesmith prune` deletes them. When left out, for ever."""
 
     @model_validator(mode="after")
     def _something_to_mix(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations
@@ -199,7 +200,7 @@ def _plain(measure: agreement.Agreement) -> dict[str, Any]:
 
 def _is_number(label: str) -> bool:
     try:
-        return np.isfinite(float(label))
+        return math.isfinite(float(label))
     except ValueError:
         return False
 

@@ -96,7 +96,7 @@ def _as_norm(module: Any) -> Forward | None:
         found = [_Norm.apply(states, weight, eps, shift, rounds) for states in both]  # type: ignore[no-untyped-call]
         # Of rounded states it may round what it says once more, or not.
         if all(map(_same, found, expected, (1e-5, 2e-2))):
-            return lambda states: _Norm.apply(states, module.weight, eps, shift, rounds)  # type: ignore[no-untyped-call, no-any-return]
+            return lambda states: _Norm.apply(states, module.weight, eps, shift, rounds)  # type: ignore[no-untyped-call]
     return None
 
 
