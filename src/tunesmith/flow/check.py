@@ -1,9 +1,10 @@
-"""Checks a spec and its data without writing anything: what `tunesmith check` and `data` show."""
+"""Checks a spec and its data without starting a run: what `tunesmith check` and `data` show."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +39,7 @@ def check(
     sample: int = 2,
     listen: Listener = silent,
 ) -> Checked:
-    """Does everything a run does before its first training step, and writes nothing.
+    """Does everything a run does before its first training step; writes nothing but its cache.
 
     Args:
         spec_path: the spec file.
@@ -77,24 +78,18 @@ def look_at_rows(
     request = make_request(spec_path, changes, workspace)
     job, collected = collect_job(request, narrator)
     job, _ = encode_job(job, collected, narrator)
-    rows: list[dict[str, Any]]
+    found: Iterator[dict[str, Any]]
     if show == "dropped":
-        rows = [
+        found = (
             {"step": gone.step, "reason": gone.reason, "detail": gone.detail, "record": gone.record.to_json()}
             for gone in collected.ledger.dropped_rows()
-        ]
+        )
     elif show == "changed":
-        rows = [
-            {
-                "step": change.step,
-                "reason": change.reason,
-                "before": change.before.to_json(),
-                "after": change.after.to_json(),
-            }
-            for change in collected.ledger.changed_rows()
-        ]
+        found = (
+            {"step": row.step, "reason": row.reason, "before": row.before.to_json(), "after": row.after.to_json()}
+            for row in collected.ledger.changed_rows()
+        )
     else:
-        rows = [
-            {"split": split, "record": record.to_json()} for split, records in job.splits.items() for record in records
-        ]
-    return rows[:limit], len(rows)
+        found = ({"split": name, "record": one.to_json()} for name, records in job.splits.items() for one in records)
+    shown = list(islice(found, limit))
+    return shown, len(shown) + sum(1 for _ in found)

@@ -173,11 +173,11 @@ def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
         UserError: anything about spec, data or base that would make the run wrong.
     """
     early = resolve_early(request.spec)
-    with workshop(request, narrator.progressing) as shop:
+    tokenizer = open_tokenizer(request.base.reference, workspace=request.workspace, revision=early.base.revision)
+    with workshop(request, narrator.progressing, tokenizer) as shop:
         collected = collect(early.data, early.goal.task, columns_to_keep(early), request.older, shop)
     for line in collected.said:
         narrator.say("note", text=line)
-    tokenizer = open_tokenizer(request.base.reference, workspace=request.workspace, revision=early.base.revision)
     resolved = _resolve(request, collected, tokenizer)
     _check_teachers(request, resolved.spec, tokenizer)
     job = Job(
