@@ -198,7 +198,9 @@ ARCHIVES = {
     "zip_of_a_drive": Hostile({"a.zip": zip_of([("C:/rows.jsonl", GOOD)])}, refused=OUT),
     "zip_of_a_link": Hostile({"a.zip": zip_link}, refused="holds no data file ('rows.csv')"),
     "zip_bomb": Hostile({"a.zip": zip_of([("rows.jsonl", bytes(100_000_000))])}, refused=BOMB),
-    "zip_bomb_in_parts": Hostile({"a.zip": zip_of([(f"{n}.jsonl", bytes(1_000_000)) for n in range(99)])}, refused=BOMB),
+    "zip_bomb_in_parts": Hostile(
+        {"a.zip": zip_of([(f"{n}.jsonl", bytes(1_000_000)) for n in range(99)])}, refused=BOMB
+    ),
     "zip_that_lies": Hostile({"a.zip": zip_that_lies}, refused="damaged or cut short"),
     "zip_overlapping": Hostile({"a.zip": zip_overlapping}, refused=BOMB),
     "zip_of_twins": Hostile({"a.zip": zip_of([("r.jsonl", GOOD), ("r.jsonl", GOOD)])}, refused="two files of one name"),
@@ -207,7 +209,9 @@ ARCHIVES = {
     "zip_of_nothing": Hostile({"a.zip": zip_of([])}, refused="holds no data file (nothing at all)"),
     "zip_of_too_many": Hostile({"a.zip": zip_of_many}, refused="more than 10,000 files"),
     "zip_cut": Hostile({"a.zip": cut(zip_of([("rows.jsonl", GOOD * 99)]), 0.5)}, refused="damaged or cut short"),
-    "zip_with_a_trap_beside_data": Hostile({"a.zip": zip_of([("r.jsonl", GOOD), ("x.exe", b"MZ"), (".h.csv", b"a")])}, rows=1),
+    "zip_with_a_trap_beside_data": Hostile(
+        {"a.zip": zip_of([("r.jsonl", GOOD), ("x.exe", b"MZ"), (".h.csv", b"a")])}, rows=1
+    ),
     "tar_that_climbs": Hostile({"a.tar": tarred(("../rows.jsonl", GOOD, REG))}, refused=OUT),
     "tar_from_the_root": Hostile({"a.tar": tarred(("/tmp/rows.jsonl", GOOD, REG))}, refused=OUT),
     "tar_of_a_link": Hostile({"a.tar": tarred(("rows.csv", "/etc/passwd", LINK))}, refused="holds no data file"),
@@ -215,31 +219,43 @@ ARCHIVES = {
     "tar_of_a_pipe": Hostile({"a.tar": tarred(("rows.csv", b"", FIFO))}, refused="holds no data file"),
     "tar_of_a_device": Hostile({"a.tar": tarred(("rows.csv", b"", DEVICE))}, refused="holds no data file"),
     "tar_through_a_link": Hostile(
-        {"a.tar": tarred(("d", "/tmp", LINK), ("d/rows.jsonl", GOOD, REG))}, rows=1, values={"text": "a good row", "label": "a"}
+        {"a.tar": tarred(("d", "/tmp", LINK), ("d/rows.jsonl", GOOD, REG))},
+        rows=1,
+        values={"text": "a good row", "label": "a"},
     ),
     "tar_cut": Hostile({"a.tar": cut(tarred(("rows.jsonl", GOOD * 99, REG)), 0.2)}, refused="damaged or cut short"),
-    "tar_gz_cut": Hostile({"a.tgz": cut(tarred(("r.jsonl", os.urandom(9999), REG), mode="w:gz"), 0.5)}, refused="damaged"),
+    "tar_gz_cut": Hostile(
+        {"a.tgz": cut(tarred(("r.jsonl", os.urandom(9999), REG), mode="w:gz"), 0.5)}, refused="damaged"
+    ),
     "tar_bomb": Hostile({"a.tar.gz": tar_bomb}, refused=BOMB),
     "tar_bomb_of_headers": Hostile({"a.tar.gz": pax_bomb}, refused=BOMB),
     "gzip_bomb": Hostile({"rows.jsonl.gz": gzip_bomb}, refused=BOMB),
     "gzip_bomb_of_lines": Hostile({"rows.csv.gz": lines_bomb}, refused="nothing but blanks"),
-    "xz_bomb": Hostile({"rows.jsonl.xz": lambda path: path.write_bytes(lzma.compress(bytes(64 * 2**20), preset=0))}, refused=BOMB),
-    "bzip2_bomb": Hostile({"rows.jsonl.bz2": lambda path: path.write_bytes(bz2.compress(bytes(64 * 2**20)))}, refused=BOMB),
+    "xz_bomb": Hostile(
+        {"rows.jsonl.xz": lambda path: path.write_bytes(lzma.compress(bytes(64 * 2**20), preset=0))}, refused=BOMB
+    ),
+    "bzip2_bomb": Hostile(
+        {"rows.jsonl.bz2": lambda path: path.write_bytes(bz2.compress(bytes(64 * 2**20)))}, refused=BOMB
+    ),
     "zstd_bomb": Hostile({"rows.jsonl.zst": zstd_bomb}, refused=BOMB),
     "gzip_twice": Hostile({"rows.jsonl.gz": gzip.compress(gzip.compress(GOOD))}, refused="compressed twice"),
     "gzip_called_jsonl": Hostile({"rows.jsonl": gzip.compress(GOOD)}, rows=1),
     "gzip_cut": Hostile({"rows.jsonl.gz": gzip.compress(GOOD * 999)[:-30]}, refused="damaged or cut short"),
-}  # fmt: skip
+}
 
 
 # Workbooks --------------------------------------------------------------------------------------------
 
 _MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-_LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha">' + "".join(
-    f'<!ENTITY {after} "{f"&{before};" * 10}">' for before, after in zip("abcdefgh", "bcdefghi", strict=True)
-) + "]>"
-HEAD = '<row r="1"><c r="A1" t="inlineStr"><is><t>text</t></is></c><c r="B1" t="inlineStr"><is><t>label</t></is></c></row>'
+_LAUGHS = (
+    '<!DOCTYPE x [<!ENTITY a "ha">'
+    + "".join(f'<!ENTITY {after} "{f"&{before};" * 10}">' for before, after in zip("abcdefgh", "bcdefghi", strict=True))
+    + "]>"
+)
+HEAD = (
+    '<row r="1"><c r="A1" t="inlineStr"><is><t>text</t></is></c><c r="B1" t="inlineStr"><is><t>label</t></is></c></row>'
+)
 
 
 def book(rows: str = "", **parts: str | bytes) -> Callable[[Path], None]:
@@ -280,44 +296,78 @@ def cells(*values: str, row: int = 2) -> str:
 DECLARES = "declares XML entities"
 WORKBOOKS = {
     "laughs_in_texts": Hostile(
-        {"b.xlsx": book(sharedStrings=f"<?xml version='1.0'?>{_LAUGHS}<sst {_MAIN}><si><t>&i;</t></si></sst>")}, refused=DECLARES
+        {"b.xlsx": book(sharedStrings=f"<?xml version='1.0'?>{_LAUGHS}<sst {_MAIN}><si><t>&i;</t></si></sst>")},
+        refused=DECLARES,
     ),
-    "laughs_in_the_sheet": Hostile({"b.xlsx": book(sheet1=f"{_LAUGHS}<worksheet {_MAIN}>&i;</worksheet>")}, refused=DECLARES),
+    "laughs_in_the_sheet": Hostile(
+        {"b.xlsx": book(sheet1=f"{_LAUGHS}<worksheet {_MAIN}>&i;</worksheet>")}, refused=DECLARES
+    ),
     "laughs_in_utf16": Hostile(
-        {"b.xlsx": book(sheet1=f"<?xml version='1.0' encoding='utf-16'?>{_LAUGHS}<worksheet>&i;</worksheet>".encode("utf-16"))},
+        {
+            "b.xlsx": book(
+                sheet1=f"<?xml version='1.0' encoding='utf-16'?>{_LAUGHS}<worksheet>&i;</worksheet>".encode("utf-16")
+            )
+        },
         refused=DECLARES,
     ),
     "laughs_after_a_comment": Hostile(
-        {"b.xlsx": book(workbook=f"<?xml version='1.0'?><!--{'x' * 99_999}-->{_LAUGHS}<workbook>&i;</workbook>")}, refused=DECLARES
+        {"b.xlsx": book(workbook=f"<?xml version='1.0'?><!--{'x' * 99_999}-->{_LAUGHS}<workbook>&i;</workbook>")},
+        refused=DECLARES,
     ),
     "entity_of_a_file": Hostile(
-        {"b.xlsx": book(workbook="<!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><workbook>&e;</workbook>")}, refused=DECLARES
+        {"b.xlsx": book(workbook="<!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><workbook>&e;</workbook>")},
+        refused=DECLARES,
     ),
     "formula_without_a_value": Hostile(
-        {"b.xlsx": book("<row r='2'><c r='A2'><f>cmd|'/C calc'!A0</f></c><c r='B2' t='inlineStr'><is><t>a</t></is></c></row>")},
-        rows=1, noted={"a formula without a saved value read as missing": 1}, values={"text": None, "label": "a"},
+        {
+            "b.xlsx": book(
+                "<row r='2'><c r='A2'><f>cmd|'/C calc'!A0</f></c><c r='B2' t='inlineStr'><is><t>a</t></is></c></row>"
+            )
+        },
+        rows=1,
+        noted={"a formula without a saved value read as missing": 1},
+        values={"text": None, "label": "a"},
     ),
     "formula_with_a_value": Hostile(
         {"b.xlsx": book("<row r='2'><c r='A2' t='str'><f>1+1</f><v>two</v></c><c r='B2'><f>1+1</f><v>2</v></c></row>")},
-        rows=1, values={"text": "two", "label": 2},
+        rows=1,
+        values={"text": "two", "label": 2},
     ),
-    "formula_as_text": Hostile({"b.xlsx": book(cells("=cmd|'/C calc'!A0", "a"))}, rows=1, values={"text": "=cmd|'/C calc'!A0", "label": "a"}),
+    "formula_as_text": Hostile(
+        {"b.xlsx": book(cells("=cmd|'/C calc'!A0", "a"))}, rows=1, values={"text": "=cmd|'/C calc'!A0", "label": "a"}
+    ),
     "error_cells": Hostile(
-        {"b.xlsx": book("<row r='2'><c r='A2' t='e'><v>#REF!</v></c><c r='B2' t='inlineStr'><is><t>a</t></is></c></row>")},
-        rows=1, noted={"an error cell such as #N/A read as missing": 1}, values={"text": None, "label": "a"},
+        {
+            "b.xlsx": book(
+                "<row r='2'><c r='A2' t='e'><v>#REF!</v></c><c r='B2' t='inlineStr'><is><t>a</t></is></c></row>"
+            )
+        },
+        rows=1,
+        noted={"an error cell such as #N/A read as missing": 1},
+        values={"text": None, "label": "a"},
     ),
-    "workbook_bomb": Hostile({"b.xlsx": book(sheet1=f"<worksheet {_MAIN}>".encode() + b" " * 100_000_000)}, refused=BOMB),
+    "workbook_bomb": Hostile(
+        {"b.xlsx": book(sheet1=f"<worksheet {_MAIN}>".encode() + b" " * 100_000_000)}, refused=BOMB
+    ),
     "cell_at_the_end_of_the_world": Hostile(
         {"b.xlsx": book(f"{cells('t', 'a')}<row r='1048576'><c r='XFD1048576'><v>1</v></c></row>")},
-        rows=1, broken={"more values than columns": 1},
+        rows=1,
+        broken={"more values than columns": 1},
     ),
-    "text_that_is_not_there": Hostile({"b.xlsx": book("<row r='2'><c r='A2' t='s'><v>99</v></c></row>")}, refused="not a whole Excel workbook"),
-    "sheet_cut": Hostile({"b.xlsx": book(sheet1=f"<worksheet {_MAIN}><sheetData>{HEAD}<row r='2'><c")}, refused="not a whole Excel workbook"),
+    "text_that_is_not_there": Hostile(
+        {"b.xlsx": book("<row r='2'><c r='A2' t='s'><v>99</v></c></row>")}, refused="not a whole Excel workbook"
+    ),
+    "sheet_cut": Hostile(
+        {"b.xlsx": book(sheet1=f"<worksheet {_MAIN}><sheetData>{HEAD}<row r='2'><c")},
+        refused="not a whole Excel workbook",
+    ),
     "workbook_cut": Hostile({"b.xlsx": cut(book(), 0.7)}, refused="damaged or cut short"),
     "workbook_that_is_text": Hostile({"b.xlsx": CSV}, refused="not a whole Excel workbook"),
-    "document_called_workbook": Hostile({"b.xlsx": zip_of([("[Content_Types].xml", b""), ("word/document.xml", b"")])}, refused="office program"),
+    "document_called_workbook": Hostile(
+        {"b.xlsx": zip_of([("[Content_Types].xml", b""), ("word/document.xml", b"")])}, refused="office program"
+    ),
     "old_workbook": Hostile({"b.xls": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)}, refused="old Excel workbook"),
-}  # fmt: skip
+}
 
 
 # Lines ------------------------------------------------------------------------------------------------
@@ -346,40 +396,62 @@ LINES = {
     "deep_text_of_a_column": jsonl(json.dumps({"text": "[" * 99_999 + "]" * 99_999}).encode(), rows=3),
     "key_twice": jsonl(b'{"text": "a", "text": "b"}', rows=2, broken={"a key stands twice in one object": 1}),
     "not_numbers": jsonl(b'{"text": NaN, "label": -Infinity}', rows=3),
-    "number_of_a_million_digits": jsonl(b'{"text": ' + b"9" * 10**6 + b"}", rows=2, broken={"a number too long to read": 1}),
+    "number_of_a_million_digits": jsonl(
+        b'{"text": ' + b"9" * 10**6 + b"}", rows=2, broken={"a number too long to read": 1}
+    ),
     "number_beyond_floats": jsonl(b'{"text": 1e999999}', rows=3),
     "giant_line": Hostile({"rows.jsonl": giant_line}, rows=2, broken={"row longer than 8 MiB": 1}),
-    "file_of_one_giant_line": Hostile({"rows.csv": lambda path: path.write_bytes(b"x" * 50_000_000)}, broken={"value longer than 8 MiB": 1}),
+    "file_of_one_giant_line": Hostile(
+        {"rows.csv": lambda path: path.write_bytes(b"x" * 50_000_000)}, broken={"value longer than 8 MiB": 1}
+    ),
     "zeros": jsonl(bytes(10**6), rows=2),
     "zeros_in_a_line": jsonl(b'{"text": "a\x00b"}', rows=2, broken={"broken JSON": 1}),
     "half_a_character": jsonl(b'{"text": "\\ud800"}', rows=3),
     "text_written_backwards": jsonl('{"text": "\u202eevil\u202c\u2066"}'.encode(), rows=3),
-    "mark_in_the_middle": jsonl(b"\xef\xbb\xbf" + GOOD, rows=3, noted={"a byte order mark inside of the file left out": 1}),
+    "mark_in_the_middle": jsonl(
+        b"\xef\xbb\xbf" + GOOD, rows=3, noted={"a byte order mark inside of the file left out": 1}
+    ),
     "mixed_encodings": Hostile(
         {"rows.jsonl": mixed(("schön", "utf-8"), ("Größe – “gut”", "cp1252"), ("日本", "utf-8"), ("café", "cp1252"))},
-        rows=4, noted={CP1252: 2}, values={"text": "schön"},
+        rows=4,
+        noted={CP1252: 2},
+        values={"text": "schön"},
     ),
     "letter_cut_in_two": jsonl(b'{"text": "sch\xc3\xb6n \xe2\x80"}', rows=2, broken={NOT_ITS: 1}),
     "bytes_of_nothing": jsonl(b'{"text": "\xff\xfe\x81\x8d"}', rows=2, broken={NOT_ITS: 1}),
-    "utf16_of_odd_length": Hostile({"rows.jsonl": GOOD.decode().encode("utf-16") + b"\x00"}, rows=1, broken={"broken JSON": 1}),
+    "utf16_of_odd_length": Hostile(
+        {"rows.jsonl": GOOD.decode().encode("utf-16") + b"\x00"}, rows=1, broken={"broken JSON": 1}
+    ),
     "overlong_utf8": jsonl(b'{"text": "\xc0\xaf"}', rows=2, broken={NOT_ITS: 1}),
     "only_carriage_returns": Hostile({"rows.jsonl": GOOD.replace(b"\n", b"\r") * 3}, rows=3),
     "program_as_rows": Hostile({"rows.jsonl": b"\x7fELF" + bytes(500)}, refused="is a program"),
     "pickle_as_rows": Hostile({"rows.csv": b"\x80\x04\x95" + bytes(50)}, refused="is a pickle"),
     "picture_as_rows": Hostile({"rows.csv": b"\x89PNG\r\n" + bytes(50)}, refused="is a picture"),
-    "noise_as_text": Hostile({"rows.jsonl": bytes(range(128, 256)) * 50}, broken={"broken JSON": 1}),
+    "noise_as_text": Hostile({"rows.jsonl": bytes(range(128, 256)) * 50}, broken={NOT_ITS: 1}),
     "quotes_that_never_close": Hostile(
         {"rows.csv": CSV + b'"open,b\n' + b"plain,b\n" * 20_000}, rows=20_001, broken={"quotes that do not match": 1}
     ),
     "quotes_that_close_late": Hostile(
         {"rows.csv": CSV + b'"open,b\nplain,b\n' * 5_000}, rows=5_001, broken={"quotes that do not match": 5_000}
     ),
-    "quotes_of_quotes": Hostile({"rows.csv": CSV + b'"' * 200_001 + b"\n" + b"x,b\n"}, rows=2, broken={"quotes that do not match": 1}),
-    "formula_in_csv": Hostile({"rows.csv": b"text,label\n\"=cmd|'/C calc'!A0\",a\n"}, rows=1, values={"text": "=cmd|'/C calc'!A0", "label": "a"}),
+    "quotes_of_quotes": Hostile(
+        {"rows.csv": CSV + b'"' * 200_001 + b"\n" + b"x,b\n"}, rows=2, broken={"quotes that do not match": 1}
+    ),
+    "formula_in_csv": Hostile(
+        {"rows.csv": b"text,label\n\"=cmd|'/C calc'!A0\",a\n"},
+        rows=1,
+        values={"text": "=cmd|'/C calc'!A0", "label": "a"},
+    ),
     "zeros_in_csv": Hostile({"rows.csv": CSV + b"nul\x00byte,a\n"}, rows=2),
-    "hundred_thousand_columns": Hostile({"rows.csv": b",".join(b"c%d" % n for n in range(10**5)) + b"\nx\n"}, broken={"fewer values than columns": 1}),
-    "ragged_csv": Hostile({"rows.csv": CSV + b"a\na,b,c\n"}, rows=1, broken={"fewer values than columns": 1, "more values than columns": 1}),
-}  # fmt: skip
+    "hundred_thousand_columns": Hostile(
+        {"rows.csv": b",".join(b"c%d" % n for n in range(10**5)) + b"\nx\n"}, broken={"fewer values than columns": 1}
+    ),
+    "ragged_csv": Hostile(
+        {"rows.csv": CSV + b"a\na,b,c\n"},
+        rows=1,
+        broken={"fewer values than columns": 1, "more values than columns": 1},
+    ),
+}
 
 
 # Tables and databases ---------------------------------------------------------------------------------
@@ -439,11 +511,13 @@ TABLES = {
     "query_that_deletes_inside": sql("holds DELETE", query="WITH x AS (DELETE FROM rows RETURNING *) SELECT * FROM x"),
     "query_behind_a_comment": sql("is no SELECT", query="/* SELECT */ DROP TABLE rows"),
     "database_of_noise": Hostile({"rows.db": b"SQLite format 3\x00" + os.urandom(4000)}, refused="cannot be read"),
-    "database_cut": Hostile({"rows.db": cut(database("CREATE TABLE more AS SELECT * FROM rows"), 0.4)}, refused="rows.db"),
+    "database_cut": Hostile(
+        {"rows.db": cut(database("CREATE TABLE more AS SELECT * FROM rows"), 0.4)}, refused="rows.db"
+    ),
     "texts_that_are_no_text": Hostile(
         {"rows.db": database("INSERT INTO rows VALUES (CAST(x'ff80' AS TEXT), x'00ff')")}, rows=2
     ),
-}  # fmt: skip
+}
 
 
 # Places and documents ---------------------------------------------------------------------------------
@@ -502,7 +576,7 @@ def docs(**files: Make) -> Callable[[Path], None]:
 
 def deep_folder(path: Path) -> None:
     path.mkdir()
-    here = os.getcwd()
+    here = Path.cwd()
     os.chdir(path)
     for _ in range(300):
         Path("d" * 10).mkdir()
@@ -524,25 +598,38 @@ PLACES = {
     "name_too_long": Hostile({}, "x" * 5000, refused="cannot be looked at"),
     "pattern_of_patterns": Hostile({}, "[" * 50 + "*" * 50, refused="no file matches"),
     "password_in_the_url": Hostile({}, "postgresql://me:secret@host/db", refused="holds a password"),
-    "folder_of_links_out": Hostile({"d": docs(a_txt=b"words", b_txt=linked("/etc/passwd"), c_txt=linked("/dev/zero"))}, rows=1),
+    "folder_of_links_out": Hostile(
+        {"d": docs(a_txt=b"words", b_txt=linked("/etc/passwd"), c_txt=linked("/dev/zero"))}, rows=1
+    ),
     "folder_linked_to_the_root": Hostile({"d": docs(a_txt=b"words", root=linked("/"))}, rows=1),
     "folder_of_pipes": Hostile({"d": docs(a_txt=b"words", b_txt=os.mkfifo)}, rows=1),
     "folder_of_nothing": Hostile({"d": docs()}, refused="folder without documents"),
     "folder_three_hundred_deep": Hostile({"d": deep_folder}, rows=1),
-    "tags_in_tags": Hostile({"a.html": b"<div>" * 100_000 + b"words" + b"</div>" * 100_000}, rows=1, values={"text": "words", "title": "a"}),
+    "tags_in_tags": Hostile(
+        {"a.html": b"<div>" * 100_000 + b"words" + b"</div>" * 100_000}, rows=1, values={"text": "words", "title": "a"}
+    ),
     "tags_left_open": Hostile({"a.html": b"words" + b"<a " * 200_000}, rows=1),
-    "comments_left_open": Hostile({"a.html": b"words" + b"<!--" * 200_000}, rows=1, values={"text": "words", "title": "a"}),
-    "declarations_left_open": Hostile({"a.html": b"words" + b"<![" * 200_000}, broken={"markup that cannot be read": 1}),
+    "comments_left_open": Hostile(
+        {"a.html": b"words" + b"<!--" * 200_000}, rows=1, values={"text": "words", "title": "a"}
+    ),
+    "declarations_left_open": Hostile(
+        {"a.html": b"words" + b"<![" * 200_000}, broken={"markup that cannot be read": 1}
+    ),
     "attributes_left_open": Hostile({"a.html": b"words" + b"<a b='" * 100_001}, rows=1),
-    "page_of_scripts": Hostile({"a.html": b"<script>" + b"x()" * 99 + b"</script>"}, broken={"a document without text": 1}),
+    "page_of_scripts": Hostile(
+        {"a.html": b"<script>" + b"x()" * 99 + b"</script>"}, broken={"a document without text": 1}
+    ),
     "entities_of_html": Hostile({"a.html": b"&#x1F600;&#xD800;&#99999999999;&notanentity;"}, rows=1),
     "pdf_encrypted": Hostile({"a.pdf": encrypted_pdf}, broken={"an encrypted PDF": 1}),
     "pdf_cut": Hostile({"a.pdf": pdf_of(b"BT /F 9 Tf (words) Tj ET")[:120]}, broken=DAMAGED),
     "pdf_of_noise": Hostile({"a.pdf": b"%PDF-1.7\n" + bytes(range(256)) * 40}, broken=DAMAGED),
     "pdf_in_circles": Hostile({"a.pdf": pdf(CATALOG, "<< /Type /Pages /Kids [2 0 R] /Count 1 >>")}, broken=DAMAGED),
-    "pdf_bomb": Hostile({"a.pdf": lambda path: path.write_bytes(pdf_of(_deflated(300 * 2**20), "/Filter /FlateDecode "))}, broken=DAMAGED),
+    "pdf_bomb": Hostile(
+        {"a.pdf": lambda path: path.write_bytes(pdf_of(_deflated(100 * 2**20), "/Filter /FlateDecode "))},
+        broken=DAMAGED,
+    ),
     "pdf_without_text": Hostile({"a.pdf": pdf_of(b"")}, broken={"a PDF without text (pictures of pages?)": 1}),
-}  # fmt: skip
+}
 
 
 def _deflated(size: int) -> bytes:
@@ -575,7 +662,9 @@ def came_of(case: Hostile, folder: Path) -> dict[str, Any]:
         source = Source.model_validate_json(json.dumps(said if isinstance(said, dict) else {"path": said}))
         for row in read(source, folder):
             if isinstance(row, Row):
-                found["values"] = found["values"] or {key: str(value)[:50] for key, value in list(row.values.items())[:9]}
+                found["values"] = found["values"] or {
+                    key: str(value)[:50] for key, value in list(row.values.items())[:9]
+                }
                 found["rows"] += 1
                 found["noted"].update(row.notes)
             else:

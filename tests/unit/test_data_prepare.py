@@ -89,7 +89,7 @@ def test_the_ledger_names_rows_reasons_and_what_was_recognised(tmp_path: Path) -
     assert (source["format"], source["encoding"], source["shape"]) == ("jsonl", "utf-8", "label")
     assert source["columns"] == {"text": "text", "label": "label"}
     assert found.said == [
-        "rows.jsonl: 25 rows of jsonl; columns 'text' and 'label': texts with a label",
+        "rows.jsonl: 25 rows of jsonl; columns 'text' and 'label': texts with a label (96% sure)",
         "20 of 25 rows kept: 16 train, 2 validation, 2 test",
     ]
     assert (found.labels, found.span_labels, found.shape) == (("a", "b"), (), "label")

@@ -241,14 +241,77 @@ def test_a_wrong_map_is_refused_with_the_remedy(written: dict[str, str], what: s
     assert caught.value.fix
 
 
-def test_what_is_not_recognised_lists_the_columns_and_offers_a_map() -> None:
-    found = rows(*({"en": f"some words here {n}", "de": f"einige Wörter {n}", "doc": "x"} for n in range(9)))
+def test_what_is_not_recognised_lists_the_columns_and_offers_maps() -> None:
+    found = rows(*({"first": f"some words here {n}", "second": f"einige Wörter {n}", "doc": "x"} for n in range(9)))
     with pytest.raises(DataError) as caught:
         recognise(found, None, None)
-    assert "'en', 'de' and 'doc'" in caught.value.what
-    assert "map: {prompt: en, answer: de}" in caught.value.fix
+    assert "'first', 'second' and 'doc'" in caught.value.what
+    assert "the likeliest is columns 'first' and 'second': prompts and responses, 50% sure" in caught.value.what
+    assert "map: {prompt: first, answer: second}" in caught.value.fix
     with pytest.raises(DataError, match="a label is needed"):
         recognise(found, None, "classify")
+
+
+def test_a_guess_by_content_is_offered_and_not_taken() -> None:
+    found = rows(*({"text": f"words number {n} here", "level": "ab"[n % 2]} for n in range(12)))
+    assert recognise(found, None, None).shape == "text"
+    with pytest.raises(DataError) as caught:
+        recognise(found, None, "classify")
+    assert "map: {text: text, label: level}" in caught.value.fix
+    assert "50% sure" in caught.value.what
+
+
+TELLING: list[tuple[dict[str, Any], str | None, dict[str, str]]] = [
+    ({"en": "good morning to you", "de": "guten Morgen an dich"}, None, {"prompt": "en", "answer": "de"}),
+    ({"text_fr": "bonjour à vous tous", "text_en": "hello to all of you"}, None,
+     {"prompt": "text_en", "answer": "text_fr"}),
+    ({"translation": {"de": "guten Morgen an dich", "en": "good morning to you"}}, None,
+     {"prompt": "translation.en", "answer": "translation.de"}),
+    ({"German": "guten Morgen an dich", "French": "bonjour à vous tous"}, None,
+     {"prompt": "German", "answer": "French"}),
+    ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
+      "prompt": "q", "chosen": "good one", "rejected": "bad one"}, None,
+     {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}),
+    ({"text": "some words here", "label": 3, "label_text": "card"}, None, {"text": "text", "label": "label_text"}),
+    ({"review_body": "some words here", "stars": 4}, None, {"text": "review_body", "label": "stars"}),
+    ({"question": "what is it?", "answer": "that", "document": "long words here", "summary": "words"}, "summarize",
+     {"prompt": "document", "answer": "summary"}),
+    ({"question": "what is it?", "answer": "that", "document": "long words here", "summary": "words"}, "answer",
+     {"prompt": "question", "answer": "answer"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "task", "columns"), TELLING)
+def test_columns_of_data_in_the_wild(value: dict[str, Any], task: str | None, columns: dict[str, str]) -> None:
+    found = recognise(rows(value), None, task)
+    assert found.columns == columns
+    assert to_record(rows(value)[0], found).content()
+
+
+def test_how_sure_a_reading_is_and_what_comes_next() -> None:
+    only = recognise(rows({"text": "some words here", "label": "a"}), None, None)
+    assert (only.sure, only.others) == (0.97, ())
+    assert only.said() == "columns 'text' and 'label': texts with a label (97% sure)"
+    claim = recognise(rows(*({"claim": f"a claim number {n}", "label": "ab"[n % 2]} for n in range(9))), None, None)
+    assert claim.sure == 0.85
+    half = recognise(rows({"prompt": "p q r", "answer": "s"}, {"prompt": ["p"], "answer": "s"}), None, None)
+    assert half.sure == round(0.97 * 0.85, 2)
+    both = recognise(rows({"instruction": "i i i", "response": "r", "text": "t t t", "category": "c"}), None, None)
+    assert both.shape == "chat"
+    assert 0.7 < both.sure < 0.9
+    assert both.others[0].columns == {"text": "text", "label": "category"}
+    assert "; less likely columns 'text' and 'category': texts with a label (" in both.said()
+    assert recognise(rows({"a": "x", "b": "y"}), {"text": "a", "label": "b"}, None).said().startswith("as its map says")
+
+
+def test_a_column_inside_of_objects_can_be_mapped() -> None:
+    good, bare = rows({"data": {"body": "words", "kind": "a"}}, {"data": None})
+    found = recognise([good, bare], {"text": "data.body", "label": "data.kind"}, None)
+    assert (to_record(good, found).text, to_record(good, found).labels) == ("words", ("a",))
+    with pytest.raises(BadRow, match="is missing"):
+        to_record(bare, found)
+    with pytest.raises(DataError, match=r"no column 'data.boddy' \(did you mean 'data.body'\?\)"):
+        recognise([good], {"text": "data.boddy"}, None)
 
 
 def test_nests_and_numbered_tags_are_refused_clearly() -> None:

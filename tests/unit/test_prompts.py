@@ -167,7 +167,9 @@ MANY = [replace(LABELLED, id=f"r{n}", text=f"My card {n} is lost") for n in rang
 
 def asked(records: list[Record], **settings: Any) -> list[str]:
     rendered = render(records, "classify", None, None, ("card", "loan"), **settings)
-    return [one.prompt[-1].content.replace(record.text or "", "...") for one, record in zip(rendered, records, strict=True)]
+    return [
+        one.prompt[-1].content.replace(record.text or "", "...") for one, record in zip(rendered, records, strict=True)
+    ]
 
 
 def test_rows_are_asked_in_several_wordings_drawn_by_their_ids() -> None:
@@ -219,9 +221,7 @@ def test_examples_come_before_the_question_and_are_not_trained() -> None:
 
 
 def test_examples_are_short_rows_of_every_label_drawn_by_their_ids() -> None:
-    records = [
-        replace(LABELLED, id=f"r{n}", text="word " * (1 + n % 10), labels=("abc"[n % 3],)) for n in range(300)
-    ]
+    records = [replace(LABELLED, id=f"r{n}", text="word " * (1 + n % 10), labels=("abc"[n % 3],)) for n in range(300)]
     chosen = choose(records, 6, 0)
     assert sorted(Counter(record.labels[0] for record in chosen).values()) == [2, 2, 2]
     assert max(len(record.text or "") for record in chosen) <= len("word " * 6)

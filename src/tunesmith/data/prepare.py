@@ -13,8 +13,8 @@ from tunesmith.data.encode.example import Encoded
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.data.ledger import Ledger, SourceEntry
 from tunesmith.data.read.find import File, find
-from tunesmith.data.read.row import MISSING_SLICE, to_record
 from tunesmith.data.read.recognised import Recognised
+from tunesmith.data.read.row import MISSING_SLICE, to_record
 from tunesmith.data.read.shape import SAMPLE, recognise
 from tunesmith.data.read.values import BadRow
 from tunesmith.data.readers import Broken, Row, excerpt

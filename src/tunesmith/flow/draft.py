@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from tunesmith.data.read.find import find, read
-from tunesmith.data.read.row import to_record
 from tunesmith.data.read.recognised import Recognised
+from tunesmith.data.read.row import to_record
 from tunesmith.data.read.shape import recognise
 from tunesmith.data.read.values import BadRow
 from tunesmith.data.readers import Row

@@ -221,8 +221,7 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
     stage = job.spec.train[-1]
     codec = job.codec(stage)
     rendered = {
-        split: job.render(stage, records, learned=split in ("train", "replay"))
-        for split, records in job.splits.items()
+        split: job.render(stage, records, learned=split in ("train", "replay")) for split, records in job.splits.items()
     }
     encoded = encode(rendered, codec, collected.ledger, narrator.progressing)
     for note in codec.notes:
@@ -295,7 +294,9 @@ def _resolve(request: Request, collected: Collected, tokenizer: Any, *, multi_la
     first = resolve(request.spec, request.written, facts)
     records = collected.splits["train"]
     some = records[:: max(1, len(records) // MEASURED_ROWS)]
-    draft = Job(first, {"train": records}, collected.labels, collected.span_labels, multi_label, tokenizer, request.base.family)
+    draft = Job(
+        first, {"train": records}, collected.labels, collected.span_labels, multi_label, tokenizer, request.base.family
+    )
     rendered = draft.render(first.spec.train[-1], some, learned=True)
     answers = [record.answer for record in rendered if record.answer]
     measured = replace(

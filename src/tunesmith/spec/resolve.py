@@ -74,7 +74,11 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     data = spec.data
     validated = data.split.validation.value > 0 or any(source.split == "validation" for source in data.sources)
     objectives = [
-        _kind(draft.fill(f"train.{number}.objective", derive.objective(facts, task, asked=spec.prompt.wordings != "first")))
+        _kind(
+            draft.fill(
+                f"train.{number}.objective", derive.objective(facts, task, asked=spec.prompt.wordings != "first")
+            )
+        )
         for number in range(len(spec.train))
     ]
     prose = facts.shape == "text" and "pretrain" in objectives

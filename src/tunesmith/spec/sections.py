@@ -190,7 +190,7 @@ class Prompt(Section):
     template: str | None = None
     """A name of the library, or text with `{{ column }}` places; derived from the task."""
     wordings: Literal["first", "all"] | Annotated[int, Field(ge=2)] = "first"
-    """Ways to ask, of those a library template has: `all`, `first`, or so many. Training rows vary; tests take the first."""
+    """Ways to ask, of those of a library template: `all`, `first` or a number. Training rows vary, test rows do not."""
     system: str | None = None
     """The system message put before every conversation; none when left out."""
     examples: int = Field(default=0, ge=0, le=32)

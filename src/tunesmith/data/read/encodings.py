@@ -29,11 +29,18 @@ NOT_ITS_ENCODING = "bytes that are not of the file's encoding"
 SURE_ENOUGH = 0.5
 """An encoding that is less sure is not used."""
 
+_LATIN = ("cp1252", "cp1250", "cp1254", "iso8859_2")
+_ALPHABETS = (
+    "äöüß", "àâæçéèêëîïôùûüÿœ", "áéíñóúüºª¿¡", "àáâãçéêíóôõúü", "àèéìíîòóù", "áàâäçéèêëíïîóöúü", "åäöé", "æøåéó",
+    "áðéíóúýþæö", "ąćęłńóśźż", "áäčďéěíĺľňóôöŕřšťúůüýž", "áéíóöőúüű", "ăâîşșţț", "čćđšžäöü", "çğıi̇öşüâî",
+)  # fmt: skip
+"""The letters beyond ASCII of German, French, Spanish, Portuguese, Italian, Dutch, Swedish and Finnish, Danish and
+Norwegian, Icelandic, Polish, Czech and Slovak, Hungarian, Romanian, Croatian and Slovenian, Turkish."""
 _WEIGHED = 2**15
 """Bytes of lines that are not ASCII, weighed."""
-_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _STRETCH = re.compile("[\udc80-\udcff]+")
+_NEUTRAL = frozenset("€‚„…‹‘’“”•–—™›\xa0§©«®°»")
 _PUNCTUATION = frozenset("€‚„…‹‘’“”•–—™› ¡¢£¥§©«®°±²³µ¶·¹»¼½¾¿×")
 
 
@@ -62,11 +69,10 @@ def detect(head: bytes) -> Encoding:
         return Encoding("utf-8")
     lines = [line for line in head.split(b"\n") if not line.isascii()]
     whole = sum(map(_is_utf8, lines))
-    # The last line may be cut in the middle of a letter. Some lines that are none are broken lines of a UTF-8 file.
-    if whole >= len(lines) - 1 and (whole or _SEQUENCE.search(head)):
+    if whole == len(lines):
         return Encoding("utf-8")
-    if whole >= 0.2 * len(lines):
-        return Encoding("utf-8", 0.5 + 0.5 * whole / len(lines))
+    if whole >= 0.2 * len(lines):  # a UTF-8 file with broken lines
+        return Encoding("utf-8", round(0.5 + 0.5 * whole / len(lines), 2))
     found = _weighed(lines)
     # Too little to go by: as UTF-8 what is none is then repaired or counted line by line.
     return found if found.sure >= SURE_ENOUGH else Encoding("utf-8", SURE_ENOUGH)
@@ -75,8 +81,9 @@ def detect(head: bytes) -> Encoding:
 def _is_utf8(line: bytes) -> bool:
     try:
         line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
+    except UnicodeDecodeError as error:
+        # The last line of what was looked at may end in the middle of a letter.
+        return "unexpected end" in error.reason and error.start > 0
     return True
 
 
@@ -88,23 +95,37 @@ def _weighed(lines: list[bytes]) -> Encoding:
         sample += line[: _WEIGHED // 4] + b"\n"
         if len(sample) > _WEIGHED:
             break
-    found = [
-        (match.chaos, match.coherence, name, str(match))
-        for match in from_bytes(sample, cp_isolation=list(CANDIDATES), enable_fallback=False)
-        for name in [match.encoding, *match.could_be_from_charset]
-        if name in CANDIDATES
-    ]
-    if not found:
+    enough = min(1.0, 0.4 + sum(byte >= 0x80 for byte in sample) / 40)
+    found = from_bytes(sample, cp_isolation=list(CANDIDATES), enable_fallback=False)
+    best = found.best()
+    if best is None:
         return Encoding("cp1252", 0.3)
-    least = min(chaos for chaos, *_ in found)
-    near = [each for each in found if each[0] <= least + 0.04]
-    # Of readings that are about as orderly, the one most like a language; of equal ones the commonest encoding.
-    chaos, coherence, name, text = min(near, key=lambda each: (-round(each[1], 1), CANDIDATES.index(each[2])))
-    others = [each for each in found if each[3] != text]
-    gap = min(((other[0] - chaos) + max(0.0, coherence - other[1]) for other in others), default=0.5)
-    sure = (0.6 + min(0.39, max(0.0, gap))) * (1 - chaos)
-    letters = sum(byte >= 0x80 for byte in sample)
-    return Encoding(name, round(sure * min(1.0, 0.7 + letters / 100), 2))
+    if best.encoding in _LATIN or set(best.could_be_from_charset) & set(_LATIN):
+        name, sure = _latin(sample)
+    else:
+        gaps = [other.chaos - best.chaos + max(0.0, best.coherence - other.coherence) for other in found]
+        name = best.encoding
+        sure = (0.6 + min(0.39, min(gaps[1:], default=0.39))) * (1 - best.chaos)
+    return Encoding(name, round(sure * enough, 2))
+
+
+def _latin(sample: bytes) -> tuple[str, float]:
+    """Of the encodings of Latin letters the one whose letters are those of one language, and how sure that is."""
+    read = {}
+    for name in _LATIN:
+        try:
+            text = sample.decode(name)
+        except UnicodeDecodeError:
+            continue
+        letters = [letter.lower() for letter in text if ord(letter) > 0x7F and letter not in _NEUTRAL]
+        share = max(sum(letter in alphabet for letter in letters) for alphabet in _ALPHABETS) / max(1, len(letters))
+        read[name] = (share, text)
+    if not read:
+        return "cp1252", 0.3
+    name = max(read, key=lambda name: read[name][0])  # of equals the first, and commonest
+    share, text = read[name]
+    gap = min((share - other for other, said in read.values() if said != text), default=1.0)
+    return name, share * (0.72 + 0.27 * min(1.0, 3 * gap))
 
 
 # Bytes that are not of their text's encoding ----------------------------------------------------------
@@ -119,7 +140,7 @@ def repaired(text: str) -> str | None:
     """A text of which some bytes were no UTF-8, those read as cp1252; None where that makes no sense.
 
     It makes sense where the text holds nothing but such bytes beside ASCII, and each of them is a sign of
-    punctuation or a letter beside another letter.
+    punctuation, a letter beside another letter, or a word of one letter in a text that has others.
     """
     if any(ord(letter) > 0x7F and not 0xDC80 <= ord(letter) <= 0xDCFF for letter in text):
         return None
@@ -127,12 +148,24 @@ def repaired(text: str) -> str | None:
         found = text.encode("ascii", "surrogateescape").decode("cp1252")
     except UnicodeDecodeError:
         return None
+    wordlike = lonely = 0
     for stretch in _STRETCH.finditer(text):
         letters = found[stretch.start() : stretch.end()]
-        beside = found[max(0, stretch.start() - 1) : stretch.start()] + found[stretch.end() : stretch.end() + 1]
-        wordlike = all(map(str.isalpha, letters)) and len(letters) < 4 and any(map(str.isalpha, beside))
-        if not wordlike and not all(letter in _PUNCTUATION or letter.isalpha() for letter in letters):
+        before, after = found[max(0, stretch.start() - 1) : stretch.start()], found[stretch.end() : stretch.end() + 1]
+        if any(letter in _PUNCTUATION for letter in letters):
+            wordlike += all(letter in _PUNCTUATION or letter.isalpha() for letter in letters)
+        elif letters.isalpha() and len(letters) < 4 and (before.isalpha() or after.isalpha()):
+            wordlike += 1
+        elif letters.islower() and len(letters) == 1 and not before.strip() and not after.strip():
+            lonely += 1  # `à`
+        else:
             return None
-        if not wordlike and not any(letter in _PUNCTUATION for letter in letters):
-            return None
+    if wordlike < lonely:
+        return None
     return found
+
+
+def repaired_lines(text: str) -> str | None:
+    """The same for a text of several lines, each by itself; None where one of them cannot be."""
+    lines = [repaired(line) if undecoded(line) else line for line in text.split("\n")]
+    return "\n".join(line for line in lines if line is not None) if None not in lines else None

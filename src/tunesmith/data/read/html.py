@@ -6,11 +6,12 @@ import re
 from html.parser import HTMLParser
 
 _UNSEEN = frozenset({"script", "style", "template", "noscript", "svg", "math", "select", "object", "iframe"})
-_BLOCKS = frozenset(
-    "address article aside blockquote body br caption dd details div dl dt fieldset figcaption figure footer form h1 "
-    "h2 h3 h4 h5 h6 header hr li main nav ol option p pre section summary table tbody td tfoot th thead title tr ul"
-    .split()
-)  # fmt: skip
+_BLOCKS = frozenset((
+    "address", "article", "aside", "blockquote", "body", "br", "caption", "dd", "details", "div", "dl", "dt",
+    "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li",
+    "main", "nav", "ol", "option", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th",
+    "thead", "title", "tr", "ul",
+))  # fmt: skip
 _END = "\"'>--></script></style>"
 """Closes whatever a file leaves open: the parser would look for the end of it again and again."""
 

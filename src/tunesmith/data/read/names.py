@@ -19,10 +19,14 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "tags": ("tags", "ner tags", "iob tags", "bio tags", "tag labels"),
     "spans": ("spans", "entities"),
     "labels": ("labels", "classes", "categories", "intents", "topics", "emotions"),
-    "label": ("label", "intent", "category", "class", "sentiment", "target", "topic", "emotion", "y"),
+    "label": (
+        "label text", "label name", "class name", "label", "intent", "category", "class", "sentiment", "target",
+        "topic", "emotion", "y", "polarity", "verdict", "stars", "star rating", "rating",
+    ),
     "text": (
         "text", "sentence", "utterance", "content", "body", "message", "review", "comment", "tweet", "query",
-        "document", "passage", "article", "story", "code", "markdown",
+        "document", "passage", "article", "story", "code", "markdown", "review text", "review body", "comment text",
+        "tweet text", "message text",
     ),
     "system": ("system", "system prompt"),
     "context": ("context", "passage", "evidence", "paragraph"),

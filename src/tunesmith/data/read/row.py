@@ -49,7 +49,9 @@ def to_record(
     for reason in row.notes:
         note(reason)
     found = row.values
-    values = {role: found[column] if column in found else inside(found, column) for role, column in recognised.columns.items()}
+    values = {
+        role: found[column] if column in found else inside(found, column) for role, column in recognised.columns.items()
+    }
     fields = _SHAPES[recognised.shape](values, note)
     kept = {name: _slice(found[name]) for name in slices if name in found}
     own = values.get("id")

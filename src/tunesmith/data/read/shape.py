@@ -62,7 +62,7 @@ def recognise(rows: Sequence[Row], written: Mapping[str, str] | None, task: str 
 
 
 def _weighed(table: _Table, task: str | None) -> list[Recognised]:
-    """Every reading that fits, each as sure as it is beside the others; those that say less than an earlier are left out."""
+    """Every reading that fits, as sure as it is beside the others, but those that say less than an earlier one."""
     found: list[Recognised] = []
     rules = (_labelled, *_RULES) if task == "classify" else _RULES
     for rule in rules:
@@ -83,7 +83,9 @@ def _fit(table: _Table, reading: Recognised) -> float:
     """From 0.7 to 1, by the share of sampled rows with values in its columns that make a record."""
     made = tried = 0
     for row in table.rows[:_TRIED]:
-        if any(is_missing(inside(row.values, column)) for column in reading.columns.values() if column not in row.values):
+        if any(
+            is_missing(inside(row.values, column)) for column in reading.columns.values() if column not in row.values
+        ):
             continue
         tried += 1
         try:
@@ -297,8 +299,8 @@ def _guesses(table: _Table, task: str | None) -> Iterator[Recognised]:
 
 
 _RULES: tuple[Callable[[_Table, str | None], Iterator[Recognised]], ...] = (
-    _conversations,
     _preferences,
+    _conversations,
     _tagged,
     _spans,
     _turns,

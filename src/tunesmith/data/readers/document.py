@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import ClassVar
 
 from tunesmith.data.read.decode import open_bytes, open_text
-from tunesmith.data.read.encodings import Encoding, undecoded
+from tunesmith.data.read.encodings import NOT_ITS_ENCODING, REPAIRED, Encoding, repaired_lines, undecoded
 from tunesmith.data.read.html import html_text
-from tunesmith.data.readers import Broken, Row, TextReader
+from tunesmith.data.readers import Broken, Row, TextReader, excerpt
 from tunesmith.errors import DataError, MissingDependency
 
 MAX_BYTES = 2**26
 """A longer document is broken: no reader of it is a person."""
 MAX_TEXT = 2**26
+MAX_PAGE = 2**23
 _HEADING = re.compile(r"^#{1,2}\s+(.+?)\s*#*$", re.MULTILINE)
 
 
@@ -42,10 +43,12 @@ class Document(TextReader):
     def _written(self, path: Path, where: str) -> Row | Broken:
         with open_text(path, self.written_in(path).name) as file:
             text = file.read(MAX_TEXT)
+        notes: tuple[str, ...] = ()
         if undecoded(text):
-            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            if text.count("\ufffd") > len(text) / 20:
-                return Broken(where, "no text", "")
+            mended = repaired_lines(text)
+            if mended is None:
+                return Broken(where, NOT_ITS_ENCODING, excerpt(text))
+            text, notes = mended, (REPAIRED,)
         if path.suffix.lower() in (".html", ".htm", ".xhtml"):
             try:
                 text, title = html_text(text)
@@ -56,7 +59,7 @@ class Document(TextReader):
             title = heading.group(1) if heading else ""
         if not text.strip():
             return Broken(where, "a document without text", "")
-        return Row({"text": text.strip("\n"), "title": title or path.stem}, where)
+        return Row({"text": text.strip("\n"), "title": title or path.stem}, where, notes)
 
 
 def _pdf(path: Path, where: str) -> Row | Broken:
@@ -73,6 +76,9 @@ def _pdf(path: Path, where: str) -> Row | Broken:
                 return Broken(where, "an encrypted PDF", "")
             length = 0
             for page in reader.pages:
+                contents = page.get_contents()
+                if contents is not None and len(contents.get_data()) > MAX_PAGE:
+                    return Broken(where, f"a PDF page larger than {MAX_PAGE // 2**20} MiB", "")
                 parts.append(page.extract_text())
                 length += len(parts[-1])
                 if length > MAX_TEXT:

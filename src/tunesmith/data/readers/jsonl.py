@@ -32,7 +32,7 @@ class JsonLines(TextReader):
     def _rows(self, path: Path, start: int, end: int | None, number: int) -> Iterator[Row | Broken]:
         prefix = f"{path.name}:"
         for block in blocks(path, self.written_in(path).name, MAX_ROW_BYTES, start, end):
-            for number, line in enumerate(block, number):  # noqa: B020, PLR1704 - counts on from block to block
+            for number, line in enumerate(block, number):  # noqa: B020 - counts on from block to block
                 if line is None:
                     yield Broken(f"{prefix}{number}", f"row longer than {MAX_ROW_BYTES // 2**20} MiB", "")
                 elif line and (row := _row(line, f"{prefix}{number}")) is not None:

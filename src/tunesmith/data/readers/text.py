@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from tunesmith.data.read.decode import open_text
-from tunesmith.data.read.encodings import NOT_ITS_ENCODING, REPAIRED, repaired, undecoded
+from tunesmith.data.read.encodings import NOT_ITS_ENCODING, REPAIRED, repaired_lines, undecoded
 from tunesmith.data.readers import Broken, Row, TextReader, excerpt
 from tunesmith.errors import DataError
 
@@ -30,7 +30,7 @@ class Text(TextReader):
                 where = f"{path.name}:{line}"
                 if not undecoded(text):
                     yield Row({"text": text}, where)
-                elif (mended := _repaired(text)) is not None:
+                elif (mended := repaired_lines(text)) is not None:
                     yield Row({"text": mended}, where, (REPAIRED,))
                 else:
                     yield Broken(where, NOT_ITS_ENCODING, excerpt(text))
@@ -62,9 +62,3 @@ def _unit(first: int, held: list[str]) -> Iterator[tuple[int, str]]:
     text = "".join(held).strip("\n")
     if text.strip():
         yield first, text
-
-
-def _repaired(text: str) -> str | None:
-    """The text with the lines that hold bytes of another encoding repaired; None where one cannot be."""
-    lines = [repaired(line) if undecoded(line) else line for line in text.split("\n")]
-    return "\n".join(line for line in lines if line is not None) if None not in lines else None

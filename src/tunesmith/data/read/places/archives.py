@@ -44,7 +44,7 @@ def unpack(path: Path, kind: str, shown: str) -> Copies:
     open_members = _zip_members if kind == "zip" else _tar_members
 
     def copy() -> Iterator[tuple[str, Path | None]]:
-        out, count = 0, 0
+        out = 0
 
         def blocks(file: BinaryIO) -> Iterator[bytes]:
             nonlocal out
@@ -53,8 +53,7 @@ def unpack(path: Path, kind: str, shown: str) -> Copies:
                 refuse_bomb(out, status.st_size, shown)
                 yield block
 
-        for name, file in open_members(path, shown):
-            count += 1
+        for count, (name, file) in enumerate(open_members(path, shown), 1):
             _refuse_many(count, shown)
             yield name, None if file is None else write_copy(name, blocks(file), shown)
 

@@ -22,7 +22,7 @@ STORES: dict[str, tuple[str, str]] = {
     "abfs": ("adlfs", "azure"),
     "abfss": ("adlfs", "azure"),
     "hf": ("huggingface_hub", "hub"),
-    "memory": ("fsspec", "store"),
+    "memory": ("fsspec", "hub"),
 }
 """Scheme -> the package that reads it, and the extra that brings the package."""
 WEB = ("http", "https")
