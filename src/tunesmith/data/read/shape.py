@@ -67,6 +67,8 @@ def _weighed(table: _Table, task: str | None) -> list[Recognised]:
     found: list[Recognised] = []
     rules = (_labelled, *_RULES) if task == "classify" else _RULES
     for rule in rules:
+        if rule in _LAST_RESORTS and any(reading.sure >= SURE_ENOUGH for reading in found):
+            continue
         for reading in rule(table, task):
             used = set(reading.columns.values())
             if not any(used <= set(other.columns.values()) for other in found):
@@ -310,6 +312,8 @@ _RULES: tuple[Callable[[_Table, str | None], Iterator[Recognised]], ...] = (
     _prose,
     _guesses,
 )
+_LAST_RESORTS = (_prose, _guesses)
+"""What says less than any other, and is no alternative to it."""
 
 
 # A written map ----------------------------------------------------------------------------------
