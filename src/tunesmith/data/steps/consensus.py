@@ -199,7 +199,7 @@ def _plain(measure: agreement.Agreement) -> dict[str, Any]:
 
 def _is_number(label: str) -> bool:
     try:
-        return np.isfinite(float(label))
+        return bool(np.isfinite(float(label)))
     except ValueError:
         return False
 
