@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations
@@ -200,7 +199,7 @@ def _plain(measure: agreement.Agreement) -> dict[str, Any]:
 
 def _is_number(label: str) -> bool:
     try:
-        return math.isfinite(float(label))
+        return bool(np.isfinite(float(label)))
     except ValueError:
         return False
 
