@@ -33,8 +33,8 @@ from typing import Any, overload
 
 import numpy as np
 
+from tunesmith.data.methods.similar.shingles import blocks, sets_of, shingles_of
 from tunesmith.data.room import Room
-from tunesmith.data.similar.shingles import blocks, sets_of, shingles_of
 from tunesmith.data.steps.near_dedup import NearDedup
 from tunesmith.records import Record
 

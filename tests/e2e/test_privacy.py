@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 
 from tests.e2e.desk import make_desk
 from tunesmith.cli.app import app
-from tunesmith.data.curate import apply
+from tunesmith.data.passes.curate import apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.pii import Pii
-from tunesmith.flow.retention import expired, prune
+from tunesmith.flow.data.retention import expired, prune
 from tunesmith.records import Record
 from tunesmith.runs import Run
 from tunesmith.spec.quantity import Keep

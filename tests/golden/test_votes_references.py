@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tunesmith.data.votes.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
-from tunesmith.data.votes.confident import find_errors
-from tunesmith.data.votes.consensus import dawid_skene, majority, one_coin
-from tunesmith.data.votes.mace import mace
-from tunesmith.data.votes.table import Votes
+from tunesmith.data.methods.votes.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
+from tunesmith.data.methods.votes.confident import find_errors
+from tunesmith.data.methods.votes.consensus import dawid_skene, majority, one_coin
+from tunesmith.data.methods.votes.mace import mace
+from tunesmith.data.methods.votes.table import Votes
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the references
 
@@ -63,7 +63,7 @@ def posterior(found: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
 
 @pytest.mark.parametrize("name", ["majority", "dawid_skene", "one_coin"])
 def test_consensus_is_crowd_kits(frame: pd.DataFrame, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.data.votes.consensus.TOLERANCE", 0.0)  # both go as many steps
+    monkeypatch.setattr("tunesmith.data.methods.votes.consensus.TOLERANCE", 0.0)  # both go as many steps
     from crowdkit.aggregation import DawidSkene, MajorityVote, OneCoinDawidSkene
 
     ours, reference = {

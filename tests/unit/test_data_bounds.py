@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from tunesmith.data.curate import StepResult, apply
-from tunesmith.data.quality import relevance
-from tunesmith.data.quality.said import answered, asked, judged
+from tunesmith.data.methods.quality import relevance
+from tunesmith.data.methods.quality.said import answered, asked, judged
+from tunesmith.data.passes.curate import StepResult, apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.language import Language
 from tunesmith.data.steps.length import Length

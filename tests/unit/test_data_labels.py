@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tunesmith.data.curate import StepResult, apply
+from tunesmith.data.methods.votes.confident import find_errors
+from tunesmith.data.methods.votes.out_of_fold import few, folds_of, sampled
+from tunesmith.data.passes.curate import StepResult, apply
+from tunesmith.data.passes.workshop import Workshop
 from tunesmith.data.prepare import collect
 from tunesmith.data.read.row import to_record
 from tunesmith.data.read.shape import recognise
@@ -21,9 +24,6 @@ from tunesmith.data.steps.consensus import Consensus
 from tunesmith.data.steps.gather_votes import GatherVotes
 from tunesmith.data.steps.label_errors import LabelErrors
 from tunesmith.data.steps.label_functions import LabelFunctions
-from tunesmith.data.votes.confident import find_errors
-from tunesmith.data.votes.out_of_fold import few, folds_of, sampled
-from tunesmith.data.workshop import Workshop
 from tunesmith.errors import DataError, GateFailed, SpecError
 from tunesmith.part import LABEL_FUNCTIONS, STEPS
 from tunesmith.records import Record

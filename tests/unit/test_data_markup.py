@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.curate import apply
-from tunesmith.data.quality.html import scan
-from tunesmith.data.quality.syntax import latex, markdown
+from tunesmith.data.methods.quality.html import scan
+from tunesmith.data.methods.quality.syntax import latex, markdown
+from tunesmith.data.passes.curate import apply
 from tunesmith.data.rewrite import edited
 from tunesmith.data.room import Room
 from tunesmith.data.steps.markup import Markup

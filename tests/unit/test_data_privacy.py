@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data.curate import StepResult, apply
-from tunesmith.data.privacy.checksums import iban_check, luhn, luhn_digit, mod97, verhoeff
-from tunesmith.data.privacy.find import find
-from tunesmith.data.privacy.found import IDENTIFYING, KINDS, Found, Kind, kind_of, standing
-from tunesmith.data.privacy.secrets import entropy, secrets
-from tunesmith.data.privacy.standin import PSEUDONYM_KEY, Standins, entry_name
+from tunesmith.data.methods.privacy.checksums import iban_check, luhn, luhn_digit, mod97, verhoeff
+from tunesmith.data.methods.privacy.find import find
+from tunesmith.data.methods.privacy.found import IDENTIFYING, KINDS, Found, Kind, kind_of, standing
+from tunesmith.data.methods.privacy.secrets import entropy, secrets
+from tunesmith.data.methods.privacy.standin import PSEUDONYM_KEY, Standins, entry_name
+from tunesmith.data.passes.curate import StepResult, apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.pii import Pii
 from tunesmith.data.steps.secrets import Secrets

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tunesmith.data.votes.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha, percent_agreement
-from tunesmith.data.votes.balance import imbalance
-from tunesmith.data.votes.consensus import Consensus, dawid_skene, majority, one_coin, tied
-from tunesmith.data.votes.label_model import label_model
-from tunesmith.data.votes.mace import mace
-from tunesmith.data.votes.quality import accuracy, annotators, functions
-from tunesmith.data.votes.table import Votes
+from tunesmith.data.methods.votes.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha, percent_agreement
+from tunesmith.data.methods.votes.balance import imbalance
+from tunesmith.data.methods.votes.consensus import Consensus, dawid_skene, majority, one_coin, tied
+from tunesmith.data.methods.votes.label_model import label_model
+from tunesmith.data.methods.votes.mace import mace
+from tunesmith.data.methods.votes.quality import accuracy, annotators, functions
+from tunesmith.data.methods.votes.table import Votes
 
 WORKED = [
     "1 2 3 3 2 1 4 1 2 . . .",

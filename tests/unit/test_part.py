@@ -188,7 +188,7 @@ data:
   steps: [clean, {kind: shout, mark: "!!"}, {kind: label_functions, functions: [{kind: loud, name: capitals}]}]
 train: {objective: {kind: gentle, scale: 0.25}}
 ''')
-from tunesmith.data.curate import apply
+from tunesmith.data.passes.curate import apply
 from tunesmith.records import Record
 voted = apply(spec.data.steps[2], [Record("1", "a:1", text="NO!"), Record("2", "a:2", text="no")])
 kept = apply(spec.data.steps[1], [Record("1", "a:1", text="hello"), Record("2", "a:2", text="")])

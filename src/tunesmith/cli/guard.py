@@ -77,7 +77,7 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Destroy entries for good; later runs mask who was forgotten. Copies of the vault end with `rotate`."""
-    from tunesmith.flow.forget import forget as forget_entries
+    from tunesmith.flow.data.forget import forget as forget_entries
 
     gone = forget_entries(_open(workspace), entries or [], of or [])
     if as_json:
@@ -108,8 +108,8 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Delete the rows of runs that are older than their `data.keep`. Weights, figures and lineage stay."""
-    from tunesmith.flow.retention import expired
-    from tunesmith.flow.retention import prune as prune_runs
+    from tunesmith.flow.data.retention import expired
+    from tunesmith.flow.data.retention import prune as prune_runs
 
     found = prune_runs(workspace) if yes else expired(workspace)
     if as_json:

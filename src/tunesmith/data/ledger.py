@@ -18,8 +18,8 @@ import numpy as np
 
 from tunesmith.data.disk.spool import Ints, Records
 from tunesmith.data.encode.example import ROLES, Example, Need
+from tunesmith.data.passes.stage import Stage, Tallies, Tally, tallies_from_json, tallies_to_json
 from tunesmith.data.split import Pool
-from tunesmith.data.stage import Stage, Tallies, Tally, tallies_from_json, tallies_to_json
 from tunesmith.data.steps import Changed, Dropped
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
 from tunesmith.data.steps.gather_votes import MERGED

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.data.curate import apply
+from tunesmith.data.methods.votes.functions import LabelFunction
+from tunesmith.data.passes.curate import apply
 from tunesmith.data.readers import Broken, Reader, Row
 from tunesmith.data.room import Room
 from tunesmith.data.steps import Step
-from tunesmith.data.votes.functions import LabelFunction
 from tunesmith.errors import UserError
 from tunesmith.metrics import Metric
 from tunesmith.records import Classifier, Embedder, Filler, Message, Prediction, Record, Responder, Span, Tagger

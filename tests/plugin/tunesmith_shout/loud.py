@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.data.votes.functions import RowFunction
+from tunesmith.data.methods.votes.functions import RowFunction
 from tunesmith.records import Record
 
 

@@ -10,15 +10,15 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from tunesmith.data.methods.votes import agreement, quality
+from tunesmith.data.methods.votes.balance import imbalance
+from tunesmith.data.methods.votes.consensus import Consensus as Found
+from tunesmith.data.methods.votes.consensus import dawid_skene, majority, one_coin, tied
+from tunesmith.data.methods.votes.label_model import label_model
+from tunesmith.data.methods.votes.mace import mace
+from tunesmith.data.methods.votes.table import Votes, tally
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop
-from tunesmith.data.votes import agreement, quality
-from tunesmith.data.votes.balance import imbalance
-from tunesmith.data.votes.consensus import Consensus as Found
-from tunesmith.data.votes.consensus import dawid_skene, majority, one_coin, tied
-from tunesmith.data.votes.label_model import label_model
-from tunesmith.data.votes.mace import mace
-from tunesmith.data.votes.table import Votes, tally
 from tunesmith.errors import DataError
 from tunesmith.records import Record
 

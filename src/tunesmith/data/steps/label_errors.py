@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from tunesmith.data.methods.votes import out_of_fold
+from tunesmith.data.methods.votes.confident import Errors, find_errors
+from tunesmith.data.methods.votes.table import Floats, Ints
 from tunesmith.data.rewrite import texts
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop
-from tunesmith.data.votes import out_of_fold
-from tunesmith.data.votes.confident import Errors, find_errors
-from tunesmith.data.votes.table import Floats, Ints
 from tunesmith.records import Record
 
 LOOKS_WRONG = "label looks wrong"

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from tunesmith.data.methods.votes import quality
+from tunesmith.data.methods.votes.functions import LabelFunction, RowFunction
+from tunesmith.data.methods.votes.table import Ints, Votes
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change
-from tunesmith.data.votes import quality
-from tunesmith.data.votes.functions import LabelFunction, RowFunction
-from tunesmith.data.votes.table import Ints, Votes
 from tunesmith.errors import DataError
 from tunesmith.part import LABEL_FUNCTIONS, Part
 from tunesmith.records import Record

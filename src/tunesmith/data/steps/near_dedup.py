@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from tunesmith.data.methods.similar import SHINGLE
+from tunesmith.data.methods.similar.alike import Alike
+from tunesmith.data.methods.similar.candidates import WINDOW, link
+from tunesmith.data.methods.similar.minhash import curve
+from tunesmith.data.methods.similar.sketches import sketch_all
 from tunesmith.data.room import Room
-from tunesmith.data.similar import SHINGLE
-from tunesmith.data.similar.alike import Alike
-from tunesmith.data.similar.candidates import WINDOW, link
-from tunesmith.data.similar.minhash import curve
-from tunesmith.data.similar.sketches import sketch_all
 from tunesmith.data.steps._duplicates import Duplicates
 from tunesmith.records import Record
 

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tunesmith.data.privacy.find import find
-from tunesmith.data.privacy.found import IDENTIFYING, KINDS, Found, Kind, kind_of, standing
-from tunesmith.data.privacy.standin import PSEUDONYM_KEY, Standins, entry_name
+from tunesmith.data.methods.privacy.find import find
+from tunesmith.data.methods.privacy.found import IDENTIFYING, KINDS, Found, Kind, kind_of, standing
+from tunesmith.data.methods.privacy.standin import PSEUDONYM_KEY, Standins, entry_name
 from tunesmith.data.rewrite import Edit, edited, texts, with_edits
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from tunesmith.data.quality import repetition
-from tunesmith.data.quality.said import judged
-from tunesmith.data.quality.words import words
+from tunesmith.data.methods.quality import repetition
+from tunesmith.data.methods.quality.said import judged
+from tunesmith.data.methods.quality.words import words
 from tunesmith.data.room import Room
 from tunesmith.data.steps._bounded import Bound, BoundedStep, gathered
 from tunesmith.records import Record

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tunesmith.data.privacy.secrets import Secret, secrets
+from tunesmith.data.methods.privacy.secrets import Secret, secrets
 from tunesmith.data.rewrite import Edit, edited, texts, with_edits
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop

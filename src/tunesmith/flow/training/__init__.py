@@ -12,9 +12,9 @@ from tunesmith.data.encode.tokenize import Example
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.validate import validation_metrics
+from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import memory_mb
 from tunesmith.flow.narrator import Narrator
-from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
 from tunesmith.flow.training.settle import Beginning, Shard
 from tunesmith.metrics import Metric
