@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from tunesmith.data.read.decode import open_bytes, open_text
 from tunesmith.data.read.encodings import NOT_ITS_ENCODING, REPAIRED, Encoding, repaired_lines, undecoded
-from tunesmith.data.read.html import html_text
 from tunesmith.data.readers import Broken, Row, TextReader, excerpt
+from tunesmith.data.readers._html import html_text
 from tunesmith.errors import DataError, MissingDependency
 
 MAX_BYTES = 2**26
