@@ -17,18 +17,20 @@ from tunesmith.data.disk.cache import Cache
 from tunesmith.data.disk.examples import ExamplesWriter
 from tunesmith.data.disk.rendered import Rendered
 from tunesmith.data.disk.spool import Spool, SpoolWriter, joined
-from tunesmith.data.disk.tables import spooled
+from tunesmith.data.disk.tables import load_records, spooled, write_changed, write_dropped, write_records
 from tunesmith.data.disk.temporary import TemporaryFolder
 from tunesmith.data.encode.example import Example
+from tunesmith.data.ledger import Ledger
 from tunesmith.data.passes.curate import apply, write
 from tunesmith.data.passes.stage import Stage
 from tunesmith.data.passes.workshop import Workshop
 from tunesmith.data.prepare import collect
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, RowStep, change, drop
-from tunesmith.errors import Error
+from tunesmith.errors import Error, VaultError
 from tunesmith.records import Record
 from tunesmith.spec.sections import Data
+from tunesmith.vault.keys import new_key
 
 
 def rows(count: int) -> list[Record]:
@@ -263,3 +265,43 @@ def test_the_second_time_nothing_is_read_or_done(tmp_path: Path, monkeypatch: py
     assert collected("a", other)["rows"]["dropped"] == 10
     assert [step["step"] for step in first["steps"]] == ["clean", "exact_dedup"]
     assert [step["dropped"] for step in first["steps"]] == [0, 10]
+
+
+# Encrypted ----------------------------------------------------------------------------------------
+
+
+def test_encrypted_rows_stand_nowhere_in_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_KEY", new_key())
+    rows_of = [{"text": f"the secret word is zanzibar {n % 40}\u0007", "label": "ab"[n % 2]} for n in range(60)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows_of)))
+    said, folder = {}, tmp_path / "run"
+    for encrypt in (False, True):
+        cache = Cache(tmp_path / f"cache-{encrypt}")
+        data = Data.model_validate({"sources": ["rows.jsonl"], "encrypt": encrypt})
+        found = collect(data, shop=Workshop(folder=tmp_path, contents=["a"], cache=cache))
+        cache.close()
+        write_records(folder / f"{encrypt}.parquet", found.splits["train"], sealed=encrypt)
+        write_dropped(folder / f"{encrypt}-dropped.parquet", found.ledger.dropped_rows(), sealed=encrypt)
+        write_changed(folder / f"{encrypt}-changed.parquet", found.ledger.changed_rows(), sealed=encrypt)
+        said[encrypt] = {**found.ledger.to_json(), "steps": [step["dropped"] for step in found.ledger.steps]}
+        assert load_records(folder / f"{encrypt}.parquet") == found.splits["train"]
+        files = [*cache.root.rglob("*"), *folder.glob(f"{encrypt}*")]
+        clear = [path.name for path in files if path.is_file() and b"zanzibar" in path.read_bytes()]
+        assert bool(clear) is not encrypt, clear
+    assert said[True] == said[False], "what comes of them is the same"
+    sealed = folder / "True.parquet"
+    monkeypatch.setenv("TUNESMITH_KEY", new_key())
+    with pytest.raises(VaultError, match="the seal is broken"):
+        load_records(sealed)
+    monkeypatch.delenv("TUNESMITH_KEY")
+    with pytest.raises(VaultError, match="there is no key"):
+        load_records(sealed)
+
+
+def test_what_steps_show_of_rows_is_not_written_where_rows_are_encrypted() -> None:
+    ledger = Ledger()
+    shown = {"distributions": [], "notes": [], "figures": {"n": 1}, "examples": {"copies": [{"text": "zanzibar"}]}}
+    ledger.steps = [{"step": "near_dedup", "findings": shown}]
+    assert "zanzibar" in json.dumps(ledger.to_json())
+    assert "zanzibar" not in json.dumps(ledger.to_json(rows=False))
+    assert ledger.to_json(rows=False)["steps"][0]["findings"]["figures"] == {"n": 1}

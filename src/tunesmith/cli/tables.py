@@ -73,6 +73,8 @@ def _rows_table(ledger: dict[str, Any]) -> Table:
         table.add_row("  dropped", f"{gone['count']:,}", Text(f"{gone['step']}: {gone['reason']}"), _some(gone))
     for change in ledger["changed"]:
         table.add_row("  changed", f"{change['count']:,}", Text(f"{change['step']}: {change['reason']}"), _some(change))
+    for made in ledger["made"]:
+        table.add_row("  made", f"{made['count']:,}", Text(f"{made['step']}: {made['reason']}"), _some(made))
     table.add_row("kept", f"{rows['kept']:,}", "", "", style="bold")
     return table
 

@@ -302,8 +302,9 @@ class Ledger:
 
     # JSON -------------------------------------------------------------------------------------------
 
-    def to_json(self) -> dict[str, Any]:
-        """The ledger as plain JSON values, see the class."""
+    def to_json(self, *, rows: bool = True) -> dict[str, Any]:
+        """The ledger as plain JSON values, see the class; without what steps show of rows where `rows` is False."""
+        steps = self.steps if rows else [{**s, "findings": {**s["findings"], "examples": {}}} for s in self.steps]
         copies = {reason: tally.count for (_, reason), tally in self.dropped.items() if reason in (SAME, CONFLICT)}
         return {
             "task": self.task,
@@ -320,7 +321,7 @@ class Ledger:
             "dropped": tallies_to_json(self.dropped),
             "changed": tallies_to_json(self.changed),
             "made": tallies_to_json(self.made),
-            "steps": list(self.steps),
+            "steps": list(steps),
             "duplicates": {"same": copies.get(SAME, 0), "conflicts": copies.get(CONFLICT, 0)},
             "splits": {name: asdict(entry) for name, entry in self.splits.items()},
             "epoch": [asdict(entry) for entry in self.epoch],

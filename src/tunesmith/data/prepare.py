@@ -87,7 +87,7 @@ class _Collecting:
         named = [*keep, *data.split.columns, *chain(*(step.columns() for step in self.steps))]
         self.columns = list(dict.fromkeys(name for name in named if name))
         self.spools: tuple[Spool, ...] = ()
-        self.print = fingerprint(["data", code()])
+        self.print = fingerprint(["data", code(), data.encrypt])
         self.said: list[str] = []
         self.num_rows = 0
 
@@ -107,7 +107,9 @@ class _Collecting:
         surveys = {name: self._survey(found) for name, found in splits.items()}
         self.ledger.close(splits, {name: survey.labels for name, survey in surveys.items()})
         sizes = ", ".join(f"{len(found)} {name}" for name, found in splits.items() if len(found))
-        self.said.append(f"{self.ledger.kept} of {self.ledger.read} rows kept: {sizes}")
+        made = sum(source.made for source in self.ledger.sources)
+        of = f"{self.ledger.read} rows" + (f" and {made} made of them" if made else "")
+        self.said.append(f"{self.ledger.kept} of {of} kept: {sizes}")
         self.ledger.notes += self.said
         whole = Survey()
         for survey in surveys.values():
@@ -122,7 +124,7 @@ class _Collecting:
                 fill(folder)
         found = self.shop.cache.find(self.print)
         assert found is not None
-        stage = Stage(found, self.spools, self.shop.cache.holder)
+        stage = Stage(found, self.spools, self.shop.cache.holder, sealed=self.data.encrypt)
         self.spools = stage.spools
         self.num_rows += sum(stage.books.read.values()) + sum(stage.books.made.values())
         if not self.ledger.sources:
@@ -172,7 +174,7 @@ class _Collecting:
             mapper=shop.mapper,
             after=partial(shop.after, told),
         )
-        fill = partial(write, step, records, room, first_new=self.num_rows + 1)
+        fill = partial(write, step, records, room, first_new=self.num_rows + 1, sealed=self.data.encrypt)
         stage = self._pass([step.settings(), shop.prints(step)], fill, chosen=step.chooses)
         shop.after(told, len(records), len(records))
         self.ledger.enter_step(step.settings(), len(records), stage)
@@ -189,7 +191,7 @@ class _Collecting:
         def fill(folder: Path) -> None:
             room = Room(seed=self.shop.seed, mapper=self.shop.mapper, after=partial(self.shop.after, "split"))
             places = assign(own, self.data.split, fixed, room)
-            with StageWriter(folder, own.spools) as writer:
+            with StageWriter(folder, own.spools, sealed=self.data.encrypt) as writer:
                 for number, place in enumerate(places.tolist()):
                     at, row = int(own.addresses[number]), int(own.rows[number])
                     if place in LEFT_OUT:
@@ -213,7 +215,7 @@ class _Collecting:
         held_out = {record.content() for record in joined([splits["validation"], splits["test"]])}
 
         def fill(folder: Path) -> None:
-            with StageWriter(folder, records.spools) as writer:
+            with StageWriter(folder, records.spools, sealed=self.data.encrypt) as writer:
                 for place, record in enumerate(records):
                     at, row = int(records.addresses[place]), int(records.rows[place])
                     if record.content() in held_out:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +24,16 @@ PREPARED = "data/train.parquet"
 
 NO_MATTER = {"track", "scale"}
 """Where a run is sent, and how many devices train, does not make it another: it goes on where others are free."""
+NO_MATTER_OF_DATA = {"keep"}
+"""Nor does how long its rows are kept."""
+
+
+def _that_matters(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a written spec makes a run another."""
+    left = {key: value for key, value in tree.items() if key not in NO_MATTER}
+    if isinstance(data := left.get("data"), Mapping):
+        left["data"] = {key: value for key, value in data.items() if key not in NO_MATTER_OF_DATA}
+    return left
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class Request:
         """Equal for the same spec on the same data, base, packages and number of threads."""
         return fingerprint(
             {
-                "spec": {key: value for key, value in self.written.tree.items() if key not in NO_MATTER},
+                "spec": _that_matters(self.written.tree),
                 "content": self.digests,
                 "versions": versions(),
                 "threads": threads(),
@@ -87,10 +97,10 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
     """
     spec, written = load(path, changes)
     older = _older(spec, workspace)
-    beside = [path for step in spec.data.steps or () for path in cast(Step, step).files()]
-    beside += [each.said for each in older if each.prepared is None]
-    sources = [*spec.data.sources, *(Source(path=path) for path in beside)]
+    sources = [*spec.data.sources, *(Source(path=each.said) for each in older if each.prepared is None)]
     data = [file.described(path.parent) for source in sources for file in find(source, path.parent, fresh=True)]
+    named = [name for step in spec.data.steps or () for name in cast(Step, step).files()]
+    data += [described for name in named for described in _beside(name, path.parent)]
     data += [_described(each.prepared, each.said) for each in older if each.prepared is not None]
     base = base_facts(
         resolve_reference(spec.base.model, path.parent),
@@ -141,6 +151,13 @@ def _older(spec: Spec, workspace: Path) -> list[Older]:
                 raise NotFound("the run has no training rows", where=str(prepared), fix="name another run, or a file")
             found.append(Older(where, said, prepared))
     return found
+
+
+def _beside(named: str, folder: Path) -> list[dict[str, Any]]:
+    """What a step reads beside the records: a file of any kind, or what can be a source."""
+    if (folder / named).is_file():
+        return [_described(folder / named, named)]
+    return [file.described(folder) for file in find(Source(path=named), folder, fresh=True)]
 
 
 def _described(path: Path, shown: str) -> dict[str, Any]:

@@ -108,12 +108,14 @@ def _begin(request: Request, narrator: Narrator) -> Run:
         def fill(folder: Path) -> None:
             write_text(folder / "spec.yaml", request.written.text)
             write_json(folder / "environment.json", environment())
+            sealed, ledger = job.spec.data.encrypt, collected.ledger
             for pool, records in job.splits.items():
-                write_records(folder / "data" / f"{pool}.parquet", records)
-            write_dropped(folder / "data" / "dropped.parquet", collected.ledger.dropped_rows())
-            write_changed(folder / "data" / "changed.parquet", collected.ledger.changed_rows())
-            write_json(folder / "data" / "ledger.json", collected.ledger.to_json())
-            write_json(folder / "data" / "sample.json", sample(examples, job.tokenizer, SAMPLED))
+                write_records(folder / "data" / f"{pool}.parquet", records, sealed=sealed)
+            write_dropped(folder / "data" / "dropped.parquet", ledger.dropped_rows(), sealed=sealed)
+            write_changed(folder / "data" / "changed.parquet", ledger.changed_rows(), sealed=sealed)
+            write_json(folder / "data" / "ledger.json", ledger.to_json(rows=not sealed))
+            if not sealed:
+                write_json(folder / "data" / "sample.json", sample(examples, job.tokenizer, SAMPLED))
             write_json(folder / "spec.json", {"request": request.fingerprint, **job.to_json()})
 
         return new_run(request.root, request.spec.name, fill)

@@ -205,6 +205,8 @@ class Data(Section):
         None
     )
     """In what order rows are learned at first: `length`, a column's name, or `{by:, order:, first_epochs:}`."""
+    encrypt: bool = False
+    """Keep rows encrypted, in the run's data folder and in the cache, with the key in TUNESMITH_KEY."""
     keep: Keep | None = None
     """How long a run keeps its rows, `30 days`; then `tunesmith prune` deletes them. When left out, for ever."""
 

@@ -95,6 +95,51 @@ class Sealer:
         return AESGCM(derived(derived(self._key, "files"), "file " + context.hex(), salt))
 
 
+class SealedWriter(io.RawIOBase):
+    """A file that is sealed as it is written, from its beginning to its end; closing it seals the last chunk.
+
+    Args:
+        file: a binary file; it is closed with the writer.
+        sealer: who seals.
+        context: what has to be known to open it.
+    """
+
+    def __init__(self, file: BinaryIO, sealer: Sealer, context: bytes = b"") -> None:
+        self._file, self._held, self._number, self._at = file, bytearray(), 0, 0
+        salt, self._prefix = secrets.token_bytes(_SALT), secrets.token_bytes(_PREFIX)
+        self._box = sealer._box(salt, context)
+        file.write(FILE + salt + self._prefix)
+
+    def writable(self) -> bool:
+        """It can be written."""
+        return True
+
+    def tell(self) -> int:
+        """How much has been written."""
+        return self._at
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        """Seals every chunk that is full; the last chunk is told apart, so one is always held back."""
+        self._held += data
+        while len(self._held) > CHUNK:
+            self._seal(bytes(self._held[:CHUNK]), last=False)
+            del self._held[:CHUNK]
+        size = memoryview(data).nbytes
+        self._at += size
+        return size
+
+    def close(self) -> None:
+        """Seals what is left."""
+        if not self.closed:
+            self._seal(bytes(self._held), last=True)
+            self._file.close()
+        super().close()
+
+    def _seal(self, chunk: bytes, *, last: bool) -> None:
+        self._file.write(self._box.encrypt(_nonce(self._prefix, self._number, last=last), chunk, None))
+        self._number += 1
+
+
 class SealedReader(io.RawIOBase):
     """The plain bytes of a sealed file; see `Sealer.reader`."""
 

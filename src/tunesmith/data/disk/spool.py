@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.records import Record
+from tunesmith.vault.keys import master_key
+from tunesmith.vault.seal import Sealer
 
 Ints = npt.NDArray[np.int64]
 AHEAD = 2**18
@@ -32,10 +34,12 @@ class SpoolWriter:
     Args:
         path: created, or continued from `size` bytes on, whatever lies behind.
         size: how much of it is good.
+        sealed: whether each value is encrypted, with the key that the environment names.
     """
 
-    def __init__(self, path: Path, size: int = 0) -> None:
+    def __init__(self, path: Path, size: int = 0, *, sealed: bool = False) -> None:
         self.path = path
+        self._sealer = Sealer(master_key()) if sealed else None
         self._file = path.open("r+b" if size else "wb")
         self._file.truncate(size)
         self._file.seek(size)
@@ -48,6 +52,7 @@ class SpoolWriter:
     def append_bytes(self, text: bytes) -> int:
         """Appends a JSON value that is written out already, in ASCII."""
         offset = self.size
+        text = self._sealer.seal(text) if self._sealer else text
         self._file.write(len(text).to_bytes(_LENGTH, "little"))
         self._file.write(text)
         self.size += _LENGTH + len(text)
@@ -100,18 +105,20 @@ class Spool:
     Args:
         path: the file.
         holder: something that keeps the file alive, such as a temporary folder.
+        sealed: as it was written.
     """
 
-    def __init__(self, path: Path, holder: object = None) -> None:
+    def __init__(self, path: Path, holder: object = None, *, sealed: bool = False) -> None:
         self.path, self._holder = path, holder
+        self._sealer = Sealer(master_key()) if sealed else None
         self._handle: int | None = None
         self._start, self._block = 0, b""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "sealed": self._sealer is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
+        self.__init__(state["path"], sealed=state["sealed"])  # type: ignore[misc]
 
     def __del__(self) -> None:
         if self._handle is not None:
@@ -120,7 +127,10 @@ class Spool:
     def read(self, offset: int) -> Any:
         """The value at an offset."""
         length = int.from_bytes(self._bytes(offset, _LENGTH), "little")
-        return json.loads(self._bytes(offset + _LENGTH, length))
+        return self._value(self._bytes(offset + _LENGTH, length))
+
+    def _value(self, text: bytes) -> Any:
+        return json.loads(self._sealer.open(text, where=str(self.path)) if self._sealer else text)
 
     def values(self, offsets: Sequence[int] | Ints | None = None) -> Iterator[Any]:
         """The values at some offsets, or all of them in order."""
@@ -130,7 +140,7 @@ class Spool:
         offset, end = 0, self.path.stat().st_size
         while offset < end:
             length = int.from_bytes(self._bytes(offset, _LENGTH), "little")
-            yield json.loads(self._bytes(offset + _LENGTH, length))
+            yield self._value(self._bytes(offset + _LENGTH, length))
             offset += _LENGTH + length
 
     def _bytes(self, offset: int, length: int) -> bytes:

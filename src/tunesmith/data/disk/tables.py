@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import pyarrow
@@ -18,14 +19,17 @@ from tunesmith.data.encode.example import ROLES, Example
 from tunesmith.data.steps import Changed, Dropped
 from tunesmith.records import Record
 from tunesmith.runs import UNFINISHED
+from tunesmith.vault.keys import master_key
+from tunesmith.vault.seal import FILE, SealedWriter, Sealer
 
 BATCH = 2000
 """Rows written and read at once."""
 
 
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Writes records to Parquet, atomically."""
-    _write(path, ("id", "source", "record"), ((record.id, record.source, _json(record)) for record in records))
+def write_records(path: Path, records: Iterable[Record], *, sealed: bool = False) -> None:
+    """Writes records to Parquet, atomically; encrypted where it is to be `sealed`."""
+    rows = ((record.id, record.source, _json(record)) for record in records)
+    _write(path, ("id", "source", "record"), rows, sealed=sealed)
 
 
 def read_records(path: Path) -> list[Record]:
@@ -35,35 +39,40 @@ def read_records(path: Path) -> list[Record]:
 
 def iter_records(path: Path) -> Iterator[Record]:
     """Reads what `write_records` or `write_dropped` wrote, record by record."""
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with _opened(path) as source, pyarrow.parquet.ParquetFile(source) as file:
         for batch in file.iter_batches(batch_size=BATCH, columns=["record"]):
             yield from (Record.from_json(json.loads(text)) for text in batch.column(0).to_pylist())
 
 
 def load_records(path: Path) -> Records:
     """What `write_records` wrote, as records in a temporary file that goes with them."""
-    return spooled(iter_records(path))
+    return spooled(iter_records(path), sealed=is_sealed(path))
 
 
-def spooled(records: Iterable[Record]) -> Records:
+def is_sealed(path: Path) -> bool:
+    """Whether a file is encrypted."""
+    with path.open("rb") as file:
+        return file.read(len(FILE)) == FILE
+
+
+def spooled(records: Iterable[Record], *, sealed: bool = False) -> Records:
     """Records in a temporary file that goes with them."""
     folder = TemporaryFolder()
-    writer = SpoolWriter(folder.path / "records.spool")
-    offsets = np.fromiter((writer.append(record.to_json()) for record in records), np.int64)
-    writer.close()
-    return Records((Spool(writer.path, folder),), offsets, np.arange(len(offsets), dtype=np.int64))
+    with closing(SpoolWriter(folder.path / "records.spool", sealed=sealed)) as writer:
+        offsets = np.fromiter((writer.append(record.to_json()) for record in records), np.int64)
+    return Records((Spool(writer.path, folder, sealed=sealed),), offsets, np.arange(len(offsets), dtype=np.int64))
 
 
-def write_dropped(path: Path, dropped: Iterable[Dropped]) -> None:
+def write_dropped(path: Path, dropped: Iterable[Dropped], *, sealed: bool = False) -> None:
     """Writes the rows that were left out, each with the step and the reason, atomically."""
     rows = ((d.record.id, d.record.source, d.step, d.reason, d.detail, _json(d.record)) for d in dropped)
-    _write(path, ("id", "source", "step", "reason", "detail", "record"), rows)
+    _write(path, ("id", "source", "step", "reason", "detail", "record"), rows, sealed=sealed)
 
 
-def write_changed(path: Path, changed: Iterable[Changed]) -> None:
+def write_changed(path: Path, changed: Iterable[Changed], *, sealed: bool = False) -> None:
     """Writes the rows that were put right, before and after, atomically."""
     rows = ((c.after.id, c.step, c.reason, _json(c.before), _json(c.after)) for c in changed)
-    _write(path, ("id", "step", "reason", "before", "after"), rows)
+    _write(path, ("id", "step", "reason", "before", "after"), rows, sealed=sealed)
 
 
 def _json(record: Record) -> str:
@@ -71,12 +80,15 @@ def _json(record: Record) -> str:
     return json.dumps(record.to_json())
 
 
-def _write(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _write(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]], *, sealed: bool) -> None:
     schema = pyarrow.schema([(name, pyarrow.string()) for name in names])
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + UNFINISHED)
     waiting = iter(rows)
-    with pyarrow.parquet.ParquetWriter(temporary, schema, compression="zstd") as file:
+    with (
+        _created(temporary, sealed=sealed) as sink,
+        pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd") as file,
+    ):
         while some := list(islice(waiting, BATCH)):
             columns = [
                 [text.encode("utf-8", "replace").decode("utf-8") for text in texts] for texts in zip(*some, strict=True)
@@ -85,6 +97,16 @@ def _write(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> N
                 pyarrow.table([pyarrow.array(texts, pyarrow.string()) for texts in columns], schema=schema)
             )
     temporary.replace(path)
+
+
+def _created(path: Path, *, sealed: bool) -> IO[Any]:
+    file = path.open("wb")
+    return cast(IO[Any], SealedWriter(file, Sealer(master_key()))) if sealed else file
+
+
+def _opened(path: Path) -> IO[Any]:
+    file = path.open("rb")
+    return cast(IO[Any], Sealer(master_key()).reader(file, where=str(path))) if is_sealed(path) else file
 
 
 def _whole(text: str) -> str:

@@ -55,15 +55,16 @@ def apply(step: Step, records: Sequence[Record], room: Room | None = None) -> St
     return result
 
 
-def write(step: Step, records: Records, room: Room, folder: Path, first_new: int) -> None:
+def write(step: Step, records: Records, room: Room, folder: Path, first_new: int, *, sealed: bool = False) -> None:
     """Puts records through one step and writes what comes of it into a folder, as a stage.
 
     Args:
         folder: where it is kept; a step that looks at one record at a time goes on where it was interrupted.
         first_new: the number of the first row the step makes.
+        sealed: whether what is written is encrypted.
     """
     started = time.monotonic()
-    with StageWriter(folder, records.spools, resume=isinstance(step, RowStep)) as writer:
+    with StageWriter(folder, records.spools, resume=isinstance(step, RowStep), sealed=sealed) as writer:
         begun = writer.done
         for place, outcome in _outcomes(step, records[begun:], room):
             done = begun + place + 1

@@ -77,7 +77,7 @@ def gather(
     sources += [Source(path=each.said) for each in older if each.prepared is None]
     files = {source.path: find(source, folder) for source in sources}
     shown = frozenset(file.shown for found in files.values() for file in found)
-    with StageWriter(into, ()) as writer:
+    with StageWriter(into, (), sealed=data.encrypt) as writer:
         gathered = _Gathered(writer, tuple(columns), shown, after, mapper)
         for source in sources[: len(data.sources)]:
             _gather(source, files[source.path], task, gathered)

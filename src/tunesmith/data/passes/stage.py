@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,9 @@ from tunesmith.data.disk.spool import Ints, IntsWriter, Records, Spool, SpoolWri
 from tunesmith.data.room import Distribution, Findings
 from tunesmith.data.steps import Changed, Dropped
 from tunesmith.records import Record
-from tunesmith.runs import read_json, write_json
+from tunesmith.runs import read_json, write_bytes, write_json
+from tunesmith.vault.keys import master_key
+from tunesmith.vault.seal import Sealer
 
 NAMED = 5
 """Rows named of each reason."""
@@ -89,10 +92,11 @@ class StageWriter:
         folder: to be filled; what an interrupted pass has left there is gone on from with `resume`.
         spools: the files that records lie in so far; new ones get the next number.
         resume: go on after the rows that are done, `done`; else begin again.
+        sealed: whether what it writes of rows is encrypted.
     """
 
-    def __init__(self, folder: Path, spools: tuple[Spool, ...], *, resume: bool = False) -> None:
-        self.folder, self.number = folder, len(spools)
+    def __init__(self, folder: Path, spools: tuple[Spool, ...], *, resume: bool = False, sealed: bool = False) -> None:
+        self.folder, self.number, self._sealed = folder, len(spools), sealed
         self.books, self.done = Books(), 0
         sizes = dict.fromkeys((*_SPOOLS, *_NUMBERS), 0)
         state = folder / "state.json"
@@ -100,7 +104,9 @@ class StageWriter:
             said = read_json(state)
             sizes, self.done, self.books = said["sizes"], said["done"], Books.from_json(said["books"])
         state.unlink(missing_ok=True)
-        self._new, self._dropped, self._changed = (SpoolWriter(folder / f"{n}.spool", sizes[n]) for n in _SPOOLS)
+        self._new, self._dropped, self._changed = (
+            SpoolWriter(folder / f"{n}.spool", sizes[n], sealed=sealed) for n in _SPOOLS
+        )
         self._kept, self._put_right = (IntsWriter(folder / f"{name}.ints", sizes[name]) for name in _NUMBERS)
 
     def __enter__(self) -> Self:
@@ -159,7 +165,8 @@ class StageWriter:
         for file in self._files:
             file.flush()
         said = {"books": self.books.to_json(), "findings": asdict(findings), "facts": facts}
-        write_json(self.folder / "stage.json", {**said, "seconds": round(seconds, 3)})
+        text = json.dumps({**said, "seconds": round(seconds, 3)}).encode("ascii")
+        write_bytes(self.folder / "stage.json", Sealer(master_key()).seal(text) if self._sealed else text)
         (self.folder / "state.json").unlink(missing_ok=True)
 
 
@@ -170,12 +177,14 @@ class Stage:
         folder: what a `StageWriter` has filled.
         before: the files that records lay in before.
         holder: keeps the folder alive.
+        sealed: as it was written.
     """
 
-    def __init__(self, folder: Path, before: tuple[Spool, ...], holder: object = None) -> None:
-        said = read_json(folder / "stage.json")
-        self.folder, self._holder = folder, holder
-        self.spools = (*before, Spool(folder / "new.spool", holder))
+    def __init__(self, folder: Path, before: tuple[Spool, ...], holder: object = None, *, sealed: bool = False) -> None:
+        text = (folder / "stage.json").read_bytes()
+        said = json.loads(Sealer(master_key()).open(text, where=str(folder)) if sealed else text)
+        self.folder, self._holder, self._sealed = folder, holder, sealed
+        self.spools = (*before, Spool(folder / "new.spool", holder, sealed=sealed))
         kept = np.fromfile(folder / "kept.ints", np.int64).reshape(-1, 2)
         self.kept = Records(self.spools, np.ascontiguousarray(kept[:, 0]), np.ascontiguousarray(kept[:, 1]))
         self.put_right: Ints = np.fromfile(folder / "put_right.ints", np.int64)
@@ -188,12 +197,12 @@ class Stage:
 
     def dropped(self) -> Iterator[Dropped]:
         """The rows that were left out, in order."""
-        for entry in Spool(self.folder / "dropped.spool").values():
+        for entry in Spool(self.folder / "dropped.spool", sealed=self._sealed).values():
             yield Dropped(self._record(entry["at"]), entry["step"], entry["reason"], entry["detail"])
 
     def changed(self) -> Iterator[Changed]:
         """The rows that were put right, once for each reason."""
-        for entry in Spool(self.folder / "changed.spool").values():
+        for entry in Spool(self.folder / "changed.spool", sealed=self._sealed).values():
             before, after = self._record(entry["before"]), self._record(entry["after"])
             yield from (Changed(before, after, entry["step"], reason) for reason in entry["reasons"])
 

@@ -57,11 +57,16 @@ class Workshop:
         """What a step's result depends on beside its settings and rows: its code and that of its parts, the models it
         asks, the files it reads, the seed, and what it keeps in the vault."""
         codes = [_code_of(part) for part in _parts_in(step)]
-        files = [file.path for path in step.files() for file in find(Source(path=path), self.folder)]
-        # What is no file is a data set of the hub, which has no content here.
-        contents = [file_digest(path) if path.is_file() else str(path) for path in files]
+        contents = [digest for path in step.files() for digest in self._contents(path)]
         models = map(self.model_print, step.models())
         return [*codes, *models, *contents, str(self.seed), step.kept(self.vault)]
+
+    def _contents(self, named: str) -> list[str]:
+        if (self.folder / named).is_file():
+            return [file_digest(self.folder / named)]
+        found = [file.path for file in find(Source(path=named), self.folder)]
+        # What is no file is a data set of the hub, which has no content here.
+        return [file_digest(path) if path.is_file() else str(path) for path in found]
 
 
 @lru_cache

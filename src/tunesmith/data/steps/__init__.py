@@ -94,7 +94,8 @@ class Step(Part):
         return ()
 
     def models(self) -> tuple[str, ...]:
-        """References of the models it asks, so that a result is kept for as long as they stay the same."""
+        """References of the models it asks, so that a result is kept for as long as they stay the same; `base` for one
+        that counts tokens."""
         return ()
 
     def files(self) -> tuple[str, ...]:

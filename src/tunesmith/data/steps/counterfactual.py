@@ -48,6 +48,9 @@ class Counterfactual(Augment):
     def suits(self, record: Record, folder: Path) -> str:
         return "" if self._found(self._file(folder), record) else NOBODY
 
+    def files(self) -> tuple[str, ...]:
+        return () if self.pairs is None else (self.pairs,)
+
     def vary(self, records: Picked, room: Room) -> Iterator[list[Candidate]]:
         return room.map(partial(self._swapped, self._file(room.folder)), records)
 

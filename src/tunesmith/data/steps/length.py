@@ -42,6 +42,9 @@ class Length(BoundedStep):
             raise ValueError(f"highest {self.highest} is below lowest {self.lowest}")
         return self
 
+    def models(self) -> tuple[str, ...]:
+        return ("base",) if self.unit == "tokens" else ()
+
     def bounds(self, values_NK: npt.NDArray[np.float64]) -> tuple[Bound, ...]:
         what = f"{self.unit} of the {self.of}"
         return (Bound(what, self.lowest, self.highest, f"{self.of} too short", f"{self.of} too long"),)

@@ -53,6 +53,9 @@ class Relevance(BoundedStep):
     def models(self) -> tuple[str, ...]:
         return (self.model,) if self.model else ()
 
+    def files(self) -> tuple[str, ...]:
+        return (self.seeds,) if isinstance(self.seeds, str) else ()
+
     def measure(self, records: Sequence[Record], room: Room) -> npt.NDArray[np.float64]:
         seeds = self._texts(room)
         if self.model:

@@ -28,6 +28,11 @@ class _Models(OpenModels):
 
     def __init__(self, request: Request, tokenizer: Any) -> None:
         super().__init__(workspace=request.workspace, folder=request.folder, codec=Codec, tokenizer=tokenizer)
+        self._base = request.base
+
+    def digest(self, reference: str) -> str:
+        """That of `base` is the spec's base, by whose tokenizer tokens are counted."""
+        return self._base.digest if reference == "base" else super().digest(reference)
 
     def responder(self, reference: str) -> Responder:
         file = self.workspace / OWN / "answers" / f"{fingerprint(self.digest(reference))}.jsonl"
