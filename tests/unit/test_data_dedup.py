@@ -353,3 +353,8 @@ def test_a_calculation_is_no_run_of_words(folder: Path) -> None:
     (folder / "sums.jsonl").write_text(json.dumps({"question": "How many are left?", "answer": f"{sum_}, so six."}))
     rows = [chat(1, "How many does she have then?", f"{sum_} then."), chat(2, "?", f"Now {LONG} 2 * 3")]
     assert kept(clean(Decontaminate(against=("sums.jsonl",)), rows, folder)) == ["r1", "r2"]
+
+
+def test_texts_deep_in_an_evaluation_row_count(folder: Path) -> None:
+    (folder / "deep.jsonl").write_text(json.dumps({"id": 1, "turns": [{"role": "user", "text": ["?", LONG]}]}))
+    assert kept(clean(Decontaminate(against=("deep.jsonl",)), [label(1, LONG), label(2, "x")], folder)) == ["r2"]
