@@ -11,7 +11,8 @@ signatures, and the `rho` pipeline, which samples places of a text. datasketch i
 take too long for all.
 
 Found and right are measured on `--checked` rows against every pair of them: found are pairs at least `--threshold`
-alike of which not both stay; right are dropped rows that are at least so much like any other row.
+alike of which not both stay; right are dropped rows that are at least so much like any other row. Processor time a row
+stands beside wall time, since other jobs stretch only the latter; memory is that of the first process.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from typing import Any, overload
 
 import numpy as np
 
+from tunesmith.data.methods.similar.shingles import blocks, sets_of, shingles_of
 from tunesmith.data.room import Room
-from tunesmith.data.similar.shingles import blocks, sets_of, shingles_of
 from tunesmith.data.steps.near_dedup import NearDedup
 from tunesmith.records import Record
 
@@ -202,11 +203,13 @@ def judged(dropped: list[int], pairs: np.ndarray, count: int) -> dict[str, float
 
 def measured(system: str, path: Path, count: int, threshold: float, checked: int) -> dict[str, Any]:
     """One system in this process."""
-    start = time.perf_counter()
+    start, before = time.perf_counter(), time.process_time()
     dropped = run(system, path, count, threshold)
     seconds = time.perf_counter() - start
-    memory = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    told = {"rows": count, "seconds": seconds, "dropped": len(dropped), "megabytes": memory[0], "worker": memory[1]}
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    processor = sum(each.ru_utime + each.ru_stime for each in used) - before
+    told = {"rows": count, "seconds": seconds, "processor": processor, "dropped": len(dropped)}
+    told |= {"megabytes": used[0].ru_maxrss / 1024, "worker": used[1].ru_maxrss / 1024}
     few = run(system, path, checked, threshold)
     return told | judged(few, alike_pairs(path, checked, threshold), checked)
 
@@ -229,13 +232,16 @@ def main() -> None:
         path = given.file or Path(folder) / "rows.txt"
         if not path.exists():
             make(path, given.rows)
-        print(f"{'system':12} {'rows':>9} {'seconds':>8} {'rows/s':>8} {'MB':>6} {'found':>7} {'right':>7}  load")
+        print(
+            f"{'system':12} {'rows':>9} {'seconds':>8} {'rows/s':>8}  µs/row {'MB':>6} {'found':>7} {'right':>7}  load"
+        )
         for system in given.systems or SYSTEMS:
             options = [f"--{name}={getattr(given, name)}" for name in ("rows", "few", "checked", "threshold")]
             command = [sys.executable, __file__, "--one", system, "--file", str(path), *options]
             found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             print(
                 f"{system:12} {found['rows']:9} {found['seconds']:8.1f} {found['rows'] / found['seconds']:8.0f} "
+                f"{1e6 * found['processor'] / found['rows']:7.1f} "
                 f"{found['megabytes']:6.0f} {found['found']:7.4f} {found['right']:7.4f}  {os.getloadavg()[0]:.1f}",
                 flush=True,
             )

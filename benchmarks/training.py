@@ -1,13 +1,15 @@
 """Training beside TRL: useful tokens a second, peak memory, share of the machine's peak, loss at equal tokens.
 
-    python benchmarks/training.py [--rounds 3] [CASE ...]          needs the extra `bench`
+    python benchmarks/training.py [--rounds 3] [--kept FILE] [CASE ...]          needs the extra `bench`
 
 Every system trains in a process of its own, in turn, round after round, on the same weights and rows, and medians
-are printed. TRL runs twice: as it comes, and at the best setting found for it (bf16, no checkpointing, rows packed
+are printed. TRL runs twice: as it comes, and at the best setting found for it (no checkpointing, rows packed
 best-fit into 1,024 tokens, one pack a step). Its packs make other steps, so there only tokens a second compare.
-The first step of each is not counted. Useful tokens are those of rows: no padding. The loss is that of other rows
-after one pass, by plain transformers in fp32. The share of the peak counts what has to be multiplied (no padding,
-causal attention, the head at supervised tokens) against bf16 products measured in the same round.
+All compute in bf16 where the processor multiplies it natively, and in fp32 where it does not: TRL would take bf16
+there too, and be several times slower than at its fp32. The first step of each is not counted. Useful tokens are
+those of rows: no padding. The loss is that of other rows after one pass, by plain transformers in fp32. The share of
+the peak counts what has to be multiplied (no padding, causal attention, the head at supervised tokens) against
+products of that precision measured in the same round. With `--kept` rounds are added to those of earlier calls.
 """
 
 from __future__ import annotations
@@ -53,12 +55,19 @@ SMOL = {"hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9, "
 WIDE = {"hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8, "num_key_value_heads": 4,
         "intermediate_size": 1536, "vocab_size": 151936}  # fmt: skip
 CASES = {
-    "135m-full": Case(SMOL, "full", 32),
-    "135m-lora": Case(SMOL, "lora", 32),
+    "135m-full": Case(SMOL, "full", 24),
+    "135m-lora": Case(SMOL, "lora", 24),
     "152k-lora": Case(WIDE, "lora", 32),
     "bundled-full": Case(None, "full", 160),
 }
 SYSTEMS = ("tunesmith", "trl", "trl-best")
+
+
+def precision() -> torch.dtype:
+    """What this machine multiplies fastest: bf16 where it does so natively."""
+    from tunesmith.train.weights import choose_precision
+
+    return choose_precision("auto", torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def rows_of(case: Case, vocabulary: int, count: int, seed: int) -> list[tuple[np.ndarray, int]]:
@@ -120,6 +129,19 @@ def measure(name: str, system: str, work: Path) -> dict[str, float]:
     }
 
 
+def micro_batch(model: Any) -> str:
+    """What is computed at once where a spec says nothing."""
+    from tunesmith.spec import derive
+    from tunesmith.spec.quantity import Batch, Length
+
+    facts = derive.Facts(
+        shape="chat", num_train=1000, num_labels=0, labels_per_record=0, answer_tokens=400, row_tokens=1024,
+        context=2048, family=model.family, num_parameters=model.inner.num_parameters(),
+        cuda=torch.cuda.is_available(), bf16=precision() == torch.bfloat16,
+    )  # fmt: skip
+    return str(derive.micro_batch(facts, Batch(BATCH, "rows"), Length(1024, "tokens")).value)
+
+
 def by_tunesmith(case: Case, folder: Path, rows: list[Any], system: str) -> tuple[Any, list[tuple[int, float]]]:
     """The loop that `tunesmith run` uses, with what it derives."""
     from tunesmith.data.encode.tokenize import Example
@@ -143,7 +165,8 @@ def by_tunesmith(case: Case, folder: Path, rows: list[Any], system: str) -> tupl
     ]
     stage = Train.model_validate(
         {"objective": Sft(), "duration": Duration(1, "epochs"), "batch": Batch(BATCH, "rows"), "watch": [],
-         "optimizer": AdamW(lr=RATE), "schedule": Constant(), "precision": "bf16", "checkpointing": "off"}
+         "micro_batch": micro_batch(model), "optimizer": AdamW(lr=RATE), "schedule": Constant(), "precision": "auto",
+         "checkpointing": "off"}
     )  # fmt: skip
     steps, seen = [], 0
     with tempfile.TemporaryDirectory() as kept:
@@ -174,7 +197,8 @@ def by_trl(case: Case, folder: Path, rows: list[Any], system: str) -> tuple[Any,
         trainer = SFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
             args=SFTConfig(
-                output_dir=output, report_to="none", save_strategy="no", num_train_epochs=1, max_length=1024, bf16=True,
+                output_dir=output, report_to="none", save_strategy="no", num_train_epochs=1, max_length=1024,
+                bf16=precision() == torch.bfloat16,
                 use_cpu=not torch.cuda.is_available(),
                 learning_rate=RATE, lr_scheduler_type="constant", completion_only_loss=True, disable_tqdm=True,
                 **({"per_device_train_batch_size": BATCH} | (best if system == "trl-best" else {})),
@@ -214,10 +238,10 @@ def held_out(module: Any, rows: list[tuple[np.ndarray, int]]) -> float:
 
 
 def matmul_peak() -> float:
-    """Operations a second of the fastest of three bf16 products of training's sizes."""
-    found = []
+    """Operations a second of the fastest of three products of training's sizes."""
+    found, dtype = [], precision()
     for left, inner, right in ((1440, 576, 1536), (1440, 1536, 576), (1024, 1024, 1024)):
-        a, b = torch.randn(left, inner, dtype=torch.bfloat16), torch.randn(inner, right, dtype=torch.bfloat16)
+        a, b = torch.randn(left, inner, dtype=dtype), torch.randn(inner, right, dtype=dtype)
         seconds = []
         for _ in range(30):
             began = time.perf_counter()
@@ -248,22 +272,30 @@ def main() -> None:
     """Runs the rounds and prints a table for each case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"some of: {', '.join(CASES)}")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0 only prints what is kept")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS)
+    parser.add_argument("--kept", type=Path, help="a JSONL file of rounds; new ones are added")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         name, system, work = options.one
         print(json.dumps(measure(name, system, Path(work))))
         return
+    lines = options.kept.read_text().splitlines() if options.kept and options.kept.exists() else []
     with tempfile.TemporaryDirectory() as work:
         for name in options.cases or CASES:
             found: dict[str, list[dict[str, float]]] = {system: [] for system in SYSTEMS}
-            loads = []
+            for one in map(json.loads, lines):
+                if one["case"] == name:
+                    found[one["system"]].append(one["figures"])
             for _ in range(options.rounds):
-                for system in SYSTEMS:
-                    loads.append(os.getloadavg()[0])
-                    found[system].append(alone(name, system, work))
-            tell(name, found, loads)
+                for system in options.systems:
+                    figures = {"load": os.getloadavg()[0], **alone(name, system, work)}
+                    found[system].append(figures)
+                    if options.kept:
+                        with options.kept.open("a") as file:
+                            print(json.dumps({"case": name, "system": system, "figures": figures}), file=file)
+            tell(name, found)
 
 
 def alone(name: str, system: str, work: str) -> dict[str, float]:
@@ -276,16 +308,21 @@ def alone(name: str, system: str, work: str) -> dict[str, float]:
     return figures
 
 
-def tell(name: str, found: dict[str, list[dict[str, float]]], loads: list[float]) -> None:
+def tell(name: str, found: dict[str, list[dict[str, float]]]) -> None:
     """Prints medians, and ratios to each of TRL's settings by the rounds."""
     rates = {system: [one["tokens"] / one["seconds"] for one in several] for system, several in found.items()}
-    print(f"\n{name}   load {min(loads):.1f} to {max(loads):.1f}, {len(rates['trl'])} rounds, {os.cpu_count()} cores")
+    loads = [one["load"] for several in found.values() for one in several]
+    rounds = [len(several) for several in found.values()]
+    kind = str(precision()).removeprefix("torch.")
+    print(f"\n{name}   {kind}, load {min(loads):.1f} to {max(loads):.1f}, {min(rounds)} rounds, {os.cpu_count()} cores")
     print(f"{'':12}{'tokens/s':>10}{'ours over it':>24}{'peak GiB':>10}{'of peak':>9}{'loss':>8}")
     for system, several in found.items():
+        if not several:
+            continue
         middle = {key: statistics.median(one[key] for one in several) for key in several[0]}
-        over = sorted(mine / theirs for mine, theirs in zip(rates["tunesmith"], rates[system], strict=True))
+        over = sorted(mine / theirs for mine, theirs in zip(rates["tunesmith"], rates[system], strict=False))
         share = statistics.median(one["flops"] / one["seconds"] / one["peak_flops"] for one in several)
-        ratio = f"{statistics.median(over):.2f} ({over[0]:.2f}-{over[-1]:.2f})"
+        ratio = f"{statistics.median(over):.2f} ({over[0]:.2f}-{over[-1]:.2f})" if over else ""
         print(f"{system:12}{statistics.median(rates[system]):>10.0f}{ratio:>24}{middle['peak_gib']:>10.2f}{share:>9.2f}"
               f"{middle['loss']:>8.3f}", flush=True)  # fmt: skip
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tunesmith.errors import Error, RunError, UserError
-    from tunesmith.flow.check import check
-    from tunesmith.flow.draft import draft
+    from tunesmith.flow.data.check import check
+    from tunesmith.flow.data.draft import draft
     from tunesmith.flow.plan import plan
     from tunesmith.flow.run import run
     from tunesmith.models.load import open_model

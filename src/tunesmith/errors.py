@@ -6,6 +6,7 @@ Error
 │   ├── DataError          a source cannot be read, or holds nothing that can be trained on
 │   ├── ModelError         a base model or adapter cannot be loaded or does not fit the job
 │   ├── MissingDependency  an optional package is needed; the fix is a pip line
+│   ├── VaultError         the vault or a sealed file cannot be opened: no key, another key, damaged or altered
 │   ├── GateFailed         a check refused to let the work go on (leak, empty loss, lost rows)
 │   └── NotFound           a run, part or file of that name does not exist
 └── RunError               the work itself failed; exit code 1
@@ -141,6 +142,10 @@ class MissingDependency(UserError):
 
 def _rebuild_missing(package: str, extra: str, needed_by: str) -> MissingDependency:
     return MissingDependency(package, extra=extra, needed_by=needed_by)
+
+
+class VaultError(UserError):
+    """The vault or a sealed file cannot be opened: no key, another key, damaged or altered."""
 
 
 class GateFailed(UserError):

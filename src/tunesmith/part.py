@@ -213,6 +213,9 @@ def _only_part(module: Any, contract: type[Part], noun: str) -> type[Part]:
 
 READERS = Family("readers", "reader", "tunesmith.data.readers", "Reader")
 STEPS = Family("steps", "step", "tunesmith.data.steps", "Step")
+LABEL_FUNCTIONS = Family(
+    "label_functions", "labelling function", "tunesmith.data.methods.votes.functions", "LabelFunction"
+)
 METRICS = Family("metrics", "metric", "tunesmith.metrics", "Metric")
 ADAPTERS = Family("adapters", "adapter", "tunesmith.models.adapters", "Adapter", default="lora")
 OBJECTIVES = Family("objectives", "objective", "tunesmith.train.objectives", "Objective")
@@ -221,5 +224,5 @@ SCHEDULES = Family("schedules", "schedule", "tunesmith.train.schedules", "Schedu
 WATCHERS = Family("watchers", "watcher", "tunesmith.train.watchers", "Watcher")
 TRACKERS = Family("trackers", "tracker", "tunesmith.trackers", "Tracker")
 
-FAMILIES = (READERS, STEPS, METRICS, ADAPTERS, OBJECTIVES, OPTIMIZERS, SCHEDULES, WATCHERS, TRACKERS)
+FAMILIES = (READERS, STEPS, LABEL_FUNCTIONS, METRICS, ADAPTERS, OBJECTIVES, OPTIMIZERS, SCHEDULES, WATCHERS, TRACKERS)
 """Everything that can be extended."""

@@ -32,6 +32,7 @@ import pyarrow.parquet
 MEMORY = 6 * 2**30
 """Address space of the process that reads them all; most of it is what libraries map."""
 SECONDS = 20
+"""Time of the processor that one of them may take."""
 
 Make = bytes | Callable[[Path], Any]
 
@@ -89,7 +90,7 @@ def zip_link(path: Path) -> None:
 
 def zip_of_many(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
-        for number in range(10_050):
+        for number in range(600):
             archive.writestr(f"{number}.jsonl", "{}")
 
 
@@ -104,13 +105,13 @@ def zip_that_lies(path: Path) -> None:
 
 
 def zip_overlapping(path: Path) -> None:
-    """A thousand entries of the directory share one stretch of the file (https://www.bamsoftware.com/hacks/zipbomb)."""
+    """Four hundred entries of the directory share one stretch of the file (https://www.bamsoftware.com/hacks/zipbomb)."""
     zip_of([("rows.jsonl", b" " * 1_000_000)])(path)
     raw = path.read_bytes()
     at, end = raw.index(b"PK\x01\x02"), raw.index(b"PK\x05\x06")
     entry = raw[at:end]
-    entries = [entry.replace(b"rows.jsonl", f"{n:05}.json".encode()) for n in range(1000)]
-    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1000, 1000, 1000 * len(entry), at, 0)
+    entries = [entry.replace(b"rows.jsonl", f"{n:05}.json".encode()) for n in range(400)]
+    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 400, 400, 400 * len(entry), at, 0)
     path.write_bytes(raw[:at] + b"".join(entries) + tail)
 
 
@@ -207,7 +208,7 @@ ARCHIVES = {
     "zip_encrypted": Hostile({"a.zip": zip_encrypted}, refused="is encrypted"),
     "zip_in_zip": Hostile({"a.zip": zip_of([("b.zip", b"PK\x03\x04")])}, refused="holds no data file ('b.zip')"),
     "zip_of_nothing": Hostile({"a.zip": zip_of([])}, refused="holds no data file (nothing at all)"),
-    "zip_of_too_many": Hostile({"a.zip": zip_of_many}, refused="more than 10,000 files"),
+    "zip_of_too_many": Hostile({"a.zip": zip_of_many}, refused="more than 500 files"),
     "zip_cut": Hostile({"a.zip": cut(zip_of([("rows.jsonl", GOOD * 99)]), 0.5)}, refused="damaged or cut short"),
     "zip_with_a_trap_beside_data": Hostile(
         {"a.zip": zip_of([("r.jsonl", GOOD), ("x.exe", b"MZ"), (".h.csv", b"a")])}, rows=1
@@ -656,7 +657,7 @@ def came_of(case: Hostile, folder: Path) -> dict[str, Any]:
         else:
             (folder / name).write_bytes(content)
     said = case.source or next(iter(case.files))
-    start = time.monotonic()
+    start = time.process_time()
     found: dict[str, Any] = {"refused": "", "broken": Counter(), "rows": 0, "noted": Counter(), "values": None}
     try:
         source = Source.model_validate_json(json.dumps(said if isinstance(said, dict) else {"path": said}))
@@ -673,28 +674,28 @@ def came_of(case: Hostile, folder: Path) -> dict[str, Any]:
         found["refused"], found["fix"] = str(error), getattr(error, "fix", "")
     except ValueError as error:  # a spec that is wrong, as pydantic says it
         found["refused"], found["fix"] = str(error), "named by `tunesmith check`"
-    return {**found, "seconds": time.monotonic() - start}
+    return {**found, "seconds": time.process_time() - start}
 
 
 def main(folder: Path) -> None:
     """Reads all of them in this process, under limits."""
 
     def late(*_: object) -> None:
-        raise TimeoutError("took too long")
+        raise RuntimeError("took too long")
 
-    from tunesmith.data.read.places import limits
+    from tunesmith.data.read.places import archives, limits
 
-    limits.FREE_BYTES = 2**25  # so that bombs can be small
+    limits.FREE_BYTES, archives.MAX_MEMBERS = 2**25, 500  # so that bombs can be small
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGPROF, late)
     for name, case in HOSTILE.items():
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             came = came_of(case, folder / name)
         except BaseException as error:
             came = {"raised": f"{type(error).__name__}: {error}"[:300]}
-        signal.alarm(0)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
         print(json.dumps({"name": name, "peak": peak, **came}), flush=True)
 
 

@@ -94,6 +94,7 @@ def _other_encoding(name: str) -> Case:
 
 
 SAME, CONFLICT = "same content as an earlier row", "same text as an earlier row, another label"
+REPAIRED = "bytes of another encoding (cp1252) read as what they are"
 NOT_UTF8 = "bytes that are not of the file's encoding"
 DEEP = b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 UMLAUT = json.dumps({"text": "schön", "label": "a"}, ensure_ascii=False).encode()
@@ -105,8 +106,11 @@ CASES: dict[str, Case] = {
     "key_twice": counted(b'{"text": "a", "text": "b", "label": "a"}', a_key_stands_twice_in_one_object=1),
     "nested_deeply": counted(DEEP, JSON_nested_too_deeply=1),
     "endless_number": counted(b'{"text": ' + b"9" * 6000 + b"}", a_number_too_long_to_read=1),
-    "wrong_bytes": Case(
-        spec(), {"rows.jsonl": lines(*GOOD, UMLAUT, UMLAUT.decode().encode("cp1252"))}, dropped={NOT_UTF8: 1}
+    "wrong_bytes": counted(UMLAUT, b'{"text": "sch\xc3\xb6n \xff\xfe", "label": "a"}', **{NOT_UTF8: 1}),
+    "bytes_of_another_encoding": Case(
+        spec(),
+        {"rows.jsonl": lines(*GOOD, UMLAUT, UMLAUT.decode().replace("schön", "größer").encode("cp1252"))},
+        changed={REPAIRED: 1},
     ),
     "ten_megabytes": counted({"text": "x" * 10_000_000, "label": "a"}, row_longer_than_8_MiB=1),
     "nan_labels": counted({"text": "u", "label": float("nan")}, {"text": "v", "label": "NaN"}, label_is_missing=2),

@@ -13,7 +13,7 @@ import pytest
 
 from tests.bad_inputs.hostile import HOSTILE, SECONDS
 
-PEAK = 700
+PEAK = 500
 """MiB that the process may hold at most, its libraries among them."""
 
 

@@ -9,8 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from tests.e2e.desk import make_desk, tunesmith, write_rows
+from tunesmith.flow.data.prepare import collect_job, encode_job
 from tunesmith.flow.narrator import Narrator
-from tunesmith.flow.prepare import collect_job, encode_job
 from tunesmith.flow.request import make_request
 
 SHORT = ["train.duration=4 steps", "evaluate.arms=[tuned]", "goal.targets=[]"]

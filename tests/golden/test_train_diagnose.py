@@ -221,6 +221,15 @@ def test_plateau(tmp_path):
     assert re.search(r"fell from \d\.\d+ to 2\.\d+ and has stood there for \d+ steps", said[0][1])
 
 
+@pytest.mark.parametrize(("begun", "expected"), [(2.0, []), (5.0, ["Plateau"])])
+def test_a_fall_is_one_from_where_training_began(begun, expected):
+    """A loss that shoots up at once and comes back has not fallen; one that shot up on its way down has."""
+    noise = np.random.default_rng(0).normal(0, 0.02, 200)
+    losses = np.concatenate([[begun], np.linspace(8.0, 2.0, 14), np.full(185, 2.0)]) + noise
+    said, _ = course(losses)
+    assert heads([note for note in said if "high" not in note[1]]) == expected
+
+
 @pytest.mark.parametrize("settings", [
     {"optimizer": AdamW(lr=1e-3), "duration": "2 epochs", "schedule": Constant(), "validate_every": "5 steps"},
     {"optimizer": AdamW(lr=4e-4), "duration": "4 epochs", "validate_every": "10 steps"},

@@ -64,10 +64,12 @@ def test_causal_equals_transformers(objective):
     assert_equal(ours(model, objective), (expected.item(), gradients(model, expected)))
 
 
-def test_causal_equals_transformers_in_many_pieces(monkeypatch):
+@pytest.mark.parametrize(("blocks", "pieces"), [(100, 3), (4, 3), (3, 1)])
+def test_causal_equals_transformers_in_many_pieces(monkeypatch, blocks, pieces):
     model = causal()
     whole = ours(model, Sft())
-    monkeypatch.setattr(readout, "CHUNK_ELEMENTS", 3 * VOCABULARY)
+    monkeypatch.setattr(readout, "BLOCK_ELEMENTS", blocks * VOCABULARY)
+    monkeypatch.setattr(readout, "CHUNK_ELEMENTS", pieces * VOCABULARY)
     assert_equal(ours(model, Sft()), whole)
 
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data.augmenting.drift import divergence
-from tunesmith.data.augmenting.noise import neighbours
-from tunesmith.data.augmenting.words import words_of
-from tunesmith.data.curate import StepResult, apply
+from tunesmith.data.methods.augmenting.drift import divergence
+from tunesmith.data.methods.augmenting.noise import neighbours
+from tunesmith.data.methods.augmenting.words import words_of
+from tunesmith.data.passes.curate import StepResult, apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps import Step
 from tunesmith.data.steps._augment import Augment

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tunesmith.data.augmenting.balance import effective_number, inverse_frequency, shared_out, spread, times
-from tunesmith.data.curate import StepResult, apply
+from tunesmith.data.methods.augmenting.balance import effective_number, inverse_frequency, shared_out, spread, times
+from tunesmith.data.passes.curate import StepResult, apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.class_weights import ClassWeights
 from tunesmith.data.steps.oversample import Oversample

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.curate import apply
-from tunesmith.data.quality.lines import frequent
+from tunesmith.data.methods.quality.lines import frequent
+from tunesmith.data.passes.curate import apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.boilerplate import Boilerplate
 from tunesmith.records import Message, Record, Span

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from tunesmith.data.curate import StepResult, apply
-from tunesmith.data.quality import relevance
-from tunesmith.data.quality.said import answered, asked, judged
+from tunesmith.data.methods.quality import relevance
+from tunesmith.data.methods.quality.said import answered, asked, judged
+from tunesmith.data.passes.curate import StepResult, apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.language import Language
 from tunesmith.data.steps.length import Length
@@ -157,11 +157,9 @@ def test_far_rows_are_dropped_by_threshold_or_by_share() -> None:
 
 
 def test_similarities_are_those_of_scikit_learn() -> None:
-    texts = [row.text or "" for row in ROWS]
-    compared = relevance.compared_with(SEEDS, texts)
-    model = TfidfVectorizer(sublinear_tf=True, token_pattern=r"[^\W_]+").fit(texts)
-    # Words that no row has are unknown to scikit-learn's vectors; here they count with the largest weight.
-    seeds = ["card has not arrived", "the card is late", "when will the card be delivered"]
+    texts = ["red blue green gold", "red blue white", "red black", "green green red grey", ""]
+    seeds = ["red green grey", "blue blue black"]
+    model = TfidfVectorizer(sublinear_tf=True).fit(texts)
     compared = relevance.compared_with(seeds, texts)
     expected = (model.transform(texts) @ model.transform(seeds).T).toarray().max(axis=1)
     np.testing.assert_allclose([relevance.similarity(said, compared) for said in texts], expected, atol=1e-6)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.curate import StepResult, apply
-from tunesmith.data.quality.characters import broken_share, collapsing, without_invisible
+from tunesmith.data.methods.quality.characters import broken_share, collapsing, without_invisible
+from tunesmith.data.passes.curate import StepResult, apply
 from tunesmith.data.rewrite import edited
 from tunesmith.data.room import Room
 from tunesmith.data.steps.clean import Clean

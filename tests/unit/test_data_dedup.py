@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tunesmith.data.curate import StepResult, apply
+from tunesmith.data.passes.curate import StepResult, apply
+from tunesmith.data.passes.workshop import Workshop
 from tunesmith.data.room import Room
 from tunesmith.data.steps.decontaminate import OWN, Decontaminate
 from tunesmith.data.steps.exact_dedup import ExactDedup
 from tunesmith.data.steps.meaning_dedup import MeaningDedup
 from tunesmith.data.steps.near_dedup import NearDedup
-from tunesmith.data.workshop import Workshop
 from tunesmith.errors import DataError
 from tunesmith.records import Message, Record
 from tunesmith.testing.material import Doubles

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.curate import apply, write
 from tunesmith.data.disk.cache import Cache
 from tunesmith.data.disk.examples import ExamplesWriter
 from tunesmith.data.disk.rendered import Rendered
@@ -21,11 +20,12 @@ from tunesmith.data.disk.spool import Spool, SpoolWriter, joined
 from tunesmith.data.disk.tables import spooled
 from tunesmith.data.disk.temporary import TemporaryFolder
 from tunesmith.data.encode.example import Example
+from tunesmith.data.passes.curate import apply, write
+from tunesmith.data.passes.stage import Stage
+from tunesmith.data.passes.workshop import Workshop
 from tunesmith.data.prepare import collect
 from tunesmith.data.room import Room
-from tunesmith.data.stage import Stage
 from tunesmith.data.steps import KEEP, Outcome, RowStep, change, drop
-from tunesmith.data.workshop import Workshop
 from tunesmith.errors import Error
 from tunesmith.records import Record
 from tunesmith.spec.sections import Data
@@ -205,7 +205,7 @@ def test_a_pass_on_disk_says_what_one_in_memory_says(tmp_path: Path) -> None:
 
 
 def test_a_broken_off_pass_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.data.curate.SAVE_EVERY", 10)
+    monkeypatch.setattr("tunesmith.data.passes.curate.SAVE_EVERY", 10)
     records = spooled(rows(50))
     with pytest.raises(KeyboardInterrupt):
         write(Sort(stop_at=37), records, Room(), tmp_path, 51)

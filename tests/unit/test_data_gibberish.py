@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tunesmith.data.curate import StepResult, apply
-from tunesmith.data.quality import gibberish, repetition
-from tunesmith.data.quality.words import words
+from tunesmith.data.methods.quality import gibberish, repetition
+from tunesmith.data.methods.quality.words import words
+from tunesmith.data.passes.curate import StepResult, apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.gibberish import Gibberish
 from tunesmith.data.steps.repetition import Repetition

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.augmenting.identity import BUNDLED, Swaps, open_swaps, read_pairs
-from tunesmith.data.curate import apply
+from tunesmith.data.methods.augmenting.identity import BUNDLED, Swaps, open_swaps, read_pairs
+from tunesmith.data.passes.curate import apply
 from tunesmith.data.rewrite import edited
 from tunesmith.data.room import Room
 from tunesmith.data.steps.counterfactual import Counterfactual

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.curate import apply
-from tunesmith.data.quality.html import scan
-from tunesmith.data.quality.syntax import latex, markdown
+from tunesmith.data.methods.quality.html import scan
+from tunesmith.data.methods.quality.syntax import latex, markdown
+from tunesmith.data.passes.curate import apply
 from tunesmith.data.rewrite import edited
 from tunesmith.data.room import Room
 from tunesmith.data.steps.markup import Markup
@@ -102,6 +102,11 @@ def test_tags_stay_in_texts_that_are_about_them_and_the_share_is_shown() -> None
     (shown,) = room.findings.distributions
     assert (shown.what, shown.high, shown.cut) == ("share of HTML", 0.01, 1)
     assert len(apply(Markup(min_share=0.001), rows).changed) == 2
+
+
+def test_prose_with_a_piece_of_html_keeps_its_lines() -> None:
+    prose = "\n".join(f"line {n}" for n in range(9))
+    assert stripped(f"{prose}\n<p>see <b>this</b></p>\n{prose}") == f"{prose}\n\nsee this\n\n{prose}"
 
 
 def test_a_row_of_nothing_but_markup_is_dropped() -> None:

@@ -24,9 +24,9 @@ from tests.bad_inputs.hostile import pdf_of
 
 from tunesmith.data.prepare import collect
 from tunesmith.data.read.find import File, find
-from tunesmith.data.read.html import html_text
 from tunesmith.data.read.places import limits
 from tunesmith.data.readers import Row, Stretch
+from tunesmith.data.readers._html import html_text
 from tunesmith.data.readers.jsonl import JsonLines
 from tunesmith.data.readers.sql import refuse_other_than_select
 from tunesmith.errors import DataError, MissingDependency, SpecError

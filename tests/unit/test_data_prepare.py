@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from tunesmith.data.disk.tables import read_records, sample, write_changed, write_dropped, write_records
 from tunesmith.data.encode.example import Encoded
 from tunesmith.data.encode.tokenize import Codec
-from tunesmith.data.gather import Older
 from tunesmith.data.ledger import Ledger
+from tunesmith.data.passes.gather import Older
+from tunesmith.data.passes.workshop import After, Workshop, silent
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
 from tunesmith.data.steps import Dropped
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
-from tunesmith.data.workshop import After, Workshop, silent
 from tunesmith.errors import DataError, GateFailed
 from tunesmith.records import Record
 from tunesmith.spec.quantity import Share

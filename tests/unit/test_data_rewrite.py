@@ -29,6 +29,13 @@ def test_a_stretch_that_an_edit_cuts_is_widened() -> None:
     assert words(said, moved) == ["cd---", "---gh"]
 
 
+def test_a_stretch_takes_no_blanks_that_an_edit_puts_at_its_ends() -> None:
+    said, moved = edited("to<p>Anna</p>and on", (Span(2, 13, "PER"),), [Edit(2, 5, "\n"), Edit(9, 13, "\n")])
+    assert (said, words(said, moved)) == ("to\nAnna\nand on", ["Anna"])
+    said, moved = edited("to<b> Anna", (Span(5, 10, "PER"),), [Edit(2, 5, "")])
+    assert words(said, moved) == [" Anna"]
+
+
 @given(st.text("ab", min_size=8, max_size=8), st.sets(st.integers(0, 8), max_size=8), st.data())
 def test_edits_are_those_of_a_plain_replacement(text: str, borders: set[int], data: st.DataObject) -> None:
     pairs = zip(sorted(borders)[::2], sorted(borders)[1::2], strict=False)

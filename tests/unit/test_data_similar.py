@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tunesmith.data.methods.similar import candidates, shingles, similar_groups, sketches, vectors, words
+from tunesmith.data.methods.similar.alike import Alike, choose
+from tunesmith.data.methods.similar.minhash import MOST, NARROWEST, RECALL, bands, curve, signatures
+from tunesmith.data.methods.similar.shingles import Block, Sets, blocks, jaccard, sets_of, shingles_of
+from tunesmith.data.methods.similar.show import difference
+from tunesmith.data.methods.similar.stored import Stored
+from tunesmith.data.methods.similar.union import Union
+from tunesmith.data.methods.similar.words import folded, places, runs_of, words_of
 from tunesmith.data.room import Room
-from tunesmith.data.similar import candidates, shingles, similar_groups, sketches, vectors, words
-from tunesmith.data.similar.alike import Alike, choose
-from tunesmith.data.similar.minhash import MOST, NARROWEST, RECALL, bands, curve, signatures
-from tunesmith.data.similar.shingles import Block, Sets, blocks, jaccard, sets_of, shingles_of
-from tunesmith.data.similar.show import difference
-from tunesmith.data.similar.stored import Stored
-from tunesmith.data.similar.union import Union
-from tunesmith.data.similar.words import folded, places, runs_of, words_of
 from tunesmith.records import Record
 
 TEXTS = st.lists(st.text(alphabet="abAB1 .+\n-", max_size=25), max_size=8)

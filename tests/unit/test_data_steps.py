@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.curate import StepResult, apply
+from tunesmith.data.passes.curate import StepResult, apply
 from tunesmith.data.steps.clean import Clean
 from tunesmith.data.steps.exact_dedup import ExactDedup
 from tunesmith.records import Message, Record, Span

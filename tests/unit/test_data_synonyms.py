@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data.augmenting.excerpt import write_excerpt
-from tunesmith.data.augmenting.inflection import inflected
-from tunesmith.data.augmenting.likeness import Neighbours, features_of, likeness
-from tunesmith.data.augmenting.synonyms import part_of_speech, replaceable
-from tunesmith.data.augmenting.target import said
-from tunesmith.data.augmenting.wordnet import BUNDLED, MET, POS, WordNet, open_wordnet
-from tunesmith.data.augmenting.words import words_of, written_like
-from tunesmith.data.curate import apply
+from tunesmith.data.methods.augmenting.excerpt import write_excerpt
+from tunesmith.data.methods.augmenting.inflection import inflected
+from tunesmith.data.methods.augmenting.likeness import Neighbours, features_of, likeness
+from tunesmith.data.methods.augmenting.synonyms import part_of_speech, replaceable
+from tunesmith.data.methods.augmenting.target import said
+from tunesmith.data.methods.augmenting.wordnet import BUNDLED, MET, POS, WordNet, open_wordnet
+from tunesmith.data.methods.augmenting.words import words_of, written_like
+from tunesmith.data.passes.curate import apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.synonyms import Synonyms
 from tunesmith.errors import UserError

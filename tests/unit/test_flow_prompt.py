@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tunesmith.errors import SpecError
-from tunesmith.flow.check import check
+from tunesmith.flow.data.check import check
+from tunesmith.flow.data.prepare import Job, collect_job, encode_job
 from tunesmith.flow.narrator import Narrator, silent
-from tunesmith.flow.prepare import Job, collect_job, encode_job
 from tunesmith.flow.request import make_request
 from tunesmith.prompts.template import wordings
 from tunesmith.records import Record

@@ -179,25 +179,29 @@ import json, sys
 from tunesmith.spec.load import parse
 from tunesmith.spec.schema import json_schema
 from tunesmith.testing import check_part, contract_cases
-from tunesmith.part import METRICS, OBJECTIVES, STEPS
+from tunesmith.part import LABEL_FUNCTIONS, METRICS, OBJECTIVES, STEPS
 spec, written = parse('''
 name: loud
 goal: {targets: [{metric: {kind: loudness, floor: 0.1}, at_least: 0.5}]}
-data: {sources: [a.jsonl], steps: [clean, {kind: shout, mark: "!!"}]}
+data:
+  sources: [a.jsonl]
+  steps: [clean, {kind: shout, mark: "!!"}, {kind: label_functions, functions: [{kind: loud, name: capitals}]}]
 train: {objective: {kind: gentle, scale: 0.25}}
 ''')
-from tunesmith.data.curate import apply
+from tunesmith.data.passes.curate import apply
 from tunesmith.records import Record
+voted = apply(spec.data.steps[2], [Record("1", "a:1", text="NO!"), Record("2", "a:2", text="no")])
 kept = apply(spec.data.steps[1], [Record("1", "a:1", text="hello"), Record("2", "a:2", text="")])
-for family, name in ((STEPS, "shout"), (METRICS, "loudness"), (OBJECTIVES, "gentle")):
+for family, name in ((STEPS, "shout"), (METRICS, "loudness"), (OBJECTIVES, "gentle"), (LABEL_FUNCTIONS, "loud")):
     assert name in family.names()
     check_part(family, name)
 print(json.dumps({
     "spec": spec.model_dump(mode="json"),
     "kept": [record.text for record in kept.kept],
+    "voted": [dict(record.votes) for record in voted.kept],
     "dropped": [(drop.record.id, drop.step, drop.reason) for drop in kept.dropped],
     "schema": "tunesmith_shout" in json.dumps(json_schema()) or "mark" in json.dumps(json_schema()),
-    "cases": sum(name in ("shout", "loudness", "gentle") for _, name, _ in contract_cases()),
+    "cases": sum(name in ("shout", "loudness", "gentle", "loud") for _, name, _ in contract_cases()),
 }))
 """
 
@@ -217,6 +221,7 @@ def test_parts_of_an_installed_package_work_like_our_own() -> None:
     assert said["spec"]["data"]["steps"][1] == {"kind": "shout", "mark": "!!"}
     assert said["spec"]["train"][0]["objective"] == {"kind": "gentle", "label_smoothing": 0.0, "scale": 0.25}
     assert said["kept"] == ["HELLO!!"]
+    assert said["voted"] == [{"capitals": "angry"}, {}], "a labelling function in Python"
     assert said["dropped"] == [["2", "shout", "silent"]]
     assert said["schema"]
-    assert said["cases"] >= 15
+    assert said["cases"] >= 20

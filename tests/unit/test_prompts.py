@@ -232,6 +232,8 @@ def test_examples_are_short_rows_of_every_label_drawn_by_their_ids() -> None:
 
 
 ESCAPES = [
+    "{{ text }}{{ 9 ** 9 ** 9999999 }}",
+    "{{ text }}{{ 'x' * 99999999999 }}",
     "{{ text }}{{ self._TemplateReference__context }}",
     "{{ text }}{{ ''.__class__ }}",
     "{{ text }}{{ labels | attr('__class__') }}",

@@ -91,6 +91,9 @@ def refusal(facts: Facts, text: str) -> str:
         (replace(CHAT, row_tokens=1024), "train.0.micro_batch", "8 rows"),
         (replace(CHAT, row_tokens=1024, cuda=True), "train.0.micro_batch", "16 rows"),
         (PROSE, "train.0.micro_batch", "8192 tokens"),
+        (replace(CHAT, num_parameters=135_000_000), "train.0.micro_batch", "1024 tokens"),
+        (replace(CHAT, row_tokens=1600, num_parameters=135_000_000), "train.0.micro_batch", "2048 tokens"),
+        (replace(PROSE, num_parameters=135_000_000), "train.0.micro_batch", "1024 tokens"),
         (TICKETS, "train.0.duration", "9 epochs"),
         (replace(TICKETS, num_train=400), "train.0.duration", "20 epochs"),
         (replace(TICKETS, num_train=10**6), "train.0.duration", "2 epochs"),
@@ -394,8 +397,8 @@ def test_whatever_the_facts_the_result_is_sound(facts: Facts, fresh: bool) -> No
     assert stage.optimizer and stage.batch and stage.micro_batch and stage.duration and stage.validate_every
     assert 1e-5 <= stage.optimizer.settings()["lr"] <= 1e-2
     assert spec.data.max_length and spec.data.max_length.value <= facts.context
-    assert stage.micro_batch.unit == stage.batch.unit
-    assert stage.micro_batch <= stage.batch or stage.batch.unit == "tokens"
+    assert stage.micro_batch.unit in (stage.batch.unit, "tokens")
+    assert stage.micro_batch.unit == "tokens" or stage.micro_batch <= stage.batch
     assert 1 <= stage.duration.value <= 20
     assert spec.evaluate.max_new_tokens and spec.evaluate.max_new_tokens <= facts.context
     assert isinstance(stage.batch, Batch) and isinstance(stage.duration, Duration)

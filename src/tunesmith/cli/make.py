@@ -24,7 +24,7 @@ def init(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to stdout.")] = None,
 ) -> None:
     """Look at a data file and write a sparse, commented spec that `run` accepts as it is."""
-    from tunesmith.flow.draft import draft
+    from tunesmith.flow.data.draft import draft
 
     text = draft(source, base=base, name=name, spec_folder=out.parent if out else Path())
     if out is None:
@@ -51,7 +51,7 @@ def check(
 ) -> None:
     """Check spec and data, and show the ledger: what every row and token becomes. Writes nothing."""
     from tunesmith.cli.progress import Voice
-    from tunesmith.flow.check import check as check_spec
+    from tunesmith.flow.data.check import check as check_spec
 
     with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
         checked = check_spec(spec, changes or [], workspace, sample=sample, listen=voice)
@@ -140,7 +140,7 @@ def data(
     if report or out is not None:
         _audit(spec, changes or [], workspace, out, as_json=as_json, quiet=quiet)
         return
-    from tunesmith.flow.check import look_at_rows
+    from tunesmith.flow.data.check import look_at_rows
 
     with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
         rows, total = look_at_rows(spec, changes or [], workspace, show=show, limit=limit, listen=voice)
@@ -154,7 +154,7 @@ def data(
 
 def _audit(spec: Path, changes: list[str], workspace: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None:
     from tunesmith.cli.progress import Voice
-    from tunesmith.flow.audit import audit_data
+    from tunesmith.flow.data.audit import audit_data
 
     with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
         audited = audit_data(spec, changes, workspace, page=out, listen=voice)

@@ -13,7 +13,7 @@ from rich.text import Text
 from tunesmith.report.format import times_seen
 
 if TYPE_CHECKING:
-    from tunesmith.flow.check import Checked
+    from tunesmith.flow.data.check import Checked
     from tunesmith.flow.plan import Plan
     from tunesmith.spec.resolve import Resolved
 

@@ -7,7 +7,6 @@ to go on when the training signal is damaged.
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from tunesmith.data.disk.spool import Ints, Records
-from tunesmith.data.encode.example import ROLES, Example, Need
+from tunesmith.data.encode.counted import TokenSums, quantiles
+from tunesmith.data.encode.example import Example, Need
+from tunesmith.data.passes.stage import Stage, Tallies, Tally, tallies_from_json, tallies_to_json
 from tunesmith.data.split import Pool
-from tunesmith.data.stage import Stage, Tallies, Tally, tallies_from_json, tallies_to_json
 from tunesmith.data.steps import Changed, Dropped
 from tunesmith.data.steps.exact_dedup import CONFLICT, SAME
+from tunesmith.data.steps.gather_votes import MERGED
 from tunesmith.errors import GateFailed
-
-_SPECIAL, _ASSISTANT = ROLES.index("special"), ROLES.index("assistant")
 
 
 @dataclass
@@ -216,16 +215,16 @@ class Ledger:
         """
         self.need = need
         entry = self.splits[split]
-        sums = _Sums(stop_ids, bos_id)
+        sums = TokenSums(stop_ids, bos_id)
         for example in examples:
             sums.add(example)
         entry.examples = len(examples)
         entry.tokens = sums.by_role()
         entry.truncated, entry.bent = dict(sums.truncated), sums.bent
-        entry.lengths = _quantiles(sums.lengths)
+        entry.lengths = quantiles(sums.lengths)
         if need == "chat":
             entry.stop = {"answers": len(sums.answers), "trained": sums.stopped}
-            entry.answer_lengths = _quantiles(sums.answers)
+            entry.answer_lengths = quantiles(sums.answers)
         entry.bos = {str(number): sums.begins[number] for number in sorted(sums.begins)}
 
     # Gates ------------------------------------------------------------------------------------------
@@ -239,9 +238,13 @@ class Ledger:
         # Of older rows those that stand among the new ones are left out, and may be all but a few.
         own = [source for source in self.sources if source.split != "replay"]
         read, lost = sum(source.read for source in own), sum(source.lost for source in own)
+        # The votes of rows that were merged into another one are kept there.
+        merged = sum(tally.count for (_, reason), tally in self.dropped.items() if reason == MERGED)
+        read, lost = read - merged, lost - merged
         share = lost / read if read else 1.0
         if share > self.max_dropped or read == lost:
-            most = sorted(self.dropped.items(), key=lambda item: -item[1].count)[:3]
+            found = [(key, tally) for key, tally in self.dropped.items() if key[1] != MERGED]
+            most = sorted(found, key=lambda item: -item[1].count)[:3]
             said = "; ".join(f"{tally.count} {reason} ({_rows(tally)})" for (_, reason), tally in most)
             raise GateFailed(
                 f"{lost} of {read} rows ({share:.0%}) would be lost: {said}",
@@ -343,55 +346,3 @@ class Ledger:
 
 def _rows(tally: Tally) -> str:
     return ", ".join(tally.rows) + (" ..." if tally.count > len(tally.rows) else "")
-
-
-class _Sums:
-    """What is counted of a split's examples, one after the other."""
-
-    def __init__(self, stop_ids: Sequence[int], bos_id: int | None) -> None:
-        self._stop_ids, self._bos_id = stop_ids, bos_id
-        self._totals = np.zeros((len(ROLES), 2), dtype=np.int64)
-        self.truncated = Counter(rows=0, tokens=0)
-        self.bent, self.stopped = 0, 0
-        self.begins: Counter[int] = Counter()
-        self.lengths, self.answers = array("q"), array("q")
-
-    def add(self, example: Example) -> None:
-        self._totals[:, 0] += np.bincount(example.roles, minlength=len(ROLES))
-        self._totals[:, 1] += np.bincount(example.roles[example.trained], minlength=len(ROLES))
-        self.truncated["rows"] += example.cut > 0
-        self.truncated["tokens"] += example.cut
-        self.bent += example.bent
-        self.lengths.append(len(example.ids))
-        self.begins[_leading(example, self._bos_id)] += 1
-        if example.answer_ids is not None:
-            self._totals[_ASSISTANT] += len(example.answer_ids)
-            ends, lengths = [int(example.answer_ids[-1])], [len(example.answer_ids)]
-        else:
-            borders = np.flatnonzero(np.diff(example.trained.astype(np.int8), prepend=0, append=0))
-            ends = example.ids[borders[1::2] - 1].tolist()
-            lengths = (borders[1::2] - borders[::2]).tolist()
-        self.stopped += sum(end in self._stop_ids for end in ends)
-        self.answers.extend(lengths)
-
-    def by_role(self) -> dict[str, dict[str, int]]:
-        return {
-            role: {"total": int(total), "trained": int(trained)}
-            for role, (total, trained) in zip(ROLES, self._totals, strict=True)
-            if total
-        }
-
-
-def _quantiles(lengths: Sequence[int] | array[int]) -> dict[str, int]:
-    if not lengths:
-        return {}
-    found = np.percentile(lengths, [50, 95, 99, 100], method="inverted_cdf")
-    return {name: int(value) for name, value in zip(("p50", "p95", "p99", "max"), found, strict=True)}
-
-
-def _leading(example: Example, bos_id: int | None) -> int:
-    """How many beginning tokens an example begins with."""
-    if bos_id is None:
-        return 0
-    others = np.flatnonzero(example.ids != bos_id)
-    return int(others[0]) if len(others) else len(example.ids)

@@ -12,18 +12,18 @@ from typing import cast
 
 import numpy as np
 
-from tunesmith.data.curate import write
 from tunesmith.data.disk.spool import Ints, Records, Spool, joined
 from tunesmith.data.encode.example import Encoded
 from tunesmith.data.encode.tokenize import Codec
-from tunesmith.data.gather import Older, gather
 from tunesmith.data.ledger import Ledger, SourceEntry
+from tunesmith.data.passes.curate import write
+from tunesmith.data.passes.gather import Older, gather
+from tunesmith.data.passes.stage import Stage, StageWriter
+from tunesmith.data.passes.survey import Survey, facts_of
+from tunesmith.data.passes.workshop import After, Workshop, code, silent
 from tunesmith.data.room import Findings, Room
 from tunesmith.data.split import LEFT_OUT, SPLITS, Pool, assign, refuse_leaks
-from tunesmith.data.stage import Stage, StageWriter
 from tunesmith.data.steps import Step
-from tunesmith.data.survey import Survey, facts_of
-from tunesmith.data.workshop import After, Workshop, code, silent
 from tunesmith.errors import DataError
 from tunesmith.part import STEPS
 from tunesmith.records import Record
@@ -168,6 +168,7 @@ class _Collecting:
             num_held_out=int((ranks < _TRAIN).sum()),
             task=self.task,
             folder=shop.folder,
+            vault=shop.vault,
             mapper=shop.mapper,
             after=partial(shop.after, told),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -116,6 +116,33 @@ def edited(text: str, spans: tuple[Span, ...] | None, edits: Sequence[Edit]) -> 
             end -= len(words) - len(words.rstrip())
         found.append(Span(start, end, span.label))
     return said, tuple(span for span in found if span.start < span.end)
+
+
+def with_edits(record: Record, edits: Sequence[Sequence[Edit]], *, slices: Mapping[str, str] | None = None) -> Record:
+    """The record with edits done to everything it says, in the order of `texts`; its stretches move along.
+
+    Args:
+        edits: for each text those that are done to it; they do not overlap.
+        slices: other slice values; when left out they stay.
+    """
+    rest = iter(edits)
+    text, spans = record.text, record.spans
+    if text is not None:
+        text, spans = edited(text, spans, next(rest))
+
+    def mended(turns: Iterable[Message]) -> tuple[Message, ...]:
+        return tuple(replace(turn, content=edited(turn.content, None, next(rest))[0]) for turn in turns)
+
+    return replace(
+        record,
+        text=text,
+        spans=spans,
+        messages=mended(record.messages),
+        chosen=mended(record.chosen),
+        rejected=mended(record.rejected),
+        references=tuple(edited(said, None, next(rest))[0] for said in record.references),
+        slices=record.slices if slices is None else slices,
+    )
 
 
 def _by_pieces(

@@ -65,6 +65,7 @@ class Room:
         task: the goal's task.
         num_held_out: so many of the records, the first ones, are held out by their source for validation or test.
         folder: what relative paths in settings start from, the spec's folder.
+        vault: the workspace's vault, a file that need not be there yet; None where nothing secret can be kept.
         mapper: calls a function on records, in their order, on as many cores as there are; one after the other when
             left out.
         after: told how many rows are done, and of how many.
@@ -79,6 +80,7 @@ class Room:
         num_held_out: int = 0,
         task: str | None = None,
         folder: Path = Path(),
+        vault: Path | None = None,
         mapper: Mapper | None = None,
         after: Callable[[int, int | None], None] = lambda done, total: None,
     ) -> None:
@@ -86,7 +88,7 @@ class Room:
         self.num_held_out = num_held_out
         self.findings = Findings()
         self.after = after
-        self._models, self._mapper = models, mapper
+        self._models, self._mapper, self._vault = models, mapper, vault
 
     @property
     def models(self) -> Models:
@@ -94,6 +96,13 @@ class Room:
         if self._models is None:
             raise UserError("there are no models here", where="data.steps", fix="run the step from a spec")
         return self._models
+
+    @property
+    def vault(self) -> Path:
+        """The workspace's vault; `Vault.open_or_create` opens it."""
+        if self._vault is None:
+            raise UserError("there is no vault here", where="data.steps", fix="run the step from a spec")
+        return self._vault
 
     def map(self, function: Callable[[Record], T], records: Sequence[Record]) -> Iterator[T]:
         """Calls `function` on every record; yields the results in order. It and they must be able to travel to other

@@ -13,8 +13,8 @@ from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.predict import Manner, majority, manner, predict
 from tunesmith.evaluate.stored import write_predictions
 from tunesmith.evaluate.verdict import judge
+from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.narrator import Narrator
-from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
 from tunesmith.models.load import open_model

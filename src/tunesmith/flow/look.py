@@ -23,8 +23,8 @@ def resolved_spec(spec_path: Path, changes: Sequence[str], workspace: Path) -> R
     Raises:
         UserError: spec, data or base are wrong.
     """
+    from tunesmith.flow.data.prepare import collect_job
     from tunesmith.flow.narrator import Narrator
-    from tunesmith.flow.prepare import collect_job
     from tunesmith.flow.request import make_request
 
     job, _ = collect_job(make_request(spec_path, changes, workspace), Narrator())

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.encode.tokenize import Example
+from tunesmith.flow.data.prepare import Job, collect_job, encode_job
 from tunesmith.flow.environment import free_memory, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
-from tunesmith.flow.prepare import Job, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.training import encode_stage, open_objective, open_stage_model
 from tunesmith.flow.training.settle import settle_memory, without_cache

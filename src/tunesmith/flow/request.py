@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tunesmith.data.gather import Older
+from tunesmith.data.passes.gather import Older
 from tunesmith.data.read.find import find
 from tunesmith.data.steps import Step
 from tunesmith.errors import NotFound

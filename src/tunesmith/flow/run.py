@@ -11,10 +11,10 @@ from tunesmith.data.disk.tables import load_records, sample, write_changed, writ
 from tunesmith.data.split import SPLITS, Pool
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
+from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
 from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
 from tunesmith.flow.interrupt import gentle_stop
 from tunesmith.flow.narrator import Listener, Narrator, silent
-from tunesmith.flow.prepare import Job, check_goal, collect_job, encode_job
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.stages import Until, do, stages, write_lineage, write_report
 from tunesmith.models.tokenizer import open_tokenizer

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import threads, versions
 from tunesmith.flow.evaluation import evaluate
 from tunesmith.flow.lineage import lineage
 from tunesmith.flow.narrator import Narrator
-from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
 from tunesmith.flow.training import model_folder
 from tunesmith.flow.training.together import train

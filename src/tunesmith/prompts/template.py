@@ -276,9 +276,9 @@ def _compiled(written: str) -> Template:
         raise _refused(f"longer than {MAX_TEMPLATE:,} characters")
     try:
         tree = _environment().parse(written)
-        compiled = _environment().from_string(written)
     except TemplateError as error:
         raise _refused(f"cannot be read: {error}") from error
+    # Before it is compiled: the compiler works out what is constant, `9 ** 9999999` for instance.
     for node in _walk(tree):
         if not isinstance(node, _ALLOWED):
             raise _refused(f"uses {type(node).__name__}, which templates may not")
@@ -286,7 +286,11 @@ def _compiled(written: str) -> Template:
             isinstance(inner, nodes.For) for inner in _walk(node) if inner is not node
         ):
             raise _refused("holds a loop in a loop")
-    if "text" not in find_undeclared_variables(tree):
+    try:
+        named, compiled = find_undeclared_variables(tree), _environment().from_string(written)
+    except TemplateError as error:
+        raise _refused(f"cannot be read: {error}") from error
+    if "text" not in named:
         raise _refused("has no place {{ text }}, so every row would be asked the same")
     return compiled
 

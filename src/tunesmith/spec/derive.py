@@ -60,6 +60,8 @@ LABELLING = ("classify", "extract")
 
 SMALL = 50_000_000
 """Parameters below which an adapter saves nothing."""
+AT_ONCE = 1_024
+"""Tokens that keep the products of a CPU busy; a second micro-batch costs one more pass over the gradients."""
 FEW = ("ia3", "prefix", "prompt")
 """Adapters of so few parameters that each has far to go: 3e-3 for IA3 (arXiv 2205.05638), 1e-2 and more for virtual
 tokens; on the bundled base 2e-2 learned in 60 steps what 1e-3 had hardly begun."""
@@ -174,6 +176,10 @@ def batch(facts: Facts, objective: str) -> Derived:
 
 def micro_batch(facts: Facts, batch: Batch, max_length: Length) -> Derived:
     """What is computed at once: a memory question only, the result is the same."""
+    if not facts.cuda and facts.num_parameters >= SMALL:
+        tokens = Batch(max(AT_ONCE, max_length.value), "tokens")
+        why = f"{_millions(facts)} parameters: more than {tokens} at once would take memory and save no time"
+        return Derived(str(min(batch, tokens) if batch.unit == "tokens" else tokens), why)
     budget = 8_192 if not facts.cuda or facts.num_parameters >= 10**9 else 32_768
     why = f"at most {budget:,} tokens at once on {'this GPU' if facts.cuda else 'a CPU'}"
     if batch.unit == "tokens":

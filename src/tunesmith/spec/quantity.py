@@ -150,6 +150,19 @@ class Duration(Quantity):
     examples = "3 epochs or 200 steps or 2M tokens or 30 min"
 
 
+class Keep(Quantity):
+    """How long something is kept."""
+
+    units = {
+        **_unit("days", "day", "d"),
+        **_unit("days", "week", "weeks", factor="7"),
+        **_unit("days", "month", "months", factor="30"),
+        **_unit("days", "year", "years", factor="365"),
+    }
+    examples = "30 days or 2 years"
+    positive = False
+
+
 class Stretch(Quantity):
     """A stretch of training: a share of it, steps, tokens or epochs."""
 

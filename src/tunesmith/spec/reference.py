@@ -57,10 +57,21 @@ def _sections() -> Iterator[str]:
 
 def _family(family: Family) -> Iterator[str]:
     places = [path for path, field in fields() if family in families_in(annotation_of(field))]
-    yield from (f"## {family.name.capitalize()}", "", f"In {_listed([f'`{path}`' for path in places])}.", "")
+    places += [f"{part}: {field}" for part, field in _in_parts(family)]
+    title = family.name.replace("_", " ").capitalize()
+    yield from (f"## {title}", "", f"In {_listed([f'`{path}`' for path in places])}.", "")
     for name in family.names():
         part = family.load(name)
         yield from (f"### `{name}`", "", help_of_class(part), "", *(_table(part) if part.model_fields else ()))
+
+
+def _in_parts(family: Family) -> Iterator[tuple[str, str]]:
+    """(part, setting) of the parts that are given parts of this family."""
+    for other in FAMILIES:
+        for name in other.names():
+            for setting, field in other.load(name).model_fields.items():
+                if family in families_in(annotation_of(field)):
+                    yield name, setting
 
 
 def _table(model: type[BaseModel]) -> list[str]:
@@ -82,7 +93,7 @@ def _words(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         family = next(families_in(annotation), None) if get_origin(inner[0]) is None else None
-        words = f"[{family.noun}](#{family.name})" if family else _words(inner[0])
+        words = f"[{family.noun}](#{family.name.replace('_', '-')})" if family else _words(inner[0])
         limits = [limit for mark in inner[1:] for limit in _limits(mark)]
         return f"{words}, {_listed(limits)}" if limits else words
     if origin in (Union, types.UnionType):

@@ -23,7 +23,7 @@ from tunesmith.part import (
     WATCHERS,
     Part,
 )
-from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Length, Share
+from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Keep, Length, Share
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
 Split = Literal["train", "validation", "test"]
@@ -72,8 +72,8 @@ class Source(Section):
     """A file, glob, archive, folder of documents, address (`https://`, `s3://`), SQL URL, or hub id (`owner/name`)."""
     format: Annotated[Part, READERS] | None = None
     """The reader; derived from the file's ending and first bytes when left out."""
-    map: dict[str, str] | None = None
-    """Which column plays which role, `{prompt: text, answer: label}`; recognised when left out."""
+    map: dict[str, str | list[str]] | None = None
+    """Which column plays which role, `{prompt: text, answer: label}`; else recognised. `votes` may list several."""
     weight: float = Field(default=1.0, gt=0)
     """How much each of its rows counts in the loss; with `data.mixture`, how often they are seen."""
     split: Split | None = None
@@ -205,6 +205,8 @@ class Data(Section):
         None
     )
     """In what order rows are learned at first: `length`, a column's name, or `{by:, order:, first_epochs:}`."""
+    keep: Keep | None = None
+    """How long a run keeps its rows, `30 days`; then `tunesmith prune` deletes them. When left out, for ever."""
 
     @model_validator(mode="after")
     def _something_to_mix(self) -> Self:

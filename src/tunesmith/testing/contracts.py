@@ -109,6 +109,8 @@ def refuses_what_it_does_not_know(family: Family, name: str) -> None:
     near = next(iter(type(part).model_fields), "nothing")
     wrong = {**part.settings(), f"{near}x": 1}
     spec: dict[str, Any] = {"name": "contract", "data": {"sources": [{"path": "a.jsonl"}]}}
+    if family.name == "label_functions":
+        spec["data"]["steps"] = [{"kind": "label_functions"}]
     spec = _put(spec, _PLACES[family.name], wrong)
     try:
         parse(json.dumps(spec), "contract.json")
@@ -123,6 +125,7 @@ def refuses_what_it_does_not_know(family: Family, name: str) -> None:
 _PLACES: dict[str, tuple[str | int, ...]] = {
     "readers": ("data", "sources", 0, "format"),
     "steps": ("data", "steps", 0),
+    "label_functions": ("data", "steps", 0, "functions", 0),
     "metrics": ("evaluate", "metrics", 0),
     "adapters": ("train", "adapter"),
     "objectives": ("train", "objective"),

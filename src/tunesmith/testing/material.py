@@ -1,4 +1,4 @@
-"""What readers, data steps and metrics hold to. N rows, K statistics a row, R resamples."""
+"""What readers, data steps, labelling functions and metrics hold to. N rows, K statistics a row, R resamples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.data.curate import apply
+from tunesmith.data.methods.votes.functions import LabelFunction
+from tunesmith.data.passes.curate import apply
 from tunesmith.data.readers import Broken, Reader, Row
 from tunesmith.data.room import Room
 from tunesmith.data.steps import Step
@@ -101,9 +102,26 @@ def takes_no_rows(step: Step) -> None:
     assert (result.kept, result.dropped, result.changed, result.made) == ([], [], [], [])
 
 
-def travels(step: Step) -> None:
+def travels(step: Step | LabelFunction) -> None:
     """It can be sent to other processes."""
     assert ForkingPickler.dumps(step)
+
+
+# Labelling functions
+
+
+def votes_on_every_row(function: LabelFunction) -> None:
+    """One vote or abstention a row, in order, the same every time; a vote is a label."""
+    said = list(function.votes(RECORDS, room()))
+    assert said == list(function.votes(RECORDS, room())) and len(said) == len(RECORDS)
+    assert all(vote is None or (isinstance(vote, str) and vote) for vote in said)
+    assert list(function.votes([], room())) == []
+
+
+def votes_alike_alone(function: LabelFunction) -> None:
+    """A vote does not depend on which rows are beside it."""
+    apart = [vote for record in RECORDS for vote in function.votes([record], room())]
+    assert apart == list(function.votes(RECORDS, room()))
 
 
 def room() -> Room:
@@ -236,6 +254,7 @@ def measures_nothing_as_nan(metric: Metric) -> None:
 CHECKS: dict[str, tuple[Callable[[Any], None], ...]] = {
     "readers": (survives_any_bytes, names_its_endings),
     "steps": (loses_no_row, tells_every_change, gives_the_same_every_time, takes_no_rows, travels),
+    "label_functions": (votes_on_every_row, votes_alike_alone, travels),
     "metrics": (
         adds_up,
         stays_in_its_range,

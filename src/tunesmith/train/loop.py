@@ -20,15 +20,15 @@ from torch import Tensor
 
 from tunesmith.errors import DataError, Interrupted, NonFinite
 from tunesmith.models.layers.depth import depths
+from tunesmith.models.layers.fast import faster
 from tunesmith.models.layers.freeze import freeze, release
 from tunesmith.models.layers.kept import Kept, kept_trunk
-from tunesmith.models.layers.lora_groups import grouped, lora_groups
 from tunesmith.models.packing.rows import packs
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.measure import mean_loss
-from tunesmith.train.memory import recall, recomputed, return_free_memory
+from tunesmith.train.memory import memory_held, recall, recomputed, return_free_memory
 from tunesmith.train.objectives import Batch, Objective
 from tunesmith.train.optimizers import Optimizer
 from tunesmith.train.order.batches import Batches, Micro
@@ -94,8 +94,8 @@ def fit(
     """
     training = _Training(model, examples, objective, train, checkpoints, order, validation, validate, ranks)
     with training.computing():
-        together = [] if ranks.shard else lora_groups(model)
-    with dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"), grouped(together):
+        fast = faster(model, cut=ranks.shard, recomputed=train.checkpointing == "on")
+    with memory_held(), dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"), fast:
         with training.computing():
             training.keep_trunk(kept_trunk(model, train))
         yield from _steps(training, examples, stop)

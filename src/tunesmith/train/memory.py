@@ -1,7 +1,9 @@
-"""What is kept and what is computed again: layers, outputs of frozen ones; and giving freed memory back.
+"""What is kept and what is computed again: layers, outputs of frozen ones; and when freed memory is given back.
 
-Batches of ever new lengths leave holes of ever new sizes in glibc's heap: a model of 6 million
-parameters was seen to hold 6 GB after 1,500 steps, most of it free. Trimming costs about 10 ms.
+Left to itself glibc gives large blocks back to the system as soon as they are free, and fetching them again, page by
+page, is a tenth of a step. So it is told to hold them. But batches of ever new lengths leave holes of ever new sizes
+in its heap: a model of 6 million parameters was seen to hold 6 GB after 1,500 steps, most of it free. So every few
+steps all that is free is given back; that costs about 10 ms.
 """
 
 from __future__ import annotations
@@ -76,6 +78,31 @@ def recall(
             with kept.reading(batch.tensors):
                 objective.loss(model, batch)
     model.train(True)
+
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+"""glibc's names for: how much may be free at the end of the heap, by how much that grows, what gets its own pages."""
+HELD = {M_MMAP_THRESHOLD: 2**30, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26}
+USUAL = {M_MMAP_THRESHOLD: 2**25, M_TRIM_THRESHOLD: 2**26, M_TOP_PAD: 2**17}
+"""What glibc comes to by itself once blocks of 32 MB have been freed."""
+
+
+@contextmanager
+def memory_held() -> Iterator[None]:
+    """Has the C heap hold what is freed; changes nothing where the C library is not glibc."""
+    _tell_heap(HELD)
+    try:
+        yield
+    finally:
+        _tell_heap(USUAL)
+        return_free_memory()
+
+
+def _tell_heap(settings: dict[int, int]) -> None:
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        for name, value in settings.items():
+            library.mallopt(name, value)
 
 
 def return_free_memory() -> None:

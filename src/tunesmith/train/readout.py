@@ -23,10 +23,10 @@ from tunesmith.train.collate import layout_of
 if TYPE_CHECKING:
     from tunesmith.models.load import Model
 
-CHUNK_ELEMENTS = 2**21
-"""Logits held at once in fp32, at least one row of them; larger pieces fall out of the processor's cache."""
 BLOCK_ELEMENTS = 2**25
-"""Gradients of logits held at once, in the precision of the model; each block costs a pass over the table's."""
+"""Logits held at once, in the precision of the model; each block costs a pass over the table and its gradient."""
+CHUNK_ELEMENTS = 2**21
+"""Logits of a block whose loss is taken at once, in fp32; larger pieces fall out of the processor's cache."""
 TABLE_ROWS = 8192
 """Rows of the table whose gradient is computed at once, in the precision of the model."""
 
@@ -51,23 +51,20 @@ class _LinearLoss(torch.autograd.Function):
         d_table_VD = begin(table_VD, dtype=torch.float32) if wants_table else None
         d_bias_V = torch.zeros_like(bias_V, dtype=torch.float32) if wants_bias and bias_V is not None else None
         for block in _pieces(len(hidden_MD), BLOCK_ELEMENTS // len(table_VD)):
-            count = block.stop - block.start
-            d_logits_BV = hidden_MD.new_empty(count, len(table_VD)) if learns else None
-            for chunk in _pieces(count, CHUNK_ELEMENTS // len(table_VD)):
+            logits_BV = linear(hidden_MD[block], table_VD, bias_V)
+            for chunk in _pieces(len(logits_BV), CHUNK_ELEMENTS // len(table_VD)):
                 rows = slice(block.start + chunk.start, block.start + chunk.stop)
-                logits_CV = linear(hidden_MD[rows], table_VD, bias_V).float()
-                loss, d_logits_CV = piece_loss(logits_CV, rows)
+                loss, d_logits_CV = piece_loss(logits_BV[chunk].float(), rows)
                 total += loss
-                if d_logits_BV is not None:
-                    d_logits_BV[chunk] = d_logits_CV
                 if d_bias_V is not None:
                     d_bias_V += d_logits_CV.sum(dim=0)
-            if d_logits_BV is None:
-                continue
+                # Gradients take the place of their logits; in fp32 they often stand there already.
+                if learns and d_logits_CV.data_ptr() != logits_BV[chunk].data_ptr():
+                    logits_BV[chunk] = d_logits_CV
             if d_hidden_MD is not None:
-                torch.mm(d_logits_BV, table_VD, out=d_hidden_MD[block])
+                torch.mm(logits_BV, table_VD, out=d_hidden_MD[block])
             if d_table_VD is not None:
-                _add_to_table(d_table_VD, d_logits_BV, hidden_MD[block], first=block.start == 0)
+                _add_to_table(d_table_VD, logits_BV, hidden_MD[block], first=block.start == 0)
         ctx.gradients = (d_hidden_MD, d_table_VD, d_bias_V)
         return total
 
@@ -84,6 +81,9 @@ class _LinearLoss(torch.autograd.Function):
 
 def _add_to_table(d_table_VD: Tensor, d_logits_BV: Tensor, hidden_BD: Tensor, *, first: bool) -> None:
     """Adds a block's part to the table's gradient, or begins it."""
+    if hidden_BD.dtype == d_table_VD.dtype:
+        torch.addmm(d_table_VD, d_logits_BV.T, hidden_BD, beta=0 if first else 1, out=d_table_VD)
+        return
     for piece in _pieces(len(d_table_VD), TABLE_ROWS):
         part = d_logits_BV[:, piece].T @ hidden_BD
         if first:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.data.methods.similar import similar_groups
 from tunesmith.data.room import Room
-from tunesmith.data.similar import similar_groups
 from tunesmith.data.split.copies import crossing
 from tunesmith.records import Record
 

@@ -18,7 +18,7 @@ _GUESS = "en"
 
 def language(record: Record) -> str:
     """The code of a row's language; UNTOLD where that is not sure."""
-    from tunesmith.data.quality.language import NO_LANGUAGE, detect, letters
+    from tunesmith.data.methods.quality.language import NO_LANGUAGE, detect, letters
 
     text = whole(record)
     if letters(text) < LETTERS:

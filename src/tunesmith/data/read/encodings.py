@@ -95,7 +95,11 @@ def _weighed(lines: list[bytes]) -> Encoding:
         sample += line[: _WEIGHED // 4] + b"\n"
         if len(sample) > _WEIGHED:
             break
-    enough = min(1.0, 0.4 + sum(byte >= 0x80 for byte in sample) / 40)
+    enough = min(1.0, 0.5 + sum(byte >= 0x80 for byte in sample) / 40)
+    words = [repaired(line.decode("utf-8", "surrogateescape")) for line in sample.split(b"\n")]
+    if words.count(None) < 0.1 * len(words):  # letters beyond ASCII are single ones in words of others
+        name, sure = _latin(sample)
+        return Encoding(name, round(sure * enough, 2))
     found = from_bytes(sample, cp_isolation=list(CANDIDATES), enable_fallback=False)
     best = found.best()
     if best is None:
@@ -118,7 +122,8 @@ def _latin(sample: bytes) -> tuple[str, float]:
         except UnicodeDecodeError:
             continue
         letters = [letter.lower() for letter in text if ord(letter) > 0x7F and letter not in _NEUTRAL]
-        share = max(sum(letter in alphabet for letter in letters) for alphabet in _ALPHABETS) / max(1, len(letters))
+        known = max(sum(letter in alphabet for letter in letters) for alphabet in _ALPHABETS)
+        share = known / len(letters) if letters else 1.0
         read[name] = (share, text)
     if not read:
         return "cp1252", 0.3

@@ -51,18 +51,13 @@ class File:
 
     def rows(self, stretch: Stretch | None = None) -> Iterator[Row | Broken]:
         """The reader's rows, all or those of one stretch, named by `shown`."""
-        own = len(self.path.name)
-        found = self.reader.rows(self.path) if stretch is None else self.reader.rows_of(self.path, stretch)
-        same = self.path.name == self.shown or self.reader.kind == "hub"
-        if same and not self.columns:
-            yield from found
-            return
-        for row in found:
-            where = self.shown + row.where[own:]
-            if isinstance(row, Row):
-                yield Row({**self.columns, **row.values} if self.columns else row.values, where, row.notes)
-            else:
-                yield replace(row, where=where)
+        hub = self.reader.kind == "hub"
+        found = self.reader.rows(self.path) if hub else self.reader.named_rows(self.path, self.shown, stretch)
+        if not self.columns:
+            return found
+        return (
+            Row({**self.columns, **row.values}, row.where, row.notes) if isinstance(row, Row) else row for row in found
+        )
 
     def stretches(self, size: int) -> list[Stretch]:
         """The file in stretches of about `size` bytes that `rows` can be given; none where it is read in one piece."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 ROLES = (
     "text", "label", "labels", "prompt", "answer", "system", "context", "input", "spans", "tokens", "tags",
-    "messages", "chosen", "rejected", "id",
+    "messages", "chosen", "rejected", "votes", "id",
 )  # fmt: skip
 """What a column can be in a written `map`."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tunesmith.data.read.recognised import Recognised
 from tunesmith.data.read.values import BadRow, as_label, as_text, inside, is_missing, listed
+from tunesmith.data.read.votes import role_of, votes_of
 from tunesmith.data.readers import Row
 from tunesmith.records import Message, Record, Role, Span
 
@@ -97,6 +98,8 @@ def _text(values: Mapping[str, Any], note: Note) -> dict[str, Any]:
 
 
 def _label(values: Mapping[str, Any], note: Note) -> dict[str, Any]:
+    if any(role_of(role) == "votes" for role in values):
+        return _voted(values)
     found = values["labels"] if "labels" in values else values["label"]
     items = listed(found)
     if items is None:
@@ -107,6 +110,16 @@ def _label(values: Mapping[str, Any], note: Note) -> dict[str, Any]:
     if len(set(labels)) < len(labels):
         note("a label stood twice in one row")
     return {"text": as_text(values["text"], "text"), "labels": tuple(dict.fromkeys(labels))}
+
+
+def _voted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Votes of annotators, and perhaps the right label beside them."""
+    label = values.get("label")
+    return {
+        "text": as_text(values["text"], "text"),
+        "labels": () if is_missing(label) or label == "" else (as_label(label),),
+        "votes": votes_of(values),
+    }
 
 
 def _spans(values: Mapping[str, Any], note: Note) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tunesmith.data.read.names import KNOWN, PROMPTS_AND_ANSWERS, ROLES, first_o
 from tunesmith.data.read.recognised import Recognised
 from tunesmith.data.read.row import to_record
 from tunesmith.data.read.values import BadRow, inside, is_missing, listed
+from tunesmith.data.read.votes import role_of, spread
 from tunesmith.data.readers import Row
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.records import Shape
@@ -35,7 +36,7 @@ _NESTED = 20
 Kind = Literal["text", "texts", "numbers", "objects", "object", "none"]
 
 
-def recognise(rows: Sequence[Row], written: Mapping[str, str] | None, task: str | None) -> Recognised:
+def recognise(rows: Sequence[Row], written: Mapping[str, str | list[str]] | None, task: str | None) -> Recognised:
     """Finds the role of each column.
 
     Args:
@@ -66,6 +67,8 @@ def _weighed(table: _Table, task: str | None) -> list[Recognised]:
     found: list[Recognised] = []
     rules = (_labelled, *_RULES) if task == "classify" else _RULES
     for rule in rules:
+        if rule in _LAST_RESORTS and any(reading.sure >= SURE_ENOUGH for reading in found):
+            continue
         for reading in rule(table, task):
             used = set(reading.columns.values())
             if not any(used <= set(other.columns.values()) for other in found):
@@ -309,6 +312,8 @@ _RULES: tuple[Callable[[_Table, str | None], Iterator[Recognised]], ...] = (
     _prose,
     _guesses,
 )
+_LAST_RESORTS = (_prose, _guesses)
+"""What says less than any other, and is no alternative to it."""
 
 
 # A written map ----------------------------------------------------------------------------------
@@ -321,14 +326,21 @@ _COMBINATIONS: tuple[tuple[Shape, tuple[str, ...], tuple[str, ...]], ...] = (
     ("chat", ("prompt", "answer"), ("input", "context", "system")),
     ("label", ("text", "label"), ()),
     ("label", ("text", "labels"), ()),
+    ("label", ("text", "votes"), ("label",)),
     ("text", ("text",), ()),
 )
 """Shape, the roles it needs, and the roles it may have beside `id`."""
 
 
-def _follow(table: _Table, written: Mapping[str, str]) -> Recognised:
+def _follow(table: _Table, said: Mapping[str, str | list[str]]) -> Recognised:
+    try:
+        written = spread(said)
+    except ValueError as error:
+        raise DataError(
+            f"map: {error}: takes one column, not a list", where=table.where, fix="only votes may name several columns"
+        ) from error
     for role, column in written.items():
-        if role not in ROLES:
+        if role_of(role) not in ROLES:
             raise DataError(
                 f"map: no role {role!r}{did_you_mean(role, ROLES)}",
                 where=table.where,
@@ -340,7 +352,7 @@ def _follow(table: _Table, written: Mapping[str, str]) -> Recognised:
                 where=table.where,
                 fix=f"the columns are: {', '.join(map(repr, table.columns))}",
             )
-    roles = set(written) - {"id"}
+    roles = set(map(role_of, written)) - {"id"}
     for shape, needed, also in _COMBINATIONS:
         if roles.issuperset(needed) and roles.issubset((*needed, *also)):
             return Recognised(shape, dict(written), f"as its map says: {_quoted(list(written.values()))}")

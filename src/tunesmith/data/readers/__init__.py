@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -74,6 +74,13 @@ class Reader(Part):
     def rows_of(self, path: Path, stretch: Stretch) -> Iterator[Row | Broken]:
         """The rows of one stretch; those of all stretches, one after the other, are those of `rows`."""
         raise NotImplementedError(f"{self.kind} reads files in one piece")
+
+    def named_rows(self, path: Path, name: str, stretch: Stretch | None = None) -> Iterator[Row | Broken]:
+        """The same, all or of one stretch, with `name` in place of the file's own in where they stand."""
+        own = len(path.name)
+        for row in self.rows(path) if stretch is None else self.rows_of(path, stretch):
+            where = name + row.where[own:]
+            yield Row(row.values, where, row.notes) if isinstance(row, Row) else replace(row, where=where)
 
     def written_in(self, path: Path) -> Encoding | None:
         """The character encoding `rows` reads with, for the ledger; None for binary formats."""

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from tunesmith.data.read.decode import open_bytes, open_text
 from tunesmith.data.read.encodings import NOT_ITS_ENCODING, REPAIRED, Encoding, repaired_lines, undecoded
-from tunesmith.data.read.html import html_text
 from tunesmith.data.readers import Broken, Row, TextReader, excerpt
+from tunesmith.data.readers._html import html_text
 from tunesmith.errors import DataError, MissingDependency
 
 MAX_BYTES = 2**26
@@ -83,7 +83,7 @@ def _pdf(path: Path, where: str) -> Row | Broken:
                 length += len(parts[-1])
                 if length > MAX_TEXT:
                     return Broken(where, f"document larger than {MAX_TEXT // 2**20} MiB", "")
-            title = str((reader.metadata or {}).get("/Title") or "")
+            title = (reader.metadata.title if reader.metadata else None) or ""
     except DataError:
         raise
     except Exception:  # whatever it raises for a broken file; its own errors do not derive from one class

@@ -21,23 +21,24 @@ class JsonLines(TextReader):
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
 
     def rows(self, path: Path) -> Iterator[Row | Broken]:
-        return self._rows(path, 0, None, 1)
+        return self.named_rows(path, path.name)
 
     def stretches(self, path: Path, size: int) -> list[Stretch]:
         return cut(path, size) if not self.written_in(path).name.startswith(("utf-16", "utf-32")) else []
 
     def rows_of(self, path: Path, stretch: Stretch) -> Iterator[Row | Broken]:
-        return self._rows(path, stretch.start, stretch.end, stretch.line)
+        return self.named_rows(path, path.name, stretch)
 
-    def _rows(self, path: Path, start: int, end: int | None, number: int) -> Iterator[Row | Broken]:
-        prefix = f"{path.name}:"
+    def named_rows(self, path: Path, name: str, stretch: Stretch | None = None) -> Iterator[Row | Broken]:
+        start, end, number = (stretch.start, stretch.end, stretch.line) if stretch else (0, None, 1)
+        prefix = f"{name}:"
         for block in blocks(path, self.written_in(path).name, MAX_ROW_BYTES, start, end):
-            for number, line in enumerate(block, number):  # noqa: B020 - counts on from block to block
+            for at, line in enumerate(block, number):
                 if line is None:
-                    yield Broken(f"{prefix}{number}", f"row longer than {MAX_ROW_BYTES // 2**20} MiB", "")
-                elif line and (row := _row(line, f"{prefix}{number}")) is not None:
+                    yield Broken(f"{prefix}{at}", f"row longer than {MAX_ROW_BYTES // 2**20} MiB", "")
+                elif line and (row := _row(line, f"{prefix}{at}")) is not None:
                     yield row
-            number += 1
+            number += len(block)
 
 
 def _row(line: str, where: str) -> Row | Broken | None:

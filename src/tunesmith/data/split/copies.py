@@ -17,7 +17,7 @@ _NAMED = 5
 
 def near_copies(records: Sequence[Record], similarity: float, room: Room) -> Numbers:
     """A number for each row; rows of the same number are near-copies of each other, perhaps through others."""
-    from tunesmith.data.similar import similar_groups
+    from tunesmith.data.methods.similar import similar_groups
 
     return np.unique(np.asarray(similar_groups(records, similarity, room)), return_inverse=True)[1]
 

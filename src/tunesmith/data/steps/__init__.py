@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from tunesmith.data.room import Room
@@ -51,20 +52,26 @@ class Outcome:
     detail: str = ""
     made: tuple[Record, ...] = ()
     """New records that follow it; each names it as its `parent`."""
+    shown: Record | None = None
+    """What is kept for people to look at, in place of the record as it was: where that must not be written down."""
 
 
 KEEP = Outcome()
 """The record goes on as it is."""
 
 
-def change(record: Record, *reasons: str) -> Outcome:
-    """The record goes on as `record`, with the same id. Reasons are short constant phrases, to be counted by."""
-    return Outcome(record, reasons)
+def change(record: Record, *reasons: str, shown: Record | None = None) -> Outcome:
+    """The record goes on as `record`, with the same id. Reasons are short constant phrases, to be counted by.
+
+    Args:
+        shown: kept as what it was before, in its place, where that must not be written down.
+    """
+    return Outcome(record, reasons, shown=shown)
 
 
-def drop(reason: str, detail: str = "") -> Outcome:
-    """The record is left out."""
-    return Outcome(None, (reason,), dropped=True, detail=detail)
+def drop(reason: str, detail: str = "", *, shown: Record | None = None) -> Outcome:
+    """The record is left out; `shown` is kept of it in its place, where it must not be written down."""
+    return Outcome(None, (reason,), dropped=True, detail=detail, shown=shown)
 
 
 def make(records: Sequence[Record], reason: str) -> Outcome:
@@ -94,6 +101,10 @@ class Step(Part):
         """Files it reads beside the records, named as sources are, so that a result is kept for as long as they stay
         the same."""
         return ()
+
+    def kept(self, vault: Path | None) -> str:
+        """Names what its result depends on that is kept in the vault; empty for steps that keep nothing there."""
+        return ""
 
     @abstractmethod
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:

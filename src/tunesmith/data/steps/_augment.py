@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from tunesmith.data.augmenting.drift import Tally, drift
-from tunesmith.data.augmenting.sieve import Sieve
-from tunesmith.data.augmenting.target import Target, said, target, varied, why_not
+from tunesmith.data.methods.augmenting.drift import Tally, drift
+from tunesmith.data.methods.augmenting.sieve import Sieve
+from tunesmith.data.methods.augmenting.target import Target, said, target, varied, why_not
 from tunesmith.data.rewrite import Edit, edited
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, make

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from tunesmith.data.augmenting.balance import spread, times
-from tunesmith.data.augmenting.target import said
-from tunesmith.data.augmenting.words import words_of
+from tunesmith.data.methods.augmenting.balance import spread, times
+from tunesmith.data.methods.augmenting.target import said
+from tunesmith.data.methods.augmenting.words import words_of
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, drop, make
 from tunesmith.errors import UserError

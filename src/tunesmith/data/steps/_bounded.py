@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.data.quality.said import judged
+from tunesmith.data.methods.quality.said import judged
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, drop
 from tunesmith.records import Record

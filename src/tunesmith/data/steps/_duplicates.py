@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from tunesmith.data.methods.similar.alike import Alike, Choice, choose
+from tunesmith.data.methods.similar.show import difference, excerpt
+from tunesmith.data.methods.similar.texts import Compared, compared
+from tunesmith.data.methods.similar.words import I64
 from tunesmith.data.room import SHOWN, Room
-from tunesmith.data.similar.alike import Alike, Choice, choose
-from tunesmith.data.similar.show import difference, excerpt
-from tunesmith.data.similar.texts import Compared, compared
-from tunesmith.data.similar.words import I64
 from tunesmith.data.steps import KEEP, Outcome, Step, drop
 from tunesmith.errors import DataError
 from tunesmith.records import Record

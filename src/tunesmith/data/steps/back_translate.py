@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tunesmith.data.augmenting.asking import cleaned, translation_prompt, why_not_said
-from tunesmith.data.augmenting.target import said, varied
+from tunesmith.data.methods.augmenting.asking import cleaned, translation_prompt, why_not_said
+from tunesmith.data.methods.augmenting.target import said, varied
 from tunesmith.data.room import Room
 from tunesmith.data.steps._augment import Candidate, RewordingAugment
 from tunesmith.records import Record, Responder

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from tunesmith.data.quality import lines
-from tunesmith.data.quality.lines import Hashes
+from tunesmith.data.methods.quality import lines
+from tunesmith.data.methods.quality.lines import Hashes
 from tunesmith.data.rewrite import edited
 from tunesmith.data.room import SHOWN, Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tunesmith.data.augmenting.balance import effective_number, inverse_frequency
+from tunesmith.data.methods.augmenting.balance import effective_number, inverse_frequency
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, change
 from tunesmith.data.steps._balance import Balance

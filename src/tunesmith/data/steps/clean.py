@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from tunesmith.data.quality import characters
-from tunesmith.data.quality.said import answered, asked
+from tunesmith.data.methods.quality import characters
+from tunesmith.data.methods.quality.said import answered, asked
 from tunesmith.data.rewrite import edited_record, rewritten, texts
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from tunesmith.data.augmenting.identity import BUNDLED, Swaps, open_swaps
-from tunesmith.data.augmenting.target import said
+from tunesmith.data.methods.augmenting.identity import BUNDLED, Swaps, open_swaps
+from tunesmith.data.methods.augmenting.target import said
 from tunesmith.data.rewrite import edited
 from tunesmith.data.room import Room
 from tunesmith.data.steps._augment import Augment, Candidate, Picked

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from tunesmith.data.methods.similar.overlap import evaluation, overlaps, parts_of
 from tunesmith.data.read.find import find
 from tunesmith.data.readers import Row
 from tunesmith.data.room import SHOWN, Room
-from tunesmith.data.similar.overlap import evaluation, overlaps, parts_of
 from tunesmith.data.steps import KEEP, Outcome, Step, drop
 from tunesmith.records import Record
 from tunesmith.spec.sections import Source

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from tunesmith.data.quality import gibberish
-from tunesmith.data.quality.gibberish import Letters
-from tunesmith.data.quality.said import judged
+from tunesmith.data.methods.quality import gibberish
+from tunesmith.data.methods.quality.gibberish import Letters
+from tunesmith.data.methods.quality.said import judged
 from tunesmith.data.room import Room
 from tunesmith.data.steps._bounded import Bound, BoundedStep, gathered
 from tunesmith.records import Record

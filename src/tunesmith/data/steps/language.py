@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from tunesmith.data.quality.said import judged
+from tunesmith.data.methods.quality.said import judged
 from tunesmith.data.room import Room
 from tunesmith.data.steps._bounded import Bound, BoundedStep, gathered
 from tunesmith.errors import UserError, did_you_mean
@@ -54,7 +54,7 @@ class Language(BoundedStep):
     def _look(self, record: Record) -> tuple[str, float]:
         """The language of a record, and how likely it is one to keep."""
         # The detector takes half a second to open, and other steps do not need it.
-        from tunesmith.data.quality.language import NO_LANGUAGE, detect, letters
+        from tunesmith.data.methods.quality.language import NO_LANGUAGE, detect, letters
 
         said = "\n".join(judged(record))
         if letters(said) < self.min_letters:
@@ -62,7 +62,7 @@ class Language(BoundedStep):
         return detect(said, {*self.keep, NO_LANGUAGE})
 
     def _refuse_unknown(self) -> None:
-        from tunesmith.data.quality.language import languages
+        from tunesmith.data.methods.quality.language import languages
 
         known = languages()
         for name in self.keep:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from tunesmith.data.quality.said import answered, asked
-from tunesmith.data.quality.words import words
+from tunesmith.data.methods.quality.said import answered, asked
+from tunesmith.data.methods.quality.words import words
 from tunesmith.data.room import Room
 from tunesmith.data.steps._bounded import Bound, BoundedStep, gathered
 from tunesmith.records import Record

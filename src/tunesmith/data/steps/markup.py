@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tunesmith.data.quality import html, syntax
+from tunesmith.data.methods.quality import html, syntax
 from tunesmith.data.rewrite import Edit, edited_record, texts
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, change, drop

@@ -9,9 +9,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from tunesmith.data.augmenting.noise import drawn, how_many
-from tunesmith.data.augmenting.target import Target, target, varied
-from tunesmith.data.augmenting.words import FUNCTION_WORDS, Word, words_of, written_like
+from tunesmith.data.methods.augmenting.noise import drawn, how_many
+from tunesmith.data.methods.augmenting.target import Target, target, varied
+from tunesmith.data.methods.augmenting.words import FUNCTION_WORDS, Word, words_of, written_like
 from tunesmith.data.rewrite import Edit, edited
 from tunesmith.data.room import Room
 from tunesmith.data.steps._augment import UNCHANGED, Augment, Candidate, Picked, chunks

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from tunesmith.data.methods.similar.alike import Alike
+from tunesmith.data.methods.similar.stored import Stored
+from tunesmith.data.methods.similar.texts import compared
+from tunesmith.data.methods.similar.vectors import link
 from tunesmith.data.room import Room
-from tunesmith.data.similar.alike import Alike
-from tunesmith.data.similar.stored import Stored
-from tunesmith.data.similar.texts import compared
-from tunesmith.data.similar.vectors import link
 from tunesmith.data.steps._duplicates import Duplicates
 from tunesmith.records import Record
 

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from tunesmith.data.methods.similar import SHINGLE
+from tunesmith.data.methods.similar.alike import Alike
+from tunesmith.data.methods.similar.candidates import WINDOW, link
+from tunesmith.data.methods.similar.minhash import curve
+from tunesmith.data.methods.similar.sketches import sketch_all
 from tunesmith.data.room import Room
-from tunesmith.data.similar import SHINGLE
-from tunesmith.data.similar.alike import Alike
-from tunesmith.data.similar.candidates import WINDOW, link
-from tunesmith.data.similar.minhash import curve
-from tunesmith.data.similar.sketches import sketch_all
 from tunesmith.data.steps._duplicates import Duplicates
 from tunesmith.records import Record
 
@@ -26,7 +26,7 @@ class NearDedup(Duplicates):
     like the one that stays for it; of the pairs exactly at the threshold 99% are found, above it nearly all.
     """
 
-    threshold: float = Field(default=0.7, ge=0.3, le=1)
+    threshold: float = Field(default=0.8, ge=0.3, le=1)
     """How alike two rows are from where on one is a copy; 1 is the same words in the same order. In a row of 60 words
     one other word leaves 0.90, two leave 0.81, four 0.66."""
     words: int = Field(default=SHINGLE, ge=1, le=20)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from tunesmith.data.augmenting.asking import cleaned, paraphrase_prompt, why_not_said
-from tunesmith.data.augmenting.target import said, varied
+from tunesmith.data.methods.augmenting.asking import cleaned, paraphrase_prompt, why_not_said
+from tunesmith.data.methods.augmenting.target import said, varied
 from tunesmith.data.room import Room
 from tunesmith.data.steps._augment import Candidate, RewordingAugment
 from tunesmith.records import Record, Responder

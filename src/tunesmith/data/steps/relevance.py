@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from tunesmith.data.quality import relevance
-from tunesmith.data.quality.said import judged
+from tunesmith.data.methods.quality import relevance
+from tunesmith.data.methods.quality.said import judged
 from tunesmith.data.read.find import read
 from tunesmith.data.read.row import to_record
 from tunesmith.data.read.shape import SAMPLE, recognise

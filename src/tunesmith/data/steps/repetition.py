@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from tunesmith.data.quality import repetition
-from tunesmith.data.quality.said import judged
-from tunesmith.data.quality.words import words
+from tunesmith.data.methods.quality import repetition
+from tunesmith.data.methods.quality.said import judged
+from tunesmith.data.methods.quality.words import words
 from tunesmith.data.room import Room
 from tunesmith.data.steps._bounded import Bound, BoundedStep, gathered
 from tunesmith.records import Record
@@ -29,10 +29,10 @@ class Repetition(BoundedStep):
     """Texts of fewer words are kept; MassiveText holds none."""
     duplicate_lines: float = Field(default=0.3, ge=0, le=1)
     """The largest share of characters in lines that stood above in the same text."""
-    common_ngrams: float = Field(default=0.5, ge=0, le=1)
+    common_ngrams: float = Field(default=0.75, ge=0, le=1)
     """The largest share of characters in the commonest run of two words; for three and four words nine and eight tenths
     of it."""
-    duplicate_ngrams: float = Field(default=0.5, ge=0, le=1)
+    duplicate_ngrams: float = Field(default=0.6, ge=0, le=1)
     """The largest share of characters in runs of five words that stood before in the same text; for longer runs less,
     down to two thirds of it for ten words."""
     compressed: float = Field(default=0.15, ge=0, le=1)

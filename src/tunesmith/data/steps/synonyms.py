@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from tunesmith.data.augmenting.noise import drawn, how_many
-from tunesmith.data.augmenting.synonyms import replaceable
-from tunesmith.data.augmenting.target import Target
-from tunesmith.data.augmenting.wordnet import open_wordnet
-from tunesmith.data.augmenting.words import words_of
+from tunesmith.data.methods.augmenting.noise import drawn, how_many
+from tunesmith.data.methods.augmenting.synonyms import replaceable
+from tunesmith.data.methods.augmenting.target import Target
+from tunesmith.data.methods.augmenting.wordnet import open_wordnet
+from tunesmith.data.methods.augmenting.words import words_of
 from tunesmith.data.rewrite import Edit
 from tunesmith.data.room import Room
 from tunesmith.data.steps._augment import EditAugment

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from tunesmith.data.augmenting.asking import EMPTY, LENGTH, MALFORMED, listed_texts, synthesis_prompt
-from tunesmith.data.augmenting.target import said, varied
+from tunesmith.data.methods.augmenting.asking import EMPTY, LENGTH, MALFORMED, listed_texts, synthesis_prompt
+from tunesmith.data.methods.augmenting.target import said, varied
 from tunesmith.data.room import Room
 from tunesmith.data.steps._augment import AskingAugment, Candidate, Picked, chunks
 from tunesmith.records import Record

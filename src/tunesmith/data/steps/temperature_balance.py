@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tunesmith.data.augmenting.balance import shared_out
+from tunesmith.data.methods.augmenting.balance import shared_out
 from tunesmith.data.steps._balance import Resample
 
 

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tunesmith.data.augmenting.noise import in_words, neighbours, typo
-from tunesmith.data.augmenting.target import Target
+from tunesmith.data.methods.augmenting.noise import in_words, neighbours, typo
+from tunesmith.data.methods.augmenting.target import Target
 from tunesmith.data.rewrite import Edit
 from tunesmith.data.steps._augment import EditAugment
 from tunesmith.spec.quantity import Share

@@ -12,11 +12,11 @@ from tunesmith.data.encode.tokenize import Example
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.validate import validation_metrics
+from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import memory_mb
 from tunesmith.flow.narrator import Narrator
-from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
-from tunesmith.flow.training.settle import Shard, place
+from tunesmith.flow.training.settle import Beginning, Shard
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
 from tunesmith.models.layers.precision import Halved
@@ -66,7 +66,7 @@ def train_here(
         narrator.say("note", text=note)
     examples, validation, order = encode_stage(job, number, narrator)
     _refuse_long(model, [*examples, *validation])
-    stage, ranks = place(shard, request, model, stage, examples, validation, narrator, ranks)
+    stage, ranks = Beginning(request, model, stage, examples, validation, narrator, ranks).place(shard)
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
     last: Step | None = None

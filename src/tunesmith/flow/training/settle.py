@@ -25,55 +25,77 @@ from tunesmith.train.weights.shards import refuse, why_not
 Shard = Literal["auto", "off", "full"]
 
 
-def place(
-    shard: Shard,
-    request: Request,
-    model: Model,
-    stage: Train,
-    examples: Sequence[Example],
-    validation: Sequence[Example],
-    narrator: Narrator,
-    ranks: Ranks,
-) -> tuple[Train, Ranks]:
-    """Settles what memory decides, and brings the model to this process's device."""
-    ranks = replace(ranks, shard=settle_shards(shard, request, model, stage, long_row(examples), narrator, ranks))
-    stage = without_cache(stage) if ranks.shard else stage
-    stage = _agreed(_settle(request, model, stage, examples, validation, narrator, ranks), ranks)
-    if not ranks.shard:  # a model that is cut goes there layer by layer
-        model.to(ranks.device)
-    return stage, ranks
+@dataclass(frozen=True)
+class Beginning:
+    """A stage that is about to train, and whom it is told to."""
 
+    request: Request
+    """What the run was asked for."""
+    model: Model
+    """Its adapter attached."""
+    stage: Train
+    """Resolved."""
+    examples: Sequence[Example]
+    """What it learns from."""
+    validation: Sequence[Example]
+    """What it is measured on."""
+    narrator: Narrator
+    ranks: Ranks
+    """The processes that train."""
 
-def settle_shards(
-    written: Shard, request: Request, model: Model, stage: Train, row_tokens: int, narrator: Narrator, ranks: Ranks
-) -> bool:
-    """Decides whether layers are cut into shards; `auto` by whether a step fits into the memory that is free.
+    @property
+    def free(self) -> int:
+        """Bytes of memory that each process may take."""
+        return free_memory() // (1 if on_gpu() else self.ranks.count)
 
-    Args:
-        written: what the spec says.
-        request: what the run was asked for.
-        model: its adapter attached.
-        stage: resolved.
-        row_tokens: of the longer rows.
-        narrator: told why.
-        ranks: the processes that train.
+    def place(self, shard: Shard) -> tuple[Train, Ranks]:
+        """Settles what memory decides, and brings the model to this process's device.
 
-    Raises:
-        ModelError: they are to be, and cannot.
-    """
-    reason = why_not(model, stage)
-    if written == "full" and reason:
-        raise refuse(reason)
-    if written != "auto" or ranks.count == 1:
-        return written == "full"
-    free = free_memory() // (1 if on_gpu() else ranks.count)
-    needed = settle_checkpointing(request.base, stage, row_tokens, free, _taught(request, stage))[1].total_bytes
-    # Free memory changes from look to look: what the first process sees holds for all.
-    if ranks.told(needed <= free)[0]:
-        return False
-    tight = f"a step takes about {needed / 1e9:.2f} GB in each process, of {free / 1e9:.2f} GB that are free"
-    narrator.say("note", text=f"{tight}, " + (f"and {reason}" if reason else "so layers are cut into shards"))
-    return reason is None
+        Args:
+            shard: what the spec says.
+
+        Raises:
+            ModelError: layers are to be cut into shards, and cannot be.
+        """
+        ranks = replace(self.ranks, shard=self._shards(shard))
+        stage = without_cache(self.stage) if ranks.shard else self.stage
+        stage = _agreed(replace(self, stage=stage, ranks=ranks)._settled(), ranks)
+        if not ranks.shard:  # a model that is cut goes there layer by layer
+            self.model.to(ranks.device)
+        return stage, ranks
+
+    def _shards(self, written: Shard) -> bool:
+        """Whether layers are cut into shards; `auto` by whether a step fits into the memory that is free."""
+        reason = why_not(self.model, self.stage)
+        if written == "full" and reason:
+            raise refuse(reason)
+        if written != "auto" or self.ranks.count == 1:
+            return written == "full"
+        request, row_tokens, free = self.request, long_row(self.examples), self.free
+        taught = _taught(request, self.stage)
+        needed = settle_checkpointing(request.base, self.stage, row_tokens, free, taught)[1].total_bytes
+        # Free memory changes from look to look: what the first process sees holds for all.
+        if self.ranks.told(needed <= free)[0]:
+            return False
+        tight = f"a step takes about {needed / 1e9:.2f} GB in each process, of {free / 1e9:.2f} GB that are free"
+        outcome = f"and {reason}" if reason else "so layers are cut into shards"
+        self.narrator.say("note", text=f"{tight}, {outcome}")
+        return reason is None
+
+    def _settled(self) -> Train:
+        """The stage as this machine and this model take it; says what was decided."""
+        if not self.examples:
+            return self.stage
+        free, stage = self.free, self.stage
+        settled = settle_memory(self.request, stage, self.examples, self.validation, free, processes=self.ranks.count)
+        if stage.checkpointing == "auto" and settled.stage.checkpointing == "on":
+            total = settled.estimated.total_bytes
+            self.narrator.say(
+                "note",
+                text=f"a step would not fit in the {free / 1e9:.2f} GB that are free, so layers are computed again in "
+                f"the backward pass; it then takes about {total / 1e9:.2f} GB",
+            )
+        return _settle_cache(self.model, settled, stage.freeze.cache if stage.freeze else "auto", self.narrator)
 
 
 def _agreed(stage: Train, ranks: Ranks) -> Train:
@@ -160,30 +182,6 @@ def settle_memory(
     room, disk = room // processes, disk // processes
     stage, size = settle_cache(stage, estimated, len(examples), tokens, room_bytes=room, disk_bytes=disk)
     return Settled(stage, estimated, size)
-
-
-def _settle(
-    request: Request,
-    model: Model,
-    stage: Train,
-    examples: Sequence[Example],
-    validation: Sequence[Example],
-    narrator: Narrator,
-    ranks: Ranks,
-) -> Train:
-    """The stage as this machine and this model take it; says what was decided."""
-    if not examples:
-        return stage
-    free = free_memory() // (1 if on_gpu() else ranks.count)
-    settled = settle_memory(request, stage, examples, validation, free, processes=ranks.count)
-    if stage.checkpointing == "auto" and settled.stage.checkpointing == "on":
-        total = settled.estimated.total_bytes
-        narrator.say(
-            "note",
-            text=f"a step would not fit in the {free / 1e9:.2f} GB that are free, so layers are computed again in the "
-            f"backward pass; it then takes about {total / 1e9:.2f} GB",
-        )
-    return _settle_cache(model, settled, stage.freeze.cache if stage.freeze else "auto", narrator)
 
 
 def _settle_cache(model: Model, settled: Settled, written: str, narrator: Narrator) -> Train:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tunesmith.errors import GateFailed
+from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import threads
 from tunesmith.flow.narrator import Narrator
-from tunesmith.flow.prepare import Job
 from tunesmith.flow.request import Request
 from tunesmith.flow.training import train_here
 from tunesmith.runs import Run

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 
 from tunesmith.models.inference.batching import by_length, pad_right
 from tunesmith.models.load import Model, open_model
+from tunesmith.models.roles.device import to_fastest
 
 TOKENS = 4096
 """Tokens of a batch, padding included."""
@@ -66,9 +67,9 @@ def open_embedder(reference: str, *, workspace: Path, revision: str | None = Non
         ModelError: there is no such model, or it cannot be opened.
     """
     # With a head for classes, which is not used, encoders without a language head open too.
-    return TextEmbedder(
-        open_model(reference, workspace=workspace, revision=revision, head="classify", labels=("unused",))
-    )
+    model = open_model(reference, workspace=workspace, revision=revision, head="classify", labels=("unused",))
+    to_fastest(model)
+    return TextEmbedder(model)
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:

@@ -160,12 +160,14 @@ def plateau(memory: Memory, step: Step) -> str | None:
         return None
     first, _, before, after = parts
     noise = 2 * (before.error**2 + after.error**2) ** 0.5
-    if after.mean > 0.9 * first.mean or after.mean < 0.3 * first.mean:
+    # A loss that shot up at once and came back to where it began has not fallen.
+    begun = min(first.mean, memory["first"][0])
+    if after.mean > 0.9 * begun or after.mean < 0.3 * begun:
         return None
     if before.mean - after.mean > max(0.01 * before.mean, 0.0) or noise > 0.05 * before.mean:
         return None
     return (
-        f"Plateau: the loss fell from {first.mean:.4g} to {before.mean:.4g} and has stood there for "
+        f"Plateau: the loss fell from {begun:.4g} to {before.mean:.4g} and has stood there for "
         f"{0.6 * step.number:.0f} steps ({after.mean:.4g} now), with the learning rate still at {step.lr:.2g}. Let the "
         "rate fall sooner (a shorter `duration`, or a `cooldown`), or train more of the model: a larger rank, "
         "`adapter: full`, or a larger base."

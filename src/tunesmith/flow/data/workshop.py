@@ -1,0 +1,64 @@
+"""Where and with what the data of a request is prepared: the cache of the workspace, its cores, its models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+from tunesmith.data.disk.cache import Cache
+from tunesmith.data.encode.tokenize import Codec
+from tunesmith.data.passes.workshop import After, Workshop
+from tunesmith.flow.environment import threads
+from tunesmith.flow.request import Request
+from tunesmith.models.roles import OpenModels
+from tunesmith.models.roles.remembered import Remembered
+from tunesmith.records import Responder
+from tunesmith.runs import fingerprint, write_text
+from tunesmith.scale.cluster import Cluster
+from tunesmith.scale.executor import Executor
+from tunesmith.vault.store import DEFAULT as VAULT
+
+OWN = ".tunesmith"
+"""The folder of a workspace that holds what can be made again."""
+
+
+class _Models(OpenModels):
+    """Models that steps may ask; what responders say is kept."""
+
+    def __init__(self, request: Request, tokenizer: Any) -> None:
+        super().__init__(workspace=request.workspace, folder=request.folder, codec=Codec, tokenizer=tokenizer)
+
+    def responder(self, reference: str) -> Responder:
+        file = self.workspace / OWN / "answers" / f"{fingerprint(self.digest(reference))}.jsonl"
+        return Remembered(super().responder(reference), file)
+
+
+@contextmanager
+def workshop(request: Request, after: After, tokenizer: Any = None) -> Iterator[Workshop]:
+    """The workshop of a request, for as long as the block lasts.
+
+    Args:
+        tokenizer: the base's; without one, steps cannot count tokens.
+    """
+    own = request.workspace / OWN
+    if not (own / ".gitignore").exists():
+        write_text(own / ".gitignore", "*\n")
+    scale = request.spec.scale
+    workers = scale.workers or threads()
+    models = _Models(request, tokenizer)
+    with ExitStack() as stack:
+        here = stack.enter_context(Executor(workers))
+        cluster = stack.enter_context(Cluster(scale.cluster, workers)) if scale.cluster else None
+        yield Workshop(
+            folder=request.folder,
+            contents=request.digests,
+            models=models,
+            model_print=models.digest,
+            seed=request.spec.data.split.seed,
+            vault=request.workspace / VAULT,
+            cache=stack.enter_context(closing(Cache(own / "data"))),
+            mapper=cluster.map if cluster else here.map,
+            reader=here.map,
+            after=after,
+        )
