@@ -110,9 +110,11 @@ def test_data_report_writes_a_page_and_its_figures(desk: Path) -> None:
 
 
 def test_an_audit_of_refused_data_says_why_first(desk: Path) -> None:
-    said = invoke("data", "colours.yaml", "--report", "--json", "data.max_length=2 tokens", "train.objective=sft")
+    changes = ("train.objective=sft", "data.max_length=8 tokens", "data.too_long=drop")
+    said = invoke("data", "colours.yaml", "--report", "--json", *changes)
     assert said.exit_code == 0, said.output
-    assert json.loads(said.stdout)["findings"][0]["id"] == "refused"
+    first = json.loads(said.stdout)["findings"][0]
+    assert first["id"] == "refused" and "would be lost" in first["said"]
 
 
 def test_plan_says_what_a_run_would_take(desk: Path) -> None:

@@ -61,7 +61,7 @@ def copies(found: Mapping[str, Any]) -> Section:
             (said["crossing"], "across splits"),
         )
         parts = [f"{count(number)} {what}" for number, what in further if number]
-        says += f", {', '.join(parts)}." if parts else ", all of them in one split."
+        says += f", {', '.join(parts)}." if parts else ", each in the split of its copy."
     return Section("copies", "Copies", "Copies", {"says": says, "clusters": said["examples"]})
 
 
