@@ -25,10 +25,10 @@ quickstart: $(STAMP)
 	$(BIN)/tunesmith run examples/support/triage.yaml
 
 test: $(STAMP) check
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) tests
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
 mutants: $(STAMP)
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) tests/mutants
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/mutants
 
 durability: $(STAMP)
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m slow tests

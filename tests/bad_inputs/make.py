@@ -181,7 +181,9 @@ CASES: dict[str, Case] = {
     "group_missing": refused("no column 'customer'", data="  split: {group: customer}\n"),
     "one_group": refused("1 groups of 'channel' cannot fill 3 splits", data="  split: {group: channel}\n"),
     "leak": refused(
-        "rows stand in two splits", source="rows.jsonl, {path: rows.jsonl, split: test}", data="  steps: [clean]\n"
+        "no row is left to train on: 30 nearly equals a row that a source fixes to a split",
+        source="rows.jsonl, {path: rows.jsonl, split: test}",
+        data="  steps: [clean]\n",
     ),
     "rows_too_long": refused("longer than 8 tokens", data="  max_length: 8 tokens\n  too_long: refuse\n"),
     # Specs with something wrong

@@ -22,6 +22,7 @@ import pyarrow
 import pytest
 from tests.bad_inputs.hostile import pdf_of
 
+from tunesmith.data.passes.workshop import Workshop
 from tunesmith.data.prepare import collect
 from tunesmith.data.read.find import File, find
 from tunesmith.data.read.places import limits
@@ -184,9 +185,10 @@ def test_a_folder_of_documents_is_one_row_a_document(tmp_path: Path) -> None:
         "docs: not read: 2 hidden, 1 linked from outside of the folder, 1 of other formats (.csv)",
     )
     assert next(iter(files[-1].rows())).where == "docs/sub/b.html:1"
-    collected = collect(Data(sources=[source("docs")], split={"train": 1, "validation": 0, "test": 0}), tmp_path)  # type: ignore[arg-type]
+    data = Data(sources=[source("docs")], split={"train": 1, "validation": 0, "test": 0})  # type: ignore[arg-type]
+    collected = collect(data, shop=Workshop(folder=tmp_path))
     assert files[0].notes[0] in collected.said
-    assert collected.shape == "text"
+    assert collected.survey.shape == "text"
 
 
 def test_a_folder_of_tables_is_refused_with_a_pattern(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from tunesmith.data.encode.example import Example
 from tunesmith.errors import ModelError
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.training import settle as settling
@@ -30,6 +32,8 @@ class Two(Ranks):
 
 
 TWO = Two(0, 2)
+IDS = np.arange(16, dtype=np.int32)
+ROWS = [Example("r", IDS, IDS > 8, np.zeros(16, np.uint8))]
 
 
 def stage(**changes):
@@ -48,7 +52,8 @@ def settle(bench, monkeypatch):
         monkeypatch.setattr(settling, "free_memory", lambda: free)
         said = []
         narrator = Narrator(lambda event: said.append(event["text"]))
-        return settling.settle_shards(written, request, model, stage(**changes), 16, narrator, ranks), said
+        beginning = settling.Beginning(request, model, stage(**changes), ROWS, (), narrator, ranks)
+        return beginning._shards(written), said
 
     return settle
 

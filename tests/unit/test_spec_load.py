@@ -321,7 +321,10 @@ def test_every_fault_says_where_and_what_to_write(line: str, said: str | None) -
     [
         ("name: a b\ndata: {sources: [x]}\n", "a.yaml:1 name: 'a b' does not fit; it says: The run's name and folder"),
         ("name: ../a\ndata: {sources: [x]}\n", "'../a' does not fit"),
-        ("name: a\ndata: {}\n", "a.yaml:2 data.sources: is missing; it says: Files, globs or hub ids"),
+        (
+            "name: a\ndata: {}\n",
+            "a.yaml:2 data.sources: is missing; it says: Files, folders, addresses, databases or hub ids",
+        ),
         ("data: {sources: [x]}\n", "a.yaml name: is missing"),
         ("name: a\ndata: {sources: []}\n", "data.sources: needs at least 1 entry"),
         ("name: a\ndata: {sources: x.csv}\n", "data.sources: write a list: [x.csv], not 'x.csv'"),

@@ -92,7 +92,11 @@ def refusal(facts: Facts, text: str) -> str:
         (replace(CHAT, row_tokens=1024, cuda=True), "train.0.micro_batch", "16 rows"),
         (PROSE, "train.0.micro_batch", "8192 tokens"),
         (replace(CHAT, num_parameters=135_000_000), "train.0.micro_batch", "1024 tokens"),
-        (replace(CHAT, row_tokens=1600, num_parameters=135_000_000), "train.0.micro_batch", "2048 tokens"),
+        (
+            replace(CHAT, row_tokens=1600, context=4096, num_parameters=135_000_000),
+            "train.0.micro_batch",
+            "2048 tokens",
+        ),
         (replace(PROSE, num_parameters=135_000_000), "train.0.micro_batch", "1024 tokens"),
         (TICKETS, "train.0.duration", "9 epochs"),
         (replace(TICKETS, num_train=400), "train.0.duration", "20 epochs"),

@@ -257,6 +257,23 @@ class Ledger:
                 ),
             )
 
+    def refuse_nothing(self, rows: int) -> None:
+        """Stops when none of the rows is left to train on.
+
+        Raises:
+            GateFailed: it names the last reason for which rows were dropped.
+        """
+        if not rows:
+            why = "".join(
+                f": {tally.count} {reason} ({_rows(tally)})" for (_, reason), tally in [*self.dropped.items()][-1:]
+            )
+            raise GateFailed(
+                f"no row is left to train on{why}",
+                where="data",
+                fix="look at them with `tunesmith data SPEC --show dropped`; add rows, or change the step or split that"
+                " takes them",
+            )
+
     def refuse(self) -> None:
         """Stops when training could not teach what it should; looks at what has been entered so far.
 
@@ -337,7 +354,7 @@ class Ledger:
             SourceEntry(**{key: value for key, value in source.items() if key != "kept"}) for source in said["sources"]
         ]
         ledger.dropped, ledger.changed = tallies_from_json(said["dropped"]), tallies_from_json(said["changed"])
-        ledger.made, ledger.steps = tallies_from_json(said["made"]), list(said["steps"])
+        ledger.made, ledger.steps = tallies_from_json(said.get("made", [])), list(said.get("steps", []))
         ledger.rows_changed = said["rows"]["changed"]
         ledger.splits = {name: SplitEntry(**entry) for name, entry in said["splits"].items()}
         ledger.epoch = [EpochEntry(**entry) for entry in said["epoch"]]

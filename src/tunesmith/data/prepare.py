@@ -100,6 +100,8 @@ class _Collecting:
                 records = kept.take(np.argsort(kept.rows, kind="stable"))
         self.ledger.refuse_losses()
         splits = self._divided(records)
+        self.ledger.refuse_losses()
+        self.ledger.refuse_nothing(len(splits["train"]))
         for step in self.steps:
             if step.rows == "train":
                 held_out = joined([splits["validation"], splits["test"]])

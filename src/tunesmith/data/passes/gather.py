@@ -106,6 +106,10 @@ class _Gathered:
     sources: list[SourceEntry] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     rows: int = 0
+    seen: set[str] = field(default_factory=set)
+    """Files that were read."""
+    again: bool = False
+    """Whether the source being read names one of them once more."""
     ids: set[bytes] = field(default_factory=set)
     """Digests of the ids that rows bring themselves; those made of a row's place are unique, and kept free for it."""
     renamed: int = 0
@@ -148,7 +152,8 @@ class _Gathered:
         self.writer.books.read[self.number] += 1
         if entry.read % TOLD_EVERY == 0:
             self.after(f"read {entry.path}", entry.read, None)
-        if read.lost is None and read.id != read.where and (name := self.unique(read.id, read.where)) != read.id:
+        own = read.id != read.where or self.again
+        if read.lost is None and own and (name := self.unique(read.id, read.where)) != read.id:
             read = renamed(read, name)
         at = self.writer.put_text(read.text)
         record = Record(read.id, read.where, origin=self.number)
@@ -188,6 +193,9 @@ def _gather(source: Source, files: Sequence[File], task: str | None, gathered: _
     encodings = ", ".join(sorted({found for file in files if (found := file.encoding)}))
     entry = SourceEntry(source.path, formats, encodings, "", {}, "", source.weight, source.split)
     gathered.sources.append(entry)
+    named = {file.shown for file in files}
+    gathered.again = bool(named & gathered.seen)
+    gathered.seen |= named
     rows = (row for file in files for row in file.rows())
     held = _first(rows)
     recognised = _recognised(held, source, task, entry)

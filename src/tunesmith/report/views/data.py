@@ -62,8 +62,10 @@ def _says(ledger: dict[str, Any], splits: Sequence[tuple[str, dict[str, Any]]]) 
 def _checks(ledger: dict[str, Any], splits: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
     """(met | missed | undecided, sentence) for each promise the data keeps or does not."""
     rows, train = ledger["rows"], dict(splits).get("train", {})
-    whole = rows["read"] == rows["kept"] + rows["dropped"]
+    made = rows.get("made", 0)
+    whole = rows["read"] + made == rows["kept"] + rows["dropped"]
     said = f"{count(rows['read'])} read, {count(rows['kept'])} kept, {count(rows['dropped'])} dropped"
+    said += f", {count(made)} made of them" if made else ""
     checks = [
         ("met", f"Every row is accounted for: {said}.") if whole else ("missed", f"Rows are not accounted for: {said}.")
     ]
@@ -102,6 +104,7 @@ def _funnel(ledger: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         line("read", "", read, "b"),
         *(line("dropped", f"{d['step']}: {d['reason']}", d["count"], "lost", d["rows"]) for d in ledger["dropped"]),
+        *(line("made", f"{m['step']}: {m['reason']}", m["count"], "a", m["rows"]) for m in ledger.get("made", [])),
         line("kept", "", ledger["rows"]["kept"], "a"),
         *(line("changed", f"{c['step']}: {c['reason']}", c["count"], "pale", c["rows"]) for c in ledger["changed"]),
     ]

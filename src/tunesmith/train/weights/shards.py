@@ -8,18 +8,19 @@ file as without shards.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
 
 from tunesmith.errors import ModelError
 from tunesmith.models.layers.depth import layers
 
 if TYPE_CHECKING:
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
+
     from tunesmith.models.load import Model
     from tunesmith.spec.sections import Train
     from tunesmith.train.weights.ranks import Ranks
@@ -48,6 +49,9 @@ def why_not(model: Model, train: Train) -> str | None:
 
 def cut(model: Model, ranks: Ranks, dtype: torch.dtype) -> None:
     """Cuts the layers of a model into shards, in place, on the device of this process; they compute in `dtype`."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
     mesh = init_device_mesh(ranks.device.type, (ranks.count,))
     inside = [layer for stack, size in layers(model).stacks for layer in _entries(model.inner, stack, size)]
     cut_ids = {id(parameter) for layer in inside for parameter in layer.parameters()}
@@ -69,32 +73,38 @@ def cut(model: Model, ranks: Ranks, dtype: torch.dtype) -> None:
 
 def own(weight: Tensor) -> Tensor:
     """This process's part of a weight, in the same memory; all of one that is not cut."""
-    if not isinstance(weight, DTensor):
+    if not is_cut(weight):
         return weight
-    detached = cast(DTensor, weight.detach())
+    detached = cast("DTensor", weight.detach())
     return detached.to_local()
 
 
 def is_cut(weight: Tensor) -> bool:
     """Whether other processes hold parts of a weight."""
-    return isinstance(weight, DTensor)
+    # Importing them takes as long as everything else of the product; where they are not, nothing is cut.
+    tensors = sys.modules.get("torch.distributed.tensor")
+    return tensors is not None and isinstance(weight, tensors.DTensor)
 
 
 def part(whole: Tensor, weight: Tensor) -> Tensor:
     """What of a whole tensor belongs to this process's part of `weight`."""
-    if not isinstance(weight, DTensor):
+    if not is_cut(weight):
         return whole
-    pieces = torch.chunk(whole, weight.device_mesh.size(), dim=0)
-    rank = weight.device_mesh.get_local_rank()
+    mesh = cast("DTensor", weight).device_mesh
+    pieces = torch.chunk(whole, mesh.size(), dim=0)
+    rank = mesh.get_local_rank()
     return pieces[rank] if rank < len(pieces) else whole[:0]
 
 
 def whole(part: Tensor, weight: Tensor) -> Tensor:
     """The whole of which each process holds a part, cut as `weight` is; all processes ask for it together."""
-    if not isinstance(weight, DTensor):
+    if not is_cut(weight):
         return part
+    from torch.distributed.tensor import DTensor
+
+    cut = cast(DTensor, weight)
     pieces = DTensor.from_local(
-        part, weight.device_mesh, weight.placements, run_check=False, shape=weight.shape, stride=weight.stride()
+        part, cut.device_mesh, cut.placements, run_check=False, shape=cut.shape, stride=cut.stride()
     )
     full: Tensor = pieces.full_tensor()
     return full
@@ -111,7 +121,7 @@ def refuse(reason: str) -> ModelError:
 
 def _sum_up(module: Any) -> None:
     # By default gradients are averaged over processes; each holds its part of one sum here.
-    sharded = cast(FSDPModule, module)
+    sharded = cast("FSDPModule", module)
     sharded.set_gradient_divide_factor(1.0)
     sharded.set_force_sum_reduction_for_comms(True)
 
