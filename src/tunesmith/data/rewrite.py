@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from tunesmith.records import Message, Record, Span
+from tunesmith.records import Message, Record, Role, Span
+
+Spans = tuple[Span, ...] | None
 
 
 class Edit(NamedTuple):
@@ -24,6 +26,35 @@ def texts(record: Record) -> tuple[str, ...]:
     return (*([record.text] if record.text is not None else []), *(turn.content for turn in turns), *record.references)
 
 
+def retold(
+    record: Record,
+    say: Callable[[str], str],
+    mark: Callable[[str, Spans], tuple[str, Spans]],
+    leave: Collection[Role] = (),
+) -> Record:
+    """The record with everything it says put otherwise.
+
+    Args:
+        say: what becomes of a turn or a further right answer; asked in the order of `texts`, after `mark`.
+        mark: what becomes of the text and its labelled stretches.
+        leave: whose turns stay.
+    """
+
+    def turns(told: Iterable[Message]) -> tuple[Message, ...]:
+        return tuple(turn if turn.role in leave else replace(turn, content=say(turn.content)) for turn in told)
+
+    text, spans = (None, record.spans) if record.text is None else mark(record.text, record.spans)
+    return replace(
+        record,
+        text=text,
+        spans=spans,
+        messages=turns(record.messages),
+        chosen=turns(record.chosen),
+        rejected=turns(record.rejected),
+        references=tuple(map(say, record.references)),
+    )
+
+
 def rewritten(record: Record, repair: Callable[[str], str]) -> Record:
     """The record with `repair` done to everything it says; itself where that changes nothing.
 
@@ -32,44 +63,20 @@ def rewritten(record: Record, repair: Callable[[str], str]) -> Record:
     """
     if all(repair(said) == said for said in texts(record)):
         return record
+    return retold(record, repair, lambda text, spans: _by_pieces(text, spans, repair))
 
-    def mended(turns: Iterable[Message]) -> tuple[Message, ...]:
-        return tuple(replace(turn, content=repair(turn.content)) for turn in turns)
 
-    text, spans = record.text, record.spans
-    if text is not None:
-        text, spans = _by_pieces(text, spans, repair)
-    return replace(
+def edited_record(record: Record, find: Callable[[str], Sequence[Edit]], leave: Collection[Role] = ()) -> Record:
+    """The record with the edits that `find` makes for each text it says; itself where there are none.
+
+    Args:
+        leave: whose turns stay.
+    """
+    after = retold(
         record,
-        text=text,
-        spans=spans,
-        messages=mended(record.messages),
-        chosen=mended(record.chosen),
-        rejected=mended(record.rejected),
-        references=tuple(map(repair, record.references)),
-    )
-
-
-def edited_record(record: Record, find: Callable[[str], Sequence[Edit]]) -> Record:
-    """The record with the edits that `find` makes for each text it says; itself where there are none."""
-
-    def mended(said: str) -> str:
-        return edited(said, None, find(said))[0]
-
-    def turns(told: Iterable[Message]) -> tuple[Message, ...]:
-        return tuple(replace(turn, content=mended(turn.content)) for turn in told)
-
-    text, spans = record.text, record.spans
-    if text is not None:
-        text, spans = edited(text, spans, find(text))
-    after = replace(
-        record,
-        text=text,
-        spans=spans,
-        messages=turns(record.messages),
-        chosen=turns(record.chosen),
-        rejected=turns(record.rejected),
-        references=tuple(map(mended, record.references)),
+        lambda said: edited(said, None, find(said))[0],
+        lambda text, spans: edited(text, spans, find(text)),
+        leave,
     )
     return record if after == record else after
 
@@ -126,23 +133,12 @@ def with_edits(record: Record, edits: Sequence[Sequence[Edit]], *, slices: Mappi
         slices: other slice values; when left out they stay.
     """
     rest = iter(edits)
-    text, spans = record.text, record.spans
-    if text is not None:
-        text, spans = edited(text, spans, next(rest))
-
-    def mended(turns: Iterable[Message]) -> tuple[Message, ...]:
-        return tuple(replace(turn, content=edited(turn.content, None, next(rest))[0]) for turn in turns)
-
-    return replace(
+    after = retold(
         record,
-        text=text,
-        spans=spans,
-        messages=mended(record.messages),
-        chosen=mended(record.chosen),
-        rejected=mended(record.rejected),
-        references=tuple(edited(said, None, next(rest))[0] for said in record.references),
-        slices=record.slices if slices is None else slices,
+        lambda said: edited(said, None, next(rest))[0],
+        lambda text, spans: edited(text, spans, next(rest)),
     )
+    return after if slices is None else replace(after, slices=slices)
 
 
 def _by_pieces(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from tunesmith.data.methods.augmenting.identity import BUNDLED, Swaps, open_swaps
 from tunesmith.data.methods.augmenting.target import said
-from tunesmith.data.rewrite import edited
+from tunesmith.data.rewrite import edited_record
 from tunesmith.data.room import Room
 from tunesmith.data.steps._augment import Augment, Candidate, Picked
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.records import Message, Record
+from tunesmith.records import Record, Role
+
+_NOT_PEOPLE: tuple[Role, ...] = ("system",)
 
 NOBODY = "no term of identity in it"
 
@@ -69,25 +70,5 @@ class Counterfactual(Augment):
 
 def _swap(record: Record, swaps: Swaps) -> Record | None:
     """The record with all terms swapped in everything people say in it; None where there is none."""
-
-    def said_otherwise(text: str) -> str:
-        return edited(text, None, swaps.edits(text))[0]
-
-    def turns(given: tuple[Message, ...]) -> tuple[Message, ...]:
-        return tuple(
-            turn if turn.role == "system" else replace(turn, content=said_otherwise(turn.content)) for turn in given
-        )
-
-    text, spans = record.text, record.spans
-    if text is not None:
-        text, spans = edited(text, spans, swaps.edits(text))
-    new = replace(
-        record,
-        text=text,
-        spans=spans,
-        messages=turns(record.messages),
-        chosen=turns(record.chosen),
-        rejected=turns(record.rejected),
-        references=tuple(map(said_otherwise, record.references)),
-    )
-    return new if new != record else None
+    new = edited_record(record, swaps.edits, leave=_NOT_PEOPLE)
+    return None if new is record else new
