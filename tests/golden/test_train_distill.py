@@ -250,7 +250,7 @@ def test_never_more_logits_than_a_piece(monkeypatch):
     model, objective = named(causal()), taught()
     batch = objective.batch(EXAMPLES, model)
     objective.loss(model, batch)  # how the models compute is measured the first time
-    monkeypatch.setattr(readout, "CHUNK_ELEMENTS", 2 * VOCABULARY)
+    monkeypatch.setattr(readout, "BLOCK_ELEMENTS", 2 * VOCABULARY)
     monkeypatch.setattr(readout, "linear", watched)
     monkeypatch.setattr("tunesmith.train.objectives.distill.linear", watched)
     monkeypatch.setattr(torch.nn.functional, "linear", watched)

@@ -94,7 +94,7 @@ def fit(
     """
     training = _Training(model, examples, objective, train, checkpoints, order, validation, validate, ranks)
     with training.computing():
-        fast = faster(model, cut=ranks.shard, recomputed=train.checkpointing == "on")
+        fast = faster(model, cut=ranks.shard)
     with memory_held(), dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"), fast:
         with training.computing():
             training.keep_trunk(kept_trunk(model, train))

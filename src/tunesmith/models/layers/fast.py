@@ -14,18 +14,16 @@ if TYPE_CHECKING:
     from tunesmith.models.model import Model
 
 
-def faster(model: Model, *, cut: bool = False, recomputed: bool = False) -> AbstractContextManager[None]:
+def faster(model: Model, *, cut: bool = False) -> AbstractContextManager[None]:
     """A scope in which layers that can be are computed faster. Called where the model can compute, entered later.
 
     Args:
         model: its adapter attached, its weights in the precision of the training.
         cut: its layers are cut into shards, and each is left as it is.
-        recomputed: its layers are computed again in the backward pass, and what they keep does not matter.
     """
     if cut:
         return nullcontext()
-    groups = [*linear_groups(model), *lora_groups(model)]
-    layers = [] if recomputed else lean_layers(model)
+    groups, layers = [*linear_groups(model), *lora_groups(model)], lean_layers(model)
 
     @contextmanager
     def scope() -> Iterator[None]:
