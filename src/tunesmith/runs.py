@@ -83,8 +83,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _link(source: Path, target: Path) -> None:
+def link_file(source: Path, target: Path) -> None:
     """Gives a file a second name; files of runs are replaced, never changed, so both names stay true."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(source)
@@ -184,8 +185,7 @@ class Run:
             if other.number != self.number and other.stage_done(stage, print_of_inputs):
                 said = read_json(other / "stages" / f"{stage}.json")
                 for name in said["files"]:
-                    (self / name).parent.mkdir(parents=True, exist_ok=True)
-                    _link(other / name, self / name)
+                    link_file(other / name, self / name)
                 write_json(self / "stages" / f"{stage}.json", said)
                 return other
         return None

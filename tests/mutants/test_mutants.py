@@ -699,6 +699,22 @@ MUTANTS = [
            "beta=0 if first else 1",
            "beta=0",
            "golden/test_train_parity.py::test_causal_equals_transformers_in_many_pieces[4-3]"),
+    Mutant("every fold tests the same rows", "data/split/assign.py",
+           "[rule.fold.number - 1]",
+           "[0]",
+           "unit/test_data_split_rules.py::test_a_fold_is_one_of_those_that_test_every_row_once"),
+    Mutant("folds as if they shared no rows", "evaluate/folds.py",
+           "math.sqrt(1 / count + 1 / (count - 1))",
+           "math.sqrt(1 / count)",
+           "unit/test_evaluate_folds.py::test_the_interval_is_students_widened_for_what_folds_share"),
+    Mutant("perfect folds are certain", "evaluate/folds.py",
+           "max(reach, whole - on_rows[0])",
+           "reach",
+           "unit/test_evaluate_folds.py::test_it_is_never_narrower_than_the_rows_allow"),
+    Mutant("all rows judged at once in place of their folds", "evaluate/verdict.py",
+           "    if folds:\n        measured =",
+           "    if False:\n        measured =",
+           "unit/test_evaluate_folds.py::test_the_mean_over_folds_decides_and_not_the_mean_over_rows"),
 ]
 # fmt: on
 

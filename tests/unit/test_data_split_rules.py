@@ -18,6 +18,7 @@ from tunesmith.data.split import LEFT_OUT, SPLITS, assign, folds, split
 from tunesmith.data.split.values import moment
 from tunesmith.errors import DataError, GateFailed
 from tunesmith.records import Record
+from tunesmith.spec.data import Fold
 from tunesmith.spec.sections import Data, HoldOut, SplitRule
 
 TRAIN, VALIDATION, TEST = range(3)
@@ -313,6 +314,13 @@ def test_folds_test_every_row_once_and_keep_groups_and_strata(
     order = random.sample(range(count), count)
     for one, other in zip(found, folds([records[at] for at in order], how, k), strict=True):
         assert (one[order] == other).all()
+
+
+def test_a_fold_is_one_of_those_that_test_every_row_once() -> None:
+    records, how = rows(40, labels=2), rule()
+    for number, places in enumerate(folds(records, how, 4), 1):
+        one = how.model_copy(update={"fold": Fold(number=number, of=4)})
+        assert (assign(records, one, {}) == places).all()
 
 
 def test_folds_of_whole_values() -> None:

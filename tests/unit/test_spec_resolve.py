@@ -283,6 +283,7 @@ def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: 
         "data.split.time",
         "data.split.hold_out",
         "data.split.hardest",
+        "data.split.fold",
         "data.keep",
         "scale.workers",
         "scale.cluster",
@@ -295,6 +296,7 @@ def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: 
         "train.0.regularize.dropout",
         "train.0.regularize.neftune",
         "train.0.regularize.ema",
+        "evaluate.folds",
         "evaluate.max_rows",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -10,8 +11,18 @@ import numpy as np
 
 from tunesmith.errors import GateFailed
 from tunesmith.evaluate.cases import answer_lengths, notable
-from tunesmith.evaluate.comparison import Comparison, Difference, Estimate, Measure, SliceMeasure, closed, finite
+from tunesmith.evaluate.comparison import (
+    Comparison,
+    Difference,
+    Estimate,
+    FoldMeasure,
+    Measure,
+    SliceMeasure,
+    closed,
+    finite,
+)
 from tunesmith.evaluate.confusion import label_table
+from tunesmith.evaluate.folds import fold_values, mean_over
 from tunesmith.evaluate.resample import draw, two_sided
 from tunesmith.records import Prediction
 
@@ -38,6 +49,7 @@ def compare(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    folds: Mapping[str, Sequence[Sequence[Prediction]]] | None = None,
 ) -> Comparison:
     """Measures every arm, and the last against the first.
 
@@ -49,6 +61,7 @@ def compare(
         confidence: of the intervals, 0 to 1.
         resamples: bootstrap samples behind each interval.
         seed: draws them.
+        folds: arm -> its predictions by fold, where the rows were tested in folds.
 
     Raises:
         GateFailed: the arms were not measured on the same rows.
@@ -71,7 +84,17 @@ def compare(
             for found, (values, difference) in zip(broken_down, view(chosen), strict=True):
                 found.append(SliceMeasure(column, value, len(chosen), len(chosen) < SMALL, values, difference))
     measures = [
-        Measure(metric.name, metric.unit, metric.better, metric.lowest, finite(metric.highest), values, difference, by)
+        Measure(
+            metric.name,
+            metric.unit,
+            metric.better,
+            metric.lowest,
+            finite(metric.highest),
+            values,
+            difference,
+            by,
+            {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
+        )
         for metric, (values, difference), by in zip(settled, view(None), broken_down, strict=True)
     ]
     labels = label_table(aligned, settled)
@@ -86,6 +109,19 @@ def compare(
         cases=notable(aligned, settled, measured),
         lengths={} if labels else answer_lengths(aligned),
     )
+
+
+def _in_folds(
+    metric: Metric, folds: Sequence[Sequence[Prediction]], together: Estimate, confidence: float
+) -> FoldMeasure:
+    values = fold_values(metric, folds)
+    whole = math.nan if together.value is None else together.value
+    low, high = together.interval or (None, None)
+    on_rows = (
+        None if together.interval is None else (-math.inf if low is None else low, math.inf if high is None else high)
+    )
+    mean, interval = mean_over(metric, values, whole, on_rows, confidence)
+    return FoldMeasure([finite(value) for value in values], finite(mean), closed(interval))
 
 
 def _align(arms: Mapping[str, Sequence[Prediction]]) -> dict[str, list[Prediction]]:

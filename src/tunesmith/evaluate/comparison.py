@@ -60,6 +60,16 @@ class SliceMeasure:
 
 
 @dataclass(frozen=True)
+class FoldMeasure:
+    """A metric in each fold of a cross-validation."""
+
+    values: list[float | None]
+    mean: float | None
+    interval: Interval | None
+    """Of the mean, the folds' models and rows taken as drawn by chance."""
+
+
+@dataclass(frozen=True)
 class Measure:
     """One metric over all rows and by slice."""
 
@@ -71,6 +81,8 @@ class Measure:
     arms: dict[str, Estimate]
     difference: Difference | None
     slices: list[SliceMeasure] = field(default_factory=list)
+    folds: dict[str, FoldMeasure] = field(default_factory=dict)
+    """By arm; empty without folds."""
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,15 @@ targets there is nothing to decide, and the verdict says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from tunesmith.evaluate.comparison import finite
+from tunesmith.evaluate.folds import fold_values, mean_over
 from tunesmith.evaluate.resample import draw
 from tunesmith.metrics import Metric
 from tunesmith.records import Prediction
@@ -123,6 +124,7 @@ def judge(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    folds: Sequence[Sequence[Prediction]] | None = None,
 ) -> Verdict:
     """Holds predictions against targets.
 
@@ -133,8 +135,12 @@ def judge(
         confidence: of the one-sided limits, above 0.5.
         resamples: bootstrap samples behind each limit.
         seed: draws them.
+        folds: the predictions by fold, where each fold's rows were predicted by a model of its own.
     """
-    found = [_judge_one(target, predictions, task, confidence, resamples, seed) for target in targets]
+    measured = _on_rows(predictions, confidence, resamples, seed)
+    if folds:
+        measured = _in_folds(folds, measured, confidence)
+    found = [_judge_one(target, measured, task, confidence) for target in targets]
     if not found:
         return Verdict("NO TARGETS", "the goal names no targets, so there is nothing to decide", confidence, None, [])
     deciding = min(range(len(found)), key=lambda number: (_ORDER[found[number].outcome], found[number].strength))
@@ -145,27 +151,87 @@ def judge(
     return Verdict("DON'T SHIP", f"{target.title} is {target.outcome}: {target.why}", confidence, deciding, found)
 
 
-def _judge_one(
-    target: Target,
-    predictions: Sequence[Prediction],
-    task: str | None,
-    confidence: float,
-    resamples: int,
-    seed: int,
-) -> TargetResult:
-    metric = cast(Metric, target.metric).for_task(task)
-    rows = [row for row in predictions if all(row.record.slices.get(key) == says for key, says in target.slice.items())]
-    if not rows:
+class _Measured(NamedTuple):
+    """A metric on the rows that a target is about."""
+
+    value: float
+    interval: tuple[float, float] | None
+    """Two-sided, so wide that each end is a one-sided limit of the confidence wanted."""
+    num_rows: int
+    """Rows that have something to measure."""
+    how: str
+    """What the value is of, in words."""
+    rows_to_settle: Callable[[float, float], float]
+    """About how many rows settle it, by the limit that faces the bound and the bound."""
+
+
+_Measure = Callable[["Metric", Mapping[str, str]], _Measured | None]
+"""Measures a metric on the rows of a slice; None where there are no rows."""
+
+
+def _in_slice(rows: Sequence[Prediction], slice_: Mapping[str, str]) -> list[Prediction]:
+    return [row for row in rows if all(row.record.slices.get(key) == says for key, says in slice_.items())]
+
+
+def _on_rows(predictions: Sequence[Prediction], confidence: float, resamples: int, seed: int) -> _Measure:
+    """What one model comes to on the test rows."""
+
+    def measure(metric: Metric, slice_: Mapping[str, str]) -> _Measured | None:
+        rows = _in_slice(predictions, slice_)
+        if not rows:
+            return None
+        statistics = metric.statistics(rows)
+        value = metric.whole(statistics)
+        if not math.isfinite(value):
+            return _Measured(value, None, len(rows), "", lambda *_: math.nan)
+        num_rows = int(np.isfinite(metric.per_row(statistics)).sum())
+        drawn = draw([(metric, statistics)], resamples, seed)[0]
+        return _Measured(
+            value,
+            metric.interval(statistics, drawn, 2 * confidence - 1),
+            num_rows,
+            f"on {_rows(num_rows)}",
+            lambda limit, bound: metric.rows_to_settle(statistics, limit, bound, confidence),
+        )
+
+    return measure
+
+
+def _in_folds(folds: Sequence[Sequence[Prediction]], together: _Measure, confidence: float) -> _Measure:
+    """What the models of all folds come to in the mean; `together` measures all their rows at once."""
+
+    def measure(metric: Metric, slice_: Mapping[str, str]) -> _Measured | None:
+        on_rows = together(metric, slice_)
+        if on_rows is None or not math.isfinite(on_rows.value):
+            return on_rows
+        num_rows = on_rows.num_rows
+        values = fold_values(metric, [_in_slice(fold, slice_) for fold in folds])
+        value, interval = mean_over(metric, values, on_rows.value, on_rows.interval, 2 * confidence - 1)
+        if not math.isfinite(value):
+            return on_rows._replace(value=value)
+        known = [found for found in values if math.isfinite(found)]
+        return _Measured(
+            value,
+            interval,
+            num_rows,
+            f"in the mean of {len(known)} folds ({min(known):.4g} to {max(known):.4g}, {_rows(num_rows)})",
+            # The interval narrows as the square root of the rows.
+            lambda limit, bound: num_rows * ((value - limit) / (value - bound)) ** 2 if value != bound else math.inf,
+        )
+
+    return measure
+
+
+def _judge_one(target: Target, measure: _Measure, task: str | None, confidence: float) -> TargetResult:
+    metric = cast("Metric", target.metric).for_task(task)
+    found = measure(metric, target.slice)
+    if found is None:
         return _result(
             target, metric, "undecided", f"no test row has {_named(target.slice)}" if target.slice else _NONE
         )
-    statistics = metric.statistics(rows)
-    value = metric.whole(statistics)
+    value, interval, num_rows, how, rows_to_settle = found
     if not math.isfinite(value):
-        return _result(target, metric, "undecided", f"{_rows(len(rows))} give {metric.kind} nothing to measure")
-    num_rows = int(np.isfinite(metric.per_row(statistics)).sum())
-    drawn = draw([(metric, statistics)], resamples, seed)[0]
-    interval = metric.interval(statistics, drawn, 2 * confidence - 1)
+        return _result(target, metric, "undecided", f"{_rows(num_rows)} give {metric.kind} nothing to measure")
     bound, sense = _bound(target), _sense(target)
 
     def keeps(figure: float) -> bool:
@@ -174,10 +240,10 @@ def _judge_one(
     # What faces the bound: the lower limit of a value above it, the upper limit of one below.
     above = keeps(value) == (sense == "at_least")
     limit = None if interval is None else finite(interval[0] if above else interval[1])
-    said = _said(value, limit, above, num_rows, bound.unit, confidence)
+    said = _said(value, limit, above, how, bound.unit, confidence)
     if limit is not None and keeps(limit) == keeps(value):
         return _result(target, metric, "met" if keeps(value) else "missed", said, value, limit, num_rows)
-    needed = metric.rows_to_settle(statistics, math.nan if limit is None else limit, bound.value, confidence)
+    needed = rows_to_settle(math.nan if limit is None else limit, bound.value)
     more = max(1, math.ceil(needed) - num_rows) if math.isfinite(needed) else None
     hint = "no number of rows is sure to settle it" if more is None else f"about {more:,} more would settle it"
     return _result(target, metric, "undecided", f"{said}; {hint}", value, limit, num_rows, more)
@@ -222,8 +288,8 @@ def _sense(target: Target) -> Sense:
     return "at_least" if target.at_least is not None else "at_most"
 
 
-def _said(value: float, limit: float | None, above: bool, num_rows: int, unit: str, confidence: float) -> str:
-    on = f"{_figure(value, unit)} on {_rows(num_rows)}"
+def _said(value: float, limit: float | None, above: bool, how: str, unit: str, confidence: float) -> str:
+    on = f"{_figure(value, unit)} {how}"
     if limit is None:
         return f"{on}, too few for a limit {'below' if above else 'above'} it with {confidence:.0%} confidence"
     return f"{on}, at {'least' if above else 'most'} {_figure(limit, unit)} with {confidence:.0%} confidence"

@@ -14,6 +14,7 @@ from tunesmith.evaluate.predict import Manner, majority, manner, predict
 from tunesmith.evaluate.stored import write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.flow.data.prepare import Job
+from tunesmith.flow.folds import fold_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
@@ -34,13 +35,16 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
     Returns:
         What the stage came to: the decision and the rows it rests on.
     """
-    records = test_rows(job)
-    metrics = metrics_of(job)
+    records, metrics, settings = test_rows(job), metrics_of(job), job.spec.evaluate
     arms: dict[str, list[Prediction]] = {}
-    for arm in job.spec.evaluate.arms or []:
-        arms[arm] = _predict(arm, run, request, job, records, metrics, narrator, stop)
+    folds: dict[str, list[list[Prediction]]] = {}
+    for arm in settings.arms or []:
+        if settings.folds:
+            folds[arm] = fold_predictions(run, settings.folds, arm)
+            arms[arm] = [prediction for fold in folds[arm] for prediction in fold]
+        else:
+            arms[arm] = _predict(arm, run, request, job, records, metrics, narrator, stop)
         write_predictions(run / "evaluation" / f"predictions-{arm}.parquet", arms[arm])
-    settings = job.spec.evaluate
     narrator.progressing("compare", 0, None)
     comparison = compare(
         arms,
@@ -50,6 +54,7 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=job.spec.data.split.seed,
+        folds=folds,
     )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
     verdict = judge(
@@ -59,9 +64,10 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=job.spec.data.split.seed,
+        folds=folds.get("tuned"),
     )
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
-    return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(records)}
+    return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}
 
 
 def test_rows(job: Job) -> Sequence[Record]:

@@ -68,6 +68,17 @@ class Narrator:
 
         return progress
 
+    def within(self, title: str) -> Narrator:
+        """One for a run inside of this one: with a diary of its own, and the same listener, told where it is."""
+
+        def listen(event: dict[str, Any]) -> None:
+            if event["kind"] == "run":
+                return
+            named = ((key, event[key]) for key in ("stage", "what", "text") if key in event)
+            self._tell(event | {key: f"{title}: {value}" for key, value in named})
+
+        return Narrator(listen)
+
     @contextmanager
     def stage(self, name: str, **values: Any) -> Iterator[None]:
         """Says that a stage starts, and how long it took when it ends well."""

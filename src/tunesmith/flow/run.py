@@ -13,10 +13,11 @@ from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
 from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
 from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
+from tunesmith.flow.folds import fold_requests
 from tunesmith.flow.interrupt import gentle_stop
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.request import Request, make_request
-from tunesmith.flow.stages import Until, do, stages, write_lineage, write_report
+from tunesmith.flow.stages import Stop, Until, do, stages, write_lineage, write_report
 from tunesmith.models.tokenizer import open_tokenizer
 from tunesmith.runs import Run, new_run, read_json, write_json, write_text
 from tunesmith.spec.resolve import Resolved
@@ -81,11 +82,29 @@ def run(
     request = make_request(spec_path, changes, workspace)
     check_trackers(request.spec.track)
     run = request.find() or _begin(request, narrator)
-    with run.locked(), Events(run / "events.jsonl") as events, gentle_stop() as stop:
+    with gentle_stop() as stop:
+        return _carry(run, request, narrator, stop, until, fold_requests(request, changes))
+
+
+def _carry_fold(request: Request, narrator: Narrator, stop: Stop) -> Run:
+    return _carry(request.find() or _begin(request, narrator), request, narrator, stop).run
+
+
+def _carry(
+    run: Run,
+    request: Request,
+    narrator: Narrator,
+    stop: Stop,
+    until: Until = "report",
+    folds: Sequence[Request] = (),
+) -> Outcome:
+    """Carries a run from where it stands to `until`, its folds first."""
+    with run.locked(), Events(run / "events.jsonl") as events:
         narrator.write_to(events)
         job = load_job(run, request)
         with tracked(run, request.spec.track, narrator):
-            done = [do(stage, run, narrator, stop) for stage in stages(run, request, job, until)]
+            wanted = stages(run, request, job, until, folds, _carry_fold)
+            done = [do(stage, run, narrator, stop) for stage in wanted]
             already = all(done) and (run.complete or until != "report")
             if not already:
                 narrator.say("resource", peak_rss_mb=round(peak_memory_mb()))

@@ -1,11 +1,11 @@
 """The stages of a run: what names each, what it leaves, and the work itself.
 
-data (when the run is born) -> train-1 -> ... -> evaluate -> report
+data (when the run is born) -> fold-1 -> ... -> train-1 -> ... -> evaluate -> report
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import threads, versions
 from tunesmith.flow.evaluation import evaluate
+from tunesmith.flow.folds import Carry, do_fold, folder_of
 from tunesmith.flow.lineage import lineage
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
@@ -39,13 +40,16 @@ class Stage:
     """Does it; what it returns is kept in its marker."""
 
 
-def stages(run: Run, request: Request, job: Job, until: Until) -> list[Stage]:
+def stages(
+    run: Run, request: Request, job: Job, until: Until, folds: Sequence[Request], carry_fold: Carry
+) -> list[Stage]:
     """The stages up to `until`, in order."""
     spec = job.spec.model_dump(mode="json")
     print_ = fingerprint(
         [spec["data"], spec["prompt"], spec["goal"]["task"], spec["evaluate"]["slices"], request.digests]
     )
-    found: list[Stage] = []
+    found = [] if until == "train" else [_fold(run, number, fold, carry_fold) for number, fold in enumerate(folds, 1)]
+    print_of_folds = [stage.fingerprint for stage in found]
     start = request.base.reference
     for number in range(len(job.spec.train)):
         print_ = fingerprint([print_, spec["base"], spec["train"][number], versions(), threads()])
@@ -53,11 +57,21 @@ def stages(run: Run, request: Request, job: Job, until: Until) -> list[Stage]:
         start = str(model_folder(run, job, number).resolve())
     if until == "train":
         return found
-    print_ = fingerprint([print_, spec["evaluate"], spec["goal"]])
+    print_ = fingerprint([print_, spec["evaluate"], spec["goal"], *print_of_folds])
     found.append(
         Stage("evaluate", print_, ["evaluation"], lambda narrator, stop: evaluate(run, request, job, narrator, stop))
     )
     return found
+
+
+def _fold(run: Run, number: int, asked: Request, carry: Carry) -> Stage:
+    leaves = [str(folder_of(run, number).relative_to(run.path))]
+    return Stage(
+        f"fold-{number}",
+        asked.fingerprint,
+        leaves,
+        lambda narrator, stop: do_fold(run, number, asked, carry, narrator, stop),
+    )
 
 
 def _train(run: Run, request: Request, job: Job, number: int, start: str, print_: str) -> Stage:

@@ -18,7 +18,7 @@ from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.metadata import adapter_kind, kind_of, metadata, stages, task
 from tunesmith.report.views import cost, slices, verdict
-from tunesmith.report.views.comparison import difference_cell, estimate_cell, says
+from tunesmith.report.views.comparison import difference_cell, estimate_cell, folded, says
 from tunesmith.report.views.provenance import leaves
 from tunesmith.runs import Run
 
@@ -119,6 +119,7 @@ def _evaluation(found: Comparison) -> dict[str, Any]:
         "arms": found.arms,
         "paired": len(found.arms) > 1,
         "num_rows": found.num_rows,
+        "folded": folded(found),
         "confidence": write.percent(found.confidence, 0),
         "rows": [
             (measure.name, [_cell(measure, measure.arms, arm) for arm in found.arms], _difference(measure, measure))

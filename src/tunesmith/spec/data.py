@@ -54,6 +54,26 @@ def _hold_out(value: Any) -> Any:
     return {"column": value} if isinstance(value, str) else value
 
 
+class Fold(Section):
+    """One of several parts of the rows, each of which is tested once."""
+
+    number: int = Field(ge=1)
+    """Which of them, from 1."""
+    of: int = Field(ge=2, le=20)
+    """How many there are."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.number > self.of:
+            raise ValueError(f"there are {self.of} folds, and no fold {self.number}")
+        return self
+
+
+def _fold(value: Any) -> Any:
+    said = re.fullmatch(r"\s*(\d+)\s+of\s+(\d+)\s*", value) if isinstance(value, str) else None
+    return {"number": int(said[1]), "of": int(said[2])} if said else value
+
+
 class SplitRule(Section):
     """How rows are divided."""
 
@@ -73,6 +93,8 @@ class SplitRule(Section):
     """Whole values of a column are the test rows: the column's name, or `{column: region, values: [north]}`."""
     hardest: str | None = None
     """The hardest rows are the test rows: those of greatest `length`, or highest in a column of numbers."""
+    fold: Annotated[Fold, BeforeValidator(_fold, json_schema_input_type=str | Fold)] | None = None
+    """Test one of several equal parts of the rows, `2 of 5`, and share out the rest; `evaluate.folds` does all."""
     leakage: Literal["together", "refuse", "ignore"] = "together"
     """Near-copies are kept in one split, or the run is refused where they are not, or they are not looked for."""
     similarity: float = Field(default=0.8, gt=0, le=1)
@@ -87,6 +109,13 @@ class SplitRule(Section):
         hardest = self.hardest if self.hardest != "length" else None
         return tuple(dict.fromkeys(c for c in (self.stratify, self.group, self.time, held, hardest) if c))
 
+    @property
+    def says_who_is_tested(self) -> str | None:
+        """The rule by which the test rows are other than a part of the rows by chance; None where there is none."""
+        if self.hold_out is not None and self.hold_out.values is not None:
+            return "hold_out.values"
+        return next((name for name in ("time", "hardest") if getattr(self, name) is not None), None)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         total = self.train.value + self.validation.value + self.test.value
@@ -100,6 +129,8 @@ class SplitRule(Section):
         said = [name for name in ("time", "hold_out", "hardest") if getattr(self, name) is not None]
         if len(said) > 1:
             wrong.append(f"{' and '.join(said)} each say which rows are the test rows; keep one of them")
+        if self.fold is not None and self.says_who_is_tested:
+            wrong.append(f"{self.says_who_is_tested} says which rows are the test rows, and so does fold; keep one")
         if said and not self.test.value:
             wrong.append(f"{said[0]} says which rows are the test rows, and test has no share; give it one")
         if wrong:

@@ -13,11 +13,12 @@ filled spec is read by the same models as a written one. The rules come from the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from tunesmith.records import Shape
-from tunesmith.spec.quantity import Batch, Duration, Length
+from tunesmith.spec.quantity import Batch, Duration, Length, Share
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,15 @@ def devices(facts: Facts) -> Derived:
 def steps() -> Derived:
     """What is done to the rows."""
     return Derived([{"kind": "clean"}, {"kind": "exact_dedup"}], "broken rows and exact duplicates teach nothing")
+
+
+def shares_of_all(folds: int, rule: Mapping[str, Any]) -> dict[str, Derived]:
+    """How rows are divided where each is tested by the model of a fold: the model to ship learns from all of them."""
+    shares = {name: Share.parse(rule[name]).value for name in ("train", "validation")}
+    reason = f"each row is tested by one of {folds} folds, and the model that ships learns from all"
+    validation = round(shares["validation"] / sum(shares.values()), 3)
+    found = {"train": round(1 - validation, 3), "validation": validation, "test": 0.0}
+    return {name: Derived(str(Share(share, "")), reason) for name, share in found.items()}
 
 
 def template(task: str) -> Derived:

@@ -114,11 +114,13 @@ class _Draft:
 
     def fill(self, path: str, derived: Derived, *, instead_of: Any = None) -> Any:
         """Puts `derived` where nothing (or `instead_of`) stands; returns what stands there then."""
+        standing = self.get(path)
+        return self.put(path, derived) if standing == instead_of else standing
+
+    def put(self, path: str, derived: Derived) -> Any:
+        """Puts `derived` there, whatever stands there."""
         holder, _, key = path.rpartition(".")
-        section = self.get(holder)
-        if section[key] != instead_of:
-            return section[key]
-        section[key] = derived.value
+        self.get(holder)[key] = derived.value
         for leaf, _value in _leaves(derived.value, path):
             self.reasons[leaf] = derived.reason
         return derived.value
@@ -126,6 +128,9 @@ class _Draft:
 
 def _fill_early(draft: _Draft) -> None:
     draft.fill("data.steps", derive.steps())
+    if (folds := draft.get("evaluate.folds")) is not None:
+        for share, derived in derive.shares_of_all(folds, draft.get("data.split")).items():
+            draft.put(f"data.split.{share}", derived)
     if (task := draft.get("goal.task")) is not None:
         draft.fill("prompt.template", derive.template(task))
 

@@ -188,8 +188,10 @@ class Evaluate(Section):
     """How sure the intervals are."""
     resamples: int = Field(default=2000, ge=100, le=100_000)
     """Bootstrap samples behind each interval."""
+    folds: int | None = Field(default=None, ge=2, le=20)
+    """Cross-validate: train so many models, each tested on a part of the rows, and decide by their mean."""
     max_rows: int | None = Field(default=None, ge=1)
-    """Evaluate at most this many test rows, drawn by the split's seed; all when left out."""
+    """Evaluate at most this many test rows (of each fold), drawn by the split's seed; all when left out."""
     max_new_tokens: int | None = Field(default=None, ge=1)
     """The longest answer generated; derived from the answers in the training rows."""
     batch: int = Field(default=32, ge=1)
@@ -236,3 +238,21 @@ class Spec(Section):
     """How many devices train together."""
     track: list[Annotated[Part, TRACKERS]] = []
     """Where the run's curves and figures are sent while it goes; `tunesmith send RUN` sends them later."""
+
+    @model_validator(mode="after")
+    def _folds_test_every_row(self) -> Self:
+        rule, folds = self.data.split, self.evaluate.folds
+        if folds is None:
+            return self
+        said = rule.says_who_is_tested or ("fold" if rule.fold else None)
+        if said is None and rule.test.value and "test" in rule.model_fields_set:
+            said = "test"
+        if said is not None:
+            raise ValueError(
+                f"evaluate.folds tests every row once, and data.split.{said} goes against it; leave one out"
+            )
+        if any(source.split == "test" for source in self.data.sources):
+            raise ValueError(
+                "evaluate.folds tests every row once, and a source is fixed to test; leave one of them out"
+            )
+        return self

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tunesmith.data.room import Room
 from tunesmith.data.split.copies import near_copies, refuse_near_copies
 from tunesmith.data.split.facts import FREE, SPLITS, Facts, Numbers, Places, gather
+from tunesmith.data.split.folds import folds
 from tunesmith.data.split.share import Units, make_units, share_out
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.records import Record
@@ -50,6 +51,10 @@ def assign(records: Sequence[Record], rule: SplitRule, fixed: Mapping[str, Split
         GateFailed: near-copies stand in different splits, and the rule refuses that.
     """
     room = room or Room()
+    if rule.fold is not None:
+        places_N = folds(records, rule, rule.fold.of, fixed, room)[rule.fold.number - 1]
+        _tell(places_N, room)
+        return places_N
     copies_N = None if rule.leakage == "ignore" else near_copies(records, rule.similarity, room)
     together_N = copies_N if rule.leakage == "together" else None
     facts = gather(records, rule, fixed, together_N)

@@ -78,15 +78,12 @@ def folds(
 
 
 def _refuse(rule: SplitRule, fixed: Mapping[str, Split]) -> None:
-    said = None
-    if rule.time is not None:
-        said = "data.split.time", "in time order, a row is not tested by what came after it"
-    elif rule.hardest is not None:
-        said = "data.split.hardest", "it says which rows are the test rows"
-    elif rule.hold_out is not None and rule.hold_out.values is not None:
-        said = "data.split.hold_out.values", "they say which rows are the test rows"
+    if rule.says_who_is_tested is not None:
+        said = f"data.split.{rule.says_who_is_tested}", "it says which rows are the test rows"
     elif fixed:
         said = "data.sources", "a source that is fixed to a split says which rows are tested"
+    else:
+        said = None
     if said is not None:
         raise DataError(
             f"folds test every row once, and {said[0]} does not go with that: {said[1]}",

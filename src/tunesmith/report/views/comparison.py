@@ -27,9 +27,35 @@ def view(evidence: Evidence) -> Section:
             "paired": len(found.arms) > 1,
             "confidence": percent(found.confidence, 0),
             "resamples": found.resamples,
+            "folds": _folds(found),
             "lengths": [(arm, entry) for arm, entry in found.lengths.items()],
         },
     )
+
+
+def _folds(found: Comparison) -> dict[str, Any] | None:
+    """The last arm fold by fold; None where nothing was folded."""
+    arm = found.arms[-1]
+    held = [(measure, measure.folds[arm]) for measure in found.measures if arm in measure.folds]
+    if not held:
+        return None
+    return {
+        "arm": arm,
+        "numbers": range(1, len(held[0][1].values) + 1),
+        "rows": [
+            {
+                "name": measure.name,
+                "values": [figure(value, measure.unit) for value in fold.values],
+                "mean": {"value": figure(fold.mean, measure.unit), "interval": interval(fold.interval)},
+            }
+            for measure, fold in held
+        ],
+    }
+
+
+def folded(found: Comparison) -> bool:
+    """Whether the rows were tested in folds."""
+    return any(measure.folds for measure in found.measures)
 
 
 def says(found: Comparison) -> str:

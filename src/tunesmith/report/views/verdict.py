@@ -9,6 +9,7 @@ from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import NONE, count, counted, duration, figure, memory, moment, percent, short
 from tunesmith.report.views import cost
+from tunesmith.report.views.comparison import folded
 
 OUTCOMES = {"met": "✓ met", "missed": "✗ missed", "undecided": "? undecided"}
 """Each outcome in words and with a sign, so that none rests on its colour."""
@@ -152,7 +153,8 @@ def _facts(evidence: Evidence) -> list[tuple[str, str, str]]:
     if train:
         facts.append(("Trained on", counted(train["rows"], "row"), counted(steps, "step") if steps else ""))
     if evidence.comparison:
-        facts.append(("Judged on", counted(evidence.comparison.num_rows, "row"), "none of them trained on"))
+        apart = "each by a fold that did not learn it" if folded(evidence.comparison) else "none of them trained on"
+        facts.append(("Judged on", counted(evidence.comparison.num_rows, "row"), apart))
     seconds = sum(stage["seconds"] or 0.0 for stage in cost.stage_times(evidence))
     if seconds:
         peak = cost.peak_memory_mb(evidence)

@@ -1,0 +1,131 @@
+"""Cross-validation: the mean over folds, how far it may be off, and the verdict by it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tunesmith.evaluate.compare import compare
+from tunesmith.evaluate.folds import fold_values, mean_over
+from tunesmith.evaluate.verdict import judge
+from tunesmith.metrics import Metric
+from tunesmith.part import METRICS
+from tunesmith.records import Prediction, Record
+from tunesmith.spec.load import parse
+from tunesmith.spec.resolve import resolve_early
+from tunesmith.spec.sections import Target
+
+ACCURACY: Metric = METRICS.make({"kind": "accuracy"})  # type: ignore[assignment]
+WIDE, NARROW = (0.0, 1.0), (0.799, 0.801)
+
+
+def fold(hits: int, rows: int, name: str, channel: str = "email") -> list[Prediction]:
+    return [
+        Prediction(
+            Record(f"{name}{at}", "s", text="t", labels=("a",), slices={"channel": channel}),
+            output="a" if at < hits else "b",
+            expected="a",
+        )
+        for at in range(rows)
+    ]
+
+
+def judged(folds: list[list[Prediction]], **written: object):
+    target = Target.model_validate({"metric": "accuracy", **written})
+    return judge([target], [row for rows in folds for row in rows], folds=folds).targets[0]
+
+
+def test_the_interval_is_students_widened_for_what_folds_share() -> None:
+    values = [0.7, 0.8, 0.9, 0.85, 0.75]
+    mean, interval = mean_over(ACCURACY, values, 0.8, NARROW, 0.9)
+    reach = stats.t.ppf(0.95, 4) * np.std(values, ddof=1) * math.sqrt(1 / 5 + 1 / 4)
+    assert mean == pytest.approx(0.8)
+    assert interval == pytest.approx((0.8 - reach, 0.8 + reach))
+
+
+def test_it_is_never_narrower_than_the_rows_allow() -> None:
+    _, interval = mean_over(ACCURACY, [0.8, 0.8, 0.8], 0.8, (0.7, 0.88), 0.9)
+    assert interval == pytest.approx((0.7, 0.88))
+
+
+def test_it_ends_where_the_metric_ends() -> None:
+    _, interval = mean_over(ACCURACY, [0.2, 1.0], 0.6, NARROW, 0.9)
+    assert interval == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("values", "mean"), [([math.nan, 0.5], 0.5), ([math.nan, math.nan], math.nan)])
+def test_less_than_two_folds_give_no_interval(values: list[float], mean: float) -> None:
+    found, interval = mean_over(ACCURACY, values, 0.5, WIDE, 0.9)
+    assert found == pytest.approx(mean, nan_ok=True) and interval is None
+
+
+def test_a_fold_without_rows_has_no_value() -> None:
+    assert fold_values(ACCURACY, [fold(1, 2, "a"), []]) == pytest.approx([0.5, math.nan], nan_ok=True)
+
+
+def test_the_mean_over_folds_decides_and_not_the_mean_over_rows() -> None:
+    # 100 rows at 0.95 and 900 at 0.85 are 0.86 by row and 0.9 by fold.
+    result = judged([fold(95, 100, "a"), fold(765, 900, "b")], at_least=0.88)
+    assert result.value == pytest.approx(0.9)
+    assert result.num_rows == 1000
+    assert result.why.startswith("0.9 in the mean of 2 folds (0.85 to 0.95, 1,000 rows)")
+
+
+def test_folds_that_differ_decide_less_than_folds_that_agree() -> None:
+    agree = [fold(170 + at, 200, f"f{at}") for at in range(5)]
+    differ = [fold(hits, 200, f"f{at}") for at, hits in enumerate([140, 200, 150, 195, 175])]
+    assert judged(agree, at_least=0.8).outcome == "met"
+    result = judged(differ, at_least=0.8)
+    assert (result.outcome, result.value) == ("undecided", pytest.approx(0.86))
+    assert result.more_rows is not None and result.more_rows > 0
+
+
+def test_a_slice_is_measured_in_each_fold() -> None:
+    folds = [[*fold(50, 50, f"e{at}"), *fold(30 + at, 50, f"c{at}", "chat")] for at in range(3)]
+    result = judged(folds, at_least=0.9, slice={"channel": "chat"})
+    assert (result.outcome, result.value, result.num_rows) == ("missed", pytest.approx(0.62), 150)
+
+
+def test_a_comparison_tells_each_fold() -> None:
+    arms = {"base": [fold(5, 10, "a"), fold(6, 10, "b")], "tuned": [fold(9, 10, "a"), fold(8, 10, "b")]}
+    together = {arm: [row for rows in folds for row in rows] for arm, folds in arms.items()}
+    (measure,) = compare(together, [ACCURACY], resamples=100, folds=arms).measures
+    assert measure.folds["tuned"].values == [0.9, 0.8] and measure.folds["base"].values == [0.5, 0.6]
+    assert measure.folds["tuned"].mean == pytest.approx(0.85)
+    assert compare(together, [ACCURACY], resamples=100).measures[0].folds == {}
+
+
+def test_the_model_that_ships_learns_from_all_rows() -> None:
+    spec, _ = parse("name: a\ndata: {sources: [a.csv]}\nevaluate: {folds: 5}\n")
+    rule = resolve_early(spec).data.split
+    assert (rule.train.value, rule.validation.value, rule.test.value) == pytest.approx((0.889, 0.111, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("{sources: [a.csv], split: {train: 0.7, test: 0.2}}", "data.split.test"),
+        ("{sources: [a.csv], split: {time: day}}", "data.split.time"),
+        ("{sources: [a.csv], split: {fold: 2 of 5}}", "data.split.fold"),
+        ("{sources: [a.csv, {path: b.csv, split: test}]}", "a source is fixed to test"),
+    ],
+)
+def test_folds_refuse_other_test_rows(data: str, said: str) -> None:
+    with pytest.raises(Exception, match=said):
+        parse(f"name: a\ndata: {data}\nevaluate: {{folds: 5}}\n")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("{fold: 6 of 5}", "no fold 6"),
+        ("{fold: second}", "write settings"),
+        ("{fold: 2 of 5, hardest: length}", "hardest says which rows are the test rows, and so does fold"),
+    ],
+)
+def test_a_fold_that_there_is_not_is_refused(rule: str, said: str) -> None:
+    with pytest.raises(Exception, match=said):
+        parse(f"name: a\ndata: {{sources: [a.csv], split: {rule}}}\n")
