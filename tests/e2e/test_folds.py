@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 
 import pytest
@@ -70,3 +71,9 @@ def test_another_bound_is_another_run_whose_folds_take_over_what_was_trained(des
         events = (desk / f"runs/colours.fold-{number}/2/events.jsonl").read_text("utf-8")
         assert '"borrowed"' in events and '"step"' not in events
     assert sorted(path.name for path in (desk / "runs/colours").iterdir()) == ["1", "2"]
+
+
+def test_a_plan_counts_every_training(desk):
+    planned = json.loads(tunesmith("plan", "colours.yaml", "--json", cwd=desk).stdout)
+    assert planned["folds"] == 2
+    assert planned["seconds"] == pytest.approx(2 * sum(stage["seconds"] for stage in planned["stages"]))

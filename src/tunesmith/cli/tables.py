@@ -166,9 +166,14 @@ def _content(record: dict[str, Any]) -> str:
 def plan_table(plan: Plan) -> Group:
     """What a run would take."""
     tables = []
-    for stage in plan.stages:
-        table = plain_table(f"train-{stage.number}", "", "")
-        for name, value, basis in stage.lines():
+    for title, lines in [
+        *((f"train-{stage.number}", stage.lines()) for stage in plan.stages),
+        ("in all", plan.lines()),
+    ]:
+        if not lines:
+            continue
+        table = plain_table(title, "", "")
+        for name, value, basis in lines:
             table.add_row(name, Text(value, style="bold"), Text(basis, style="dim"))
         tables.append(Padding(table, (0, 0, 1, 0)))
     return Group(*tables)

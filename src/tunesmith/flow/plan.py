@@ -86,10 +86,23 @@ class Plan:
     """What a run would take."""
 
     stages: list[StagePlan]
+    folds: int = 0
+    """Further trainings, each on all rows but those that it is tested on."""
+
+    @property
+    def seconds(self) -> float:
+        """All trainings. With k folds each sees (k-1)/k of the rows, which together with the one on all makes k."""
+        return max(1, self.folds) * sum(stage.seconds for stage in self.stages)
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """What holds for the stages together, as `StagePlan.lines`; nothing where all is said there."""
+        if not self.folds:
+            return []
+        return [("time", _duration(self.seconds), f"{self.folds} folds, and once more on all rows")]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"stages": [asdict(stage) for stage in self.stages], "seconds": sum(s.seconds for s in self.stages)}
+        return {"stages": [asdict(stage) for stage in self.stages], "folds": self.folds, "seconds": self.seconds}
 
 
 def plan(spec_path: Path, changes: Sequence[str] = (), workspace: Path = Path(), *, listen: Listener = silent) -> Plan:
@@ -109,7 +122,8 @@ def plan(spec_path: Path, changes: Sequence[str] = (), workspace: Path = Path(),
     request = make_request(spec_path, changes, workspace)
     job, collected = collect_job(request, narrator)
     job, _ = encode_job(job, collected, narrator)
-    return Plan([_plan_stage(request, job, number, narrator) for number in range(len(job.spec.train))])
+    planned = [_plan_stage(request, job, number, narrator) for number in range(len(job.spec.train))]
+    return Plan(planned, job.spec.evaluate.folds or 0)
 
 
 def _plan_stage(request: Request, job: Job, number: int, narrator: Narrator) -> StagePlan:
