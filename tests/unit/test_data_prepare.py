@@ -167,6 +167,21 @@ def test_too_many_lost_rows_are_refused_with_their_reasons(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("steps", "warned"),
+    [
+        (["clean", "pii"], True),
+        (["clean", "secrets"], True),
+        (["pii", "clean"], False),
+        (["clean", {"kind": "pii", "action": "report"}], False),
+    ],
+)
+def test_what_hides_should_come_first(tmp_path: Path, steps: list[Any], warned: bool) -> None:
+    rows = [*labelled(30), {"text": "", "label": "a"}]
+    found = gathered(tmp_path, rows, steps=steps)
+    assert any("of 1 rows that those dropped or changed" in said for said in found.said) == warned
+
+
+@pytest.mark.parametrize(
     ("rows", "said"),
     [
         (["{broken"] * 3, "none of its 3 rows can be read: 3 broken JSON"),

@@ -190,3 +190,12 @@ def test_all_rows_above_the_threshold_are_found(texts: list[str], twentieths: in
         found = features_of(text)
         every = [likeness(found, features_of(other)) for other in texts]
         assert sorted(near.all(found)) == [place for place, alike in enumerate(every) if alike >= twentieths / 20]
+
+
+def test_a_folders_files_name_the_result(tmp_path: Path) -> None:
+    """Another WordNet in the same folder is another result, and none of it is taken from the cache."""
+    for file in BUNDLED.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    files = Synonyms(wordnet=str(tmp_path)).files()
+    assert {str(tmp_path / name) for name in ("index.noun", "data.verb", "cntlist.rev", "adj.exc")} <= set(files)
+    assert Synonyms().files() == ()

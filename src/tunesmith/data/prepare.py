@@ -179,6 +179,12 @@ class _Collecting:
         fill = partial(write, step, records, room, first_new=self.num_rows + 1, sealed=self.data.encrypt)
         stage = self._pass([step.settings(), shop.prints(step)], fill, chosen=step.chooses)
         shop.after(told, len(records), len(records))
+        earlier = sum(done["dropped"] + done["changed"] for done in self.ledger.steps)
+        if step.hides() and earlier:
+            self.said.append(
+                f"{step.kind} comes after other steps: of {earlier} rows that those dropped or changed, the run keeps"
+                f" what they said before, with what {step.kind} takes out; put {step.kind} first"
+            )
         self.ledger.enter_step(step.settings(), len(records), stage)
         self.said += [f"{step.kind}: {note}" for note in stage.findings.notes]
         return stage.kept

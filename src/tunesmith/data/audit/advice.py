@@ -150,8 +150,9 @@ def _labels(found: Found, asked: Asked) -> Iterator[Finding]:
             f"{most['label']!r} has {most['rows']:,} rows and {least['label']!r} {least['rows']:,}"
             f" ({balance['ratio']:,.0f} to 1); always saying {most['label']!r} is right in {balance['majority']:.1%}.",
             "Accuracy hides a model that never says the rare labels.",
-            "Measure all labels alike, and hold a target to that.",
-            "goal:\n  targets: [{metric: f1_macro, at_least: 0.8}]",
+            "Measure all labels alike and hold a target to that, and let the rare ones count more in training; the"
+            " figures before and after stand in the ledger.",
+            f"goal:\n  targets: [{{metric: f1_macro, at_least: 0.8}}]\n{steps_with(asked, 'class_weights')}",
         )  # fmt: skip
     if few:
         yield Finding(

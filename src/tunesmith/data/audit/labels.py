@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunesmith.data.methods.votes.balance import imbalance
 from tunesmith.data.split import SPLITS
 
 
@@ -20,20 +20,22 @@ def balance(counts: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
         each of the rarest; entropy: of the shares, as a part of the most it could be; effective: so many equally common
         labels would be as hard to guess; majority: the share of the commonest.
     """
-    totals = {label: sum(found) for label, found in counts.items()}
-    whole = sum(totals.values())
-    if len(totals) < 2 or not whole:
+    totals = {label: rows for label, found in counts.items() if (rows := sum(found))}
+    if len(totals) < 2:
         return None
-    ordered = sorted(totals.items(), key=lambda pair: (-pair[1], pair[0]))
-    shares = [rows / whole for _, rows in ordered]
-    nats = -sum(share * math.log(share) for share in shares)
+    found = imbalance(totals)
     return {
         "labels": [
-            {"label": label, "rows": rows, "share": rows / whole, **dict(zip(SPLITS, counts[label], strict=True))}
-            for label, rows in ordered
+            {
+                "label": label,
+                "rows": rows,
+                "share": found.shares[label],
+                **dict(zip(SPLITS, counts[label], strict=True)),
+            }
+            for label, rows in found.counts.items()
         ],
-        "ratio": ordered[0][1] / ordered[-1][1],
-        "entropy": nats / math.log(len(ordered)),
-        "effective": math.exp(nats),
-        "majority": shares[0],
+        "ratio": found.ratio,
+        "entropy": found.entropy,
+        "effective": found.effective,
+        "majority": found.majority,
     }

@@ -103,6 +103,10 @@ class Step(Part):
         the same."""
         return ()
 
+    def hides(self) -> bool:
+        """Whether it takes out what should be written down nowhere."""
+        return False
+
     def kept(self, vault: Path | None) -> str:
         """Names what its result depends on that is kept in the vault; empty for steps that keep nothing there."""
         return ""

@@ -62,6 +62,9 @@ class Pii(Step):
         there = self.action == "pseudonym" and vault is not None and vault.exists()
         return Vault(vault, master_key()).print_of_forgotten() if there and vault is not None else ""
 
+    def hides(self) -> bool:
+        return self.action != "report"
+
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
         """Finds in other processes, treats what was found here, where the vault is."""
         books = _Books(self.action, room)

@@ -28,6 +28,9 @@ class Secrets(Step):
     min_entropy: float = Field(default=2.5, ge=0, le=8)
     """How far from a word what follows `password:` or `api_key =` must be, in bits a character; `hunter2` has 2.8."""
 
+    def hides(self) -> bool:
+        return self.action != "report"
+
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
         """Finds in other processes; what was found is written down nowhere."""
         finds: Counter[str] = Counter()

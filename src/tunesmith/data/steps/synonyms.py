@@ -11,7 +11,7 @@ from pydantic import Field
 from tunesmith.data.methods.augmenting.noise import drawn, how_many
 from tunesmith.data.methods.augmenting.synonyms import replaceable
 from tunesmith.data.methods.augmenting.target import Target
-from tunesmith.data.methods.augmenting.wordnet import open_wordnet
+from tunesmith.data.methods.augmenting.wordnet import files_of, open_wordnet
 from tunesmith.data.methods.augmenting.words import words_of
 from tunesmith.data.rewrite import Edit
 from tunesmith.data.room import Room
@@ -36,6 +36,9 @@ class Synonyms(EditAugment):
     wordnet: str = "bundled"
     """Where synonyms come from: `bundled`, some 3,200 common words, or a folder of WordNet's files, such as
     `/usr/share/wordnet` of Debian's package wordnet-base."""
+
+    def files(self) -> tuple[str, ...]:
+        return files_of(self.wordnet)
 
     def prepare(self, records: Sequence[Record], room: Room) -> None:
         open_wordnet(self.wordnet)

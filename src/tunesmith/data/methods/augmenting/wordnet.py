@@ -156,6 +156,14 @@ def _exceptions(path: Path) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
+def files_of(folder: str) -> tuple[str, ...]:
+    """The files that are read of a folder, as far as they are there; none of `bundled`."""
+    names = [*(f"{kind}.{name}" for kind in ("index", "data") for name in POS.values()), "cntlist.rev"]
+    names += [f"{name}.exc" for name in POS.values()]
+    paths = [] if folder == "bundled" else [Path(folder).resolve() / name for name in names]
+    return tuple(str(path) for path in paths if path.is_file())
+
+
 @lru_cache
 def open_wordnet(folder: str) -> WordNet:
     """WordNet in a folder, or `bundled`: opened once in each process."""
