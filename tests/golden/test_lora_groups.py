@@ -11,8 +11,7 @@ from test_packed_parity import CAUSAL, CPU, ENCODERS, LENGTHS, ids_of, model_of,
 from train_tiny import causal, encoder_decoder, rows, stage, train, weights_of
 
 from tunesmith.models.adapters.lora import Lora
-from tunesmith.models.layers.linear_groups import grouped, joined
-from tunesmith.models.layers.lora_groups import lora_groups
+from tunesmith.models.layers.lora_groups import _joined, grouped, lora_groups
 from tunesmith.models.model import Model
 from tunesmith.models.packing.layout import Layout
 from tunesmith.models.packing.rows import hidden_of_rows, packs
@@ -54,7 +53,7 @@ def test_outputs_and_gradients_are_those_of_peft(name: str) -> None:
         found = learned(model)
         for group in groups:  # one matrix, and no copy of it
             weights = [layer.base_layer.weight for layer in group.layers]
-            assert joined(weights).data_ptr() == weights[0].data_ptr()
+            assert _joined(weights).data_ptr() == weights[0].data_ptr()
     assert off(found[0], expected[0]) <= 3e-6 and off(found[1], expected[1]) <= 5e-6
     again = learned(model)
     assert torch.equal(again[0], expected[0]) and torch.equal(again[1], expected[1])
@@ -104,12 +103,12 @@ def test_encoder_decoders_are_left_to_peft() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_training_in_groups_is_that_of_peft(tmp_path, monkeypatch, precision) -> None:
-    from tunesmith.models.layers import fast
+    from tunesmith.train import loop
 
     found = {}
     for name in ("together", "apart"):
         if name == "apart":
-            monkeypatch.setattr(fast, "lora_groups", lambda model: [])
+            monkeypatch.setattr(loop, "lora_groups", lambda model: [])
         model = causal()
         Lora(rank=4).attach(model, seed=0)
         settings = stage(precision=precision, micro_batch="2 rows")

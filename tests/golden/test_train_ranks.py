@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from contextlib import nullcontext
 from functools import cache
 
 import numpy as np
@@ -23,7 +22,7 @@ SAME = [name for name in SCENARIOS if name != "dropout"]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Trains a scenario in one process and in two, once; its folder holds `one` and `two`, `written` and `cut`."""
+    """Trains a scenario in one process and in two, once; its folder holds `one` and `two`."""
 
     @cache
     def train(name):
@@ -32,10 +31,6 @@ def trained(tmp_path_factory):
         train_together([name], folder)
         (folder / name).rename(folder / "two")
         if name not in NOT_CUT:
-            # Layers that are cut are computed as they are written, others faster: in other sums.
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("tunesmith.train.loop.faster", lambda *_, **__: nullcontext())
-                train_alone(name, folder / "written")
             train_together([name], folder, shard=True)
             (folder / name).rename(folder / "cut")
         return folder
@@ -55,13 +50,12 @@ WAYS = [("two", name) for name in SAME] + [("cut", name) for name in SAME if nam
 
 @pytest.mark.parametrize(("way", "name"), WAYS)
 def test_two_processes_are_as_one(trained, way, name):
-    alone_in = trained(name) / ("written" if way == "cut" else "one")
-    one, two = steps(alone_in), steps(trained(name) / way)
+    one, two = steps(trained(name) / "one"), steps(trained(name) / way)
     assert [(step["number"], step["best"]) for step in two] == [(step["number"], step["best"]) for step in one]
     close = 4e-2 if name == "bf16" else CLOSE
     for alone, together in zip(one, two, strict=True):
         assert figures(together) == pytest.approx(figures(alone), rel=close, abs=1e-7), alone["number"]
-    for weight, expected in weights(alone_in).items():
+    for weight, expected in weights(trained(name) / "one").items():
         torch.testing.assert_close(weights(trained(name) / way)[weight], expected, rtol=close, atol=10 * close)
 
 

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from tunesmith.errors import DataError, Interrupted, NonFinite
 from tunesmith.models.layers.depth import depths
-from tunesmith.models.layers.fast import faster
 from tunesmith.models.layers.freeze import freeze, release
 from tunesmith.models.layers.kept import Kept, kept_trunk
+from tunesmith.models.layers.lora_groups import grouped, lora_groups
 from tunesmith.models.packing.rows import packs
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
@@ -94,8 +94,9 @@ def fit(
     """
     training = _Training(model, examples, objective, train, checkpoints, order, validation, validate, ranks)
     with training.computing():
-        fast = faster(model, cut=ranks.shard)
-    with memory_held(), dropout(model, train.regularize.dropout), recomputed(model, train.checkpointing == "on"), fast:
+        together = grouped([] if ranks.shard else lora_groups(model))
+    again = recomputed(model, train.checkpointing == "on")
+    with memory_held(), dropout(model, train.regularize.dropout), again, together:
         with training.computing():
             training.keep_trunk(kept_trunk(model, train))
         yield from _steps(training, examples, stop)

@@ -1,34 +1,51 @@
 """LoRA's layers, several at once: those that read the same states multiply them with one joined matrix.
 
 The layers stay PEFT's, with its names and files; only how they are computed changes while a training lasts.
-The frozen weights get no gradient.
+Queries, keys and values are one product instead of three, what they read is rounded and kept once, and the
+frozen weights get no gradient. Which layers read the same is measured, so no architecture is named here.
 
 Tensors: N tokens, D inputs, O outputs of a layer, P those of all layers of a group, r rank, R ranks of a group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from tunesmith.models.layers.linear_groups import Group, beside, joined, readers_of
 from tunesmith.models.layers.precision import rounded
 
 if TYPE_CHECKING:
     from tunesmith.models.model import Model
 
+PROBE = 3
+"""Tokens of the row on which it is measured."""
 
-def lora_groups(model: Model) -> list[Group]:
+
+def lora_groups(model: Model) -> list[_Group]:
     """The model's plain LoRA layers, in groups that read the same states. Call it where the model can compute.
 
     What is not plain is left to PEFT: DoRA, dropout, a base in 4 bits, several adapters at once. So are
     encoder-decoders: T5's unscaled attention lets the other order of sums grow to 4e-5 of a gradient in fp32.
     """
     layers = [] if model.family == "encoder_decoder" else _plain_layers(model)
-    return [_LoraGroup(readers) for readers in readers_of(model, layers)] if layers else []
+    return [_Group(readers) for readers in _readers(model, layers)] if layers else []
+
+
+@contextmanager
+def grouped(groups: Sequence[_Group]) -> Iterator[None]:
+    """Computes the layers of every group together; same outputs and gradients."""
+    for group in groups:
+        group.take()
+    try:
+        yield
+    finally:
+        for group in groups:
+            group.give_back()
 
 
 def _plain_layers(model: Model) -> list[Any]:
@@ -51,14 +68,69 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
-class _LoraGroup(Group):
-    """LoRA's layers, whose bases stand still."""
+def _readers(model: Model, layers: Sequence[Any]) -> list[list[Any]]:
+    """The layers in groups that were handed one and the same tensor, one after another, by a short row."""
+    from tunesmith.models.packing.layout import Layout
+    from tunesmith.models.packing.rows import hidden_of_rows
 
-    @property
-    def matrices(self) -> list[nn.Parameter]:
-        return [layer.base_layer.weight for layer in self.layers]
+    calls: list[tuple[Any, Tensor]] = []
+    hooks = [layer.register_forward_pre_hook(lambda layer, args: calls.append((layer, args[0]))) for layer in layers]
+    ids_N = torch.arange(PROBE, device=model.device) + 1
+    training = model.module.training
+    model.module.eval()
+    try:
+        with torch.no_grad():
+            hidden_of_rows(model, ids_N, Layout((PROBE,), model.device))
+    finally:
+        model.module.train(training)
+        for hook in hooks:
+            hook.remove()
+    if len(calls) != len({id(layer) for layer, _ in calls}):
+        return [[layer] for layer in layers]  # a layer that is used twice may read other states the second time
+    groups: list[list[Any]] = [[calls[0][0]]]
+    for (_, before), (layer, states) in pairwise(calls):
+        if states is before:
+            groups[-1].append(layer)
+        else:
+            groups.append([layer])
+    return groups
 
-    def compute(self, states: Tensor) -> tuple[Tensor, ...]:
+
+class _Group:
+    """Layers that read the same states."""
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        self.layers = layers
+        self._read: Tensor | None = None
+        self._said: dict[int, Tensor] = {}
+
+    def take(self) -> None:
+        """Puts the joint computation in the place of each layer's own."""
+        if len(self.layers) > 1:
+            _join([layer.base_layer.weight for layer in self.layers])
+        for place, layer in enumerate(self.layers):
+            layer.forward = self._member(place)
+
+    def give_back(self) -> None:
+        """Leaves the layers as they were, each with weights of its own."""
+        for layer in self.layers:
+            del layer.forward
+            layer.base_layer.weight.data = layer.base_layer.weight.data.clone()
+
+    def _member(self, place: int) -> Callable[[Tensor], Tensor]:
+        """What the layer at `place` does instead of its own forward pass."""
+
+        def forward(states: Tensor) -> Tensor:
+            if self._read is not states or place not in self._said:
+                self._read, self._said = states, dict(enumerate(self._compute(states)))
+            said = self._said.pop(place)
+            if not self._said:
+                self._read = None
+            return said
+
+        return forward
+
+    def _compute(self, states: Tensor) -> tuple[Tensor, ...]:
         names = [layer.active_adapters[0] for layer in self.layers]
         both = list(zip(self.layers, names, strict=True))
         said: tuple[Tensor, ...] = _Apply.apply(  # type: ignore[no-untyped-call]
@@ -71,6 +143,23 @@ class _LoraGroup(Group):
         return said
 
 
+def _join(weights: Sequence[nn.Parameter]) -> None:
+    """Lays frozen matrices one below the other in memory; each is then a view of its part."""
+    sizes = [len(weight) for weight in weights]
+    for weight, part in zip(weights, torch.split(torch.cat([weight.data for weight in weights]), sizes), strict=True):
+        weight.data = part
+
+
+def _joined(weights: Sequence[Tensor]) -> Tensor:
+    """The matrix [P, D] whose parts lie one below the other; put together anew where they no longer do."""
+    first, end = weights[0], weights[0].data_ptr()
+    for weight in weights:
+        if weight.data_ptr() != end or not weight.is_contiguous():
+            return torch.cat(list(weights))
+        end += weight.nbytes
+    return first.as_strided((sum(len(weight) for weight in weights), first.shape[1]), first.stride())
+
+
 class _Apply(torch.autograd.Function):
     """x W' + b + scale (x A') B' of every layer of a group."""
 
@@ -81,7 +170,7 @@ class _Apply(torch.autograd.Function):
         x_ND = rounded(states).flatten(0, -2)
         down_rD, up_Or = ([rounded(part) for part in half] for half in (adapters[:count], adapters[count:]))
         down_RD = torch.cat(down_rD)
-        weight_PD = joined([rounded(base.weight) for base in bases])
+        weight_PD = _joined([rounded(base.weight) for base in bases])
         said_NP = torch.mm(x_ND, weight_PD.T)
         low_NR = torch.mm(x_ND, down_RD.T)
         lows_Nr = torch.split(low_NR, [len(part) for part in down_rD], dim=1)
@@ -120,6 +209,7 @@ class _Apply(torch.autograd.Function):
         d_down_RD = torch.mm(d_low_NR.T, x_ND)
         d_states = None
         if ctx.needs_input_grad[0]:
-            d_states = torch.mm(beside(d_said_NO), weight_PD).addmm_(d_low_NR, down_RD).view(shape).to(dtype)
+            whole_NP = d_said_NO[0] if len(d_said_NO) == 1 else torch.cat(d_said_NO, dim=1)
+            d_states = torch.mm(whole_NP, weight_PD).addmm_(d_low_NR, down_RD).view(shape).to(dtype)
         learned = [*torch.split(d_down_RD, ranks), *d_up]
         return (d_states, None, None, *(part.to(kind) for part, kind in zip(learned, dtypes, strict=True)))
