@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from tunesmith.testing.tiny import tiny_model
+
+PATIENCE = 300.0
+"""Seconds that a command may take."""
 
 COLOURS = {"red": "warm", "orange": "warm", "yellow": "warm", "blue": "cold", "green": "cold", "teal": "cold"}
 
@@ -60,14 +66,28 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-c", "from tunesmith.cli.app import main; main()", *map(str, arguments)]
 
 
-def tunesmith(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a verb as a user would, in its own process."""
-    return subprocess.run(
-        command(*arguments),
-        cwd=cwd,
-        capture_output=True,
+@cache
+def _server() -> subprocess.Popen[str]:
+    """Importing takes seconds, so one process does it for all commands of this one."""
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("server.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "140"},
-        check=False,
     )
+
+
+def tunesmith(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a verb as a user would, in a process of its own."""
+    server = _server()
+    assert server.stdin and server.stdout
+    with tempfile.TemporaryDirectory() as folder:
+        said = {name: str(Path(folder, name)) for name in ("stdout", "stderr")}
+        asked = {"arguments": [*map(str, arguments)], "folder": str(cwd), **said}
+        print(json.dumps(asked), file=server.stdin, flush=True)
+        answered, *_ = select.select([server.stdout], [], [], PATIENCE)
+        assert answered, f"{arguments} took more than {PATIENCE} s"
+        code = int(server.stdout.readline())
+        texts = [Path(name).read_text("utf-8") for name in said.values()]
+    return subprocess.CompletedProcess(["tunesmith", *asked["arguments"]], code, *texts)

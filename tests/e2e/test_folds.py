@@ -73,6 +73,11 @@ def test_another_bound_is_another_run_whose_folds_take_over_what_was_trained(des
     assert sorted(path.name for path in (desk / "runs/colours").iterdir()) == ["1", "2"]
 
 
+def test_a_check_shows_a_split_without_rows(desk):
+    checked = tunesmith("check", "colours.yaml", cwd=desk)
+    assert checked.returncode == 0 and "test" in checked.stdout, checked.stderr
+
+
 def test_a_plan_counts_every_training(desk):
     planned = json.loads(tunesmith("plan", "colours.yaml", "--json", cwd=desk).stdout)
     assert planned["folds"] == 2

@@ -129,12 +129,12 @@ def test_killed_at_random_moments_it_ends_in_the_same_weights(tmp_path: Path) ->
     """SIGKILL some steps further each time, the same command again: bit-equal weights and one run."""
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"
     for folder in (quiet, killed):
-        make_desk(folder, duration="400 steps")
+        make_desk(folder, duration="150 steps")
     arguments = ("train", "colours.yaml", "train.validate_every=10 steps", "train.precision=fp32", "train.watch=[]")
     assert tunesmith(*arguments, cwd=quiet).returncode == 0
     moments = random.Random(5)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for _ in range(6):
+    for _ in range(3):
         process = subprocess.Popen(
             command(*arguments), cwd=killed, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

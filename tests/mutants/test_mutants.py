@@ -21,7 +21,11 @@ PACKAGE = TESTS.parent / "src" / "tunesmith"
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
+        "hypothesis",
+        "peft",
+        "pyarrow.parquet",
         "pytest",
+        "sklearn.feature_extraction.text",
         "transformers.models.bert.modeling_bert",
         "transformers.models.llama.modeling_llama",
         "transformers.models.t5.modeling_t5",

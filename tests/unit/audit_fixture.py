@@ -64,6 +64,7 @@ def audited(
     ledger: Mapping[str, Any] | None = None,
     max_length: int | None = None,
     refused: str = "",
+    folded: bool = False,
     count_tokens: Callable[[Sequence[str]], Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """An audit of records, divided by the rule; a word is a token."""
@@ -81,6 +82,7 @@ def audited(
             steps=steps,
             split=rule.model_dump(mode="json"),
             max_length=max_length,
+            folded=folded,
         ),
         ledger={"rows": rows, "splits": {name: {} for name in SPLITS}, **(ledger or {})},
         count_tokens=count_tokens or (lambda texts: [len(text.split()) for text in texts]),

@@ -254,7 +254,18 @@ def test_a_small_test_split_says_how_far_it_reaches() -> None:
         and "120 test rows tell a share of right answers to about ±9 points" in finding["said"]
     )
     assert "test: 0.32" in finding["yaml"]
-    assert found(audited(healthy(400), rule=SplitRule(leakage="ignore")), "small-test")["level"] == "look"
+    few = found(audited(healthy(400), rule=SplitRule(leakage="ignore")), "small-test")
+    assert few["level"] == "look" and few["yaml"] == "evaluate: {folds: 5}"
+
+
+def test_in_folds_every_row_is_tested() -> None:
+    rule = SplitRule.model_validate({"train": 0.9, "validation": 0.1, "test": 0, "leakage": "ignore"})
+    said = [
+        {one["id"] for one in audited(healthy(1200), reported=["channel"], rule=rule, folded=folded)["findings"]}
+        for folded in (False, True)
+    ]
+    assert "untested-labels" in said[0] and "thin" in said[0]
+    assert not {"untested-labels", "thin", "small-test"} & said[1]
 
 
 def test_the_same_answer_again_and_again_is_found() -> None:

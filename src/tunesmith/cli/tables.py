@@ -96,8 +96,8 @@ def _splits_table(ledger: dict[str, Any]) -> Table:
             f"{tokens:,}",
             f"{trained:,}" if trained else "labels",
             f"{trained / tokens:.0%}" if trained and tokens else "",
-            f"{said['lengths']['max']:,}",
-            f"{said['lengths']['p95']:,}",
+            f"{said['lengths'].get('max', 0):,}",  # a split without rows has none
+            f"{said['lengths'].get('p95', 0):,}",
             f"{said['truncated']['rows']:,}",
             f"{stop['trained']:,} of {stop['answers']:,}" if stop.get("answers") else "no answers",
         )

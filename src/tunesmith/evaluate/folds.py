@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
 if TYPE_CHECKING:
     from tunesmith.metrics import Metric
@@ -41,6 +40,8 @@ def mean_over(
     Returns:
         NaN where no fold has a value; no interval where fewer than two have, or the rows give none.
     """
+    from scipy.special import stdtrit  # takes as long to load as all of numpy
+
     known = [value for value in values if math.isfinite(value)]
     count = len(known)
     if count < 2 or on_rows is None:

@@ -50,6 +50,8 @@ class Asked:
     """The rule of the split."""
     max_length: int | None = None
     """The most tokens of a row."""
+    folded: bool = False
+    """Whether every row is tested, by the model of a fold."""
 
 
 def audit(

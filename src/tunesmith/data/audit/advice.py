@@ -142,7 +142,7 @@ def _labels(found: Found, asked: Asked) -> Iterator[Finding]:
         return
     labels = balance["labels"]
     few = [one for one in labels if one["train"] < RARE]
-    untested = [one for one in labels if not one["test"] and one["rows"] >= 3]
+    untested = [one for one in labels if not one["test"] and one["rows"] >= 3 and not asked.folded]
     if balance["ratio"] >= UNEVEN or balance["majority"] >= DOMINANT:
         most, least = labels[0], labels[-1]
         yield Finding(
@@ -203,8 +203,8 @@ def _sizes(found: Found, asked: Asked) -> Iterator[Finding]:
             f"{_count(tested, 'test row')} tell a share of right answers to about ±{100 * width:.0f} points.",
             "Targets nearer to the result than that stay undecided.",
             f"For ±5 points whatever the result it takes {rows_needed()} test rows"
-            + ("." if enough else f"; of {total:,} rows in all, add some, or test by folds."),
-            _shares(asked, share) if enough else "",
+            + ("." if enough else f"; of {total:,} rows in all, add some, or test every row by folds."),
+            _shares(asked, share) if enough else "evaluate: {folds: 5}",
         )  # fmt: skip
 
 
@@ -273,11 +273,10 @@ def _gaps(found: Found, asked: Asked) -> Iterator[Finding]:
             "The model never sees it, and no figure says how it does there.",
             "Collect such rows.",
         )  # fmt: skip
-    thin = [one for one in coverage["values"] if one["test"] < coverage["needed"]]
+    tested = "rows" if asked.folded else "test"
+    thin = sorted((one for one in coverage["values"] if one[tested] < coverage["needed"]), key=lambda one: one[tested])
     if thin:
-        said = ", ".join(
-            f"{one['column']} {one['value']} ({one['test']:,})" for one in sorted(thin, key=lambda v: v["test"])[:NAMED]
-        )
+        said = ", ".join(f"{one['column']} {one['value']} ({one[tested]:,})" for one in thin[:NAMED])
         yield Finding(
             "thin", "know", 50,
             f"{len(thin)} of {_count(len(coverage['values']), 'slice')} ha{'s' if len(thin) == 1 else 've'} too few"

@@ -100,6 +100,7 @@ def audit_job(
         steps=_DEFAULT_STEPS if steps is None else [_written(cast(Step, step)) for step in steps],
         split=rule.model_dump(mode="json"),
         max_length=int(spec.data.max_length.value) if spec.data.max_length else None,
+        folded=spec.evaluate.folds is not None,
     )
     return audit(
         records,

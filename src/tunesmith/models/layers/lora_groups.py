@@ -9,6 +9,7 @@ Tensors: N tokens, D inputs, O outputs of a layer, P those of all layers of a gr
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -49,9 +50,10 @@ def grouped(groups: Sequence[_Group]) -> Iterator[None]:
 
 
 def _plain_layers(model: Model) -> list[Any]:
-    from peft.tuners.lora.layer import Linear
-
-    return [layer for layer in model.module.modules() if type(layer) is Linear and _is_plain(layer)]
+    peft = sys.modules.get("peft.tuners.lora.layer")
+    if peft is None:  # it takes seconds to load, and without it nothing is of it
+        return []
+    return [layer for layer in model.module.modules() if type(layer) is peft.Linear and _is_plain(layer)]
 
 
 def _is_plain(layer: Any) -> bool:
