@@ -77,8 +77,7 @@ def fit(
         model: what learns; `objective` says which head it needs.
         examples: what it learns from.
         objective: how.
-        train: the resolved stage: duration, batch, optimizer (with `lr`), schedule, watch, validate_every; its
-            checkpointing is `on`, or not done.
+        train: the resolved stage, its optimizer with an `lr`; checkpointing is `on`, or not done.
         checkpoints: where its state is kept, at validations, every `save_every` seconds and at the end.
         order: which examples an epoch holds, and by what they are sorted; each once, at random, when None.
         validation: examples whose loss is measured at every validation.
@@ -94,9 +93,9 @@ def fit(
     """
     training = _Training(model, examples, objective, train, checkpoints, order, validation, validate, ranks)
     with training.computing():
-        together = grouped([] if ranks.shard else lora_groups(model))
+        together = [] if ranks.shard else lora_groups(model)
     again = recomputed(model, train.checkpointing == "on")
-    with memory_held(), dropout(model, train.regularize.dropout), again, together:
+    with memory_held(), dropout(model, train.regularize.dropout), again, grouped(together):
         with training.computing():
             training.keep_trunk(kept_trunk(model, train))
         yield from _steps(training, examples, stop)
