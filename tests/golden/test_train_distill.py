@@ -117,7 +117,8 @@ def test_encoder_decoder_equals_plain_torch(settings):
     wanted = gradients(model, expected)
     batch = objective.batch(EXAMPLES, model)
     loss = objective.loss(model, batch).sum / batch.count
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    # A divergence of 0.002 is a small difference of large logits.
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-7)
     assert_equal(gradients(model, loss), wanted)
 
 
@@ -142,7 +143,8 @@ def test_a_teacher_that_scales_its_logits_is_still_right():
     expected = expected_loss(model, teacher, objective)
     wanted = gradients(model, expected)
     loss = objective.loss(model, batch).sum / batch.count
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    # A divergence of 0.002 is a small difference of large logits.
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-7)
     assert_equal(gradients(model, loss), wanted)
 
 

@@ -705,6 +705,7 @@ def run_test(source: Path, test: str) -> None:
     sys.path.insert(0, str(source))
     # Plug-ins of pytest that the models have already imported cannot be loaded as plug-ins any more.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    os.environ["SEEDED_BUG"] = "yes"
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
     os.dup2(devnull, 2)
