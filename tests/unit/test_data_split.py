@@ -148,6 +148,17 @@ def test_a_split_without_rows_names_the_remedy() -> None:
     assert sizes(splits) == [2, 0, 2]
 
 
+@given(st.lists(st.tuples(st.sampled_from(["train", "validation", "test"]), st.integers(0, 6)), max_size=30))
+def test_leaks_are_those_that_brute_force_finds(placed: list[tuple[str, int]]) -> None:
+    splits: Any = {"train": [], "validation": [], "test": []}
+    for number, (name, text) in enumerate(placed):
+        splits[name].append(Record(f"r{number}", f"s:{number}", text=f"text {text}"))
+    rows = [(name, record) for name, records in splits.items() for record in records]
+    firsts = {record.content(): (name, record) for name, record in reversed(rows)}
+    copies = [(firsts[record.content()], name, record) for name, record in rows]
+    assert leaks(splits) == [(first, record) for (at, first), name, record in copies if at != name]
+
+
 def test_a_row_in_two_splits_is_refused_by_name() -> None:
     records = rows(4)
     copy = Record("copy", "other.jsonl:9", text="text 0", labels=("b",))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.data.digest import digest
 from tunesmith.data.methods.similar import similar_groups
 from tunesmith.data.room import Room
 from tunesmith.data.split.copies import crossing
@@ -28,8 +28,8 @@ def copies(records: Sequence[Record], splits_N: npt.NDArray[np.int8], similarity
     """
     digests_N, labels_N = np.zeros(len(records), np.uint64), np.zeros(len(records), np.uint64)
     for at, record in enumerate(records):
-        digests_N[at] = _digest(" ".join(record.content().lower().split()))
-        labels_N[at] = _digest(repr(record.labels))
+        digests_N[at] = digest(" ".join(record.content().lower().split()))
+        labels_N[at] = digest(repr(record.labels))
     exact_N = np.unique(digests_N, return_inverse=True)[1]
     first = np.unique(exact_N, return_index=True)[1][exact_N]
     repeats_N = first != np.arange(len(records))
@@ -48,7 +48,3 @@ def copies(records: Sequence[Record], splits_N: npt.NDArray[np.int8], similarity
             {"rows": int(sizes[group]), "at": np.flatnonzero(near_N == group)[:SHOWN].tolist()} for group in large
         ],
     }
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tunesmith.data.digest import digest
 from tunesmith.data.room import Room
 from tunesmith.data.split.facts import SPLITS, Numbers, Places
 from tunesmith.errors import GateFailed
@@ -53,14 +54,30 @@ def crossing(copies_N: Numbers, places_N: Places) -> Numbers:
 
 
 def leaks(splits: Mapping[Split, Sequence[Record]]) -> list[tuple[Record, Record]]:
-    """Pairs of records with equal content in different splits: the one in the earlier split, then its copy."""
-    seen: dict[str, tuple[Split, Record]] = {}
+    """Pairs of records with equal content in different splits: the one in the earlier split, then its copy.
+
+    Rows are held as eight bytes each, and read again where those are equal.
+    """
+    names = [name for name in SPLITS if name in splits]
+    prints_N = np.fromiter((digest(record.content()) for name in names for record in splits[name]), np.uint64)
+    ends = np.cumsum([len(splits[name]) for name in names])
+    numbers, group_N = np.unique(prints_N, return_inverse=True)
+    split_N = np.searchsorted(ends, np.arange(len(prints_N)), side="right")
+    least, most = np.full(len(numbers), len(names)), np.full(len(numbers), -1)
+    np.minimum.at(least, group_N, split_N)
+    np.maximum.at(most, group_N, split_N)
+
+    def at(row: int) -> Record:
+        split = int(split_N[row])
+        return splits[names[split]][row - (int(ends[split - 1]) if split else 0)]
+
+    seen: dict[str, tuple[int, Record]] = {}
     found = []
-    for name in SPLITS:
-        for record in splits.get(name, ()):
-            where, first = seen.setdefault(record.content(), (name, record))
-            if where != name:
-                found.append((first, record))
+    for row in np.flatnonzero((least != most)[group_N]).tolist():
+        record = at(row)
+        split, first = seen.setdefault(record.content(), (int(split_N[row]), record))
+        if split != split_N[row]:
+            found.append((first, record))
     return found
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.data.digest import digest
 from tunesmith.data.split.values import Measures
 from tunesmith.records import Record
 from tunesmith.spec.sections import Split, SplitRule
@@ -85,7 +85,7 @@ def gather(
     bound_N = None if copies_N is None else np.bincount(copies_N)[copies_N] > 1
     for at, record in enumerate(records):
         said = (record.content(), record.labels)
-        places_N[at], names_N[at] = _place(rule.seed, said), _digest(record.id)
+        places_N[at], names_N[at] = _place(rule.seed, said), digest(record.id)
         if spread:
             sets_N[at] = sets(record.slices.get(column, record.labels))
         if record.id in fixed:
@@ -118,16 +118,12 @@ def gather(
 
 def place_of(seed: int, least: tuple[str, tuple[str, ...], str]) -> tuple[int, int]:
     """The place of a unit of several rows: that of the first of them by the alphabet."""
-    return _place(seed, least[:2]), _digest(least[2])
+    return _place(seed, least[:2]), digest(least[2])
 
 
 def _place(seed: int, said: tuple[str, tuple[str, ...]]) -> int:
     """A place in the order that depends on contents; ids, which may be row numbers, only part equal contents."""
-    return _digest(repr((seed, *said)))
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return digest(repr((seed, *said)))
 
 
 def _strata(sets: Numbered, sets_N: Numbers, fixed_N: Places) -> Numbers:

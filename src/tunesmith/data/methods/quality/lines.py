@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.data.digest import digest
 from tunesmith.data.rewrite import Edit
 from tunesmith.records import Span
 
@@ -96,8 +96,7 @@ def removing(text: str, lines: Sequence[Line], spans: Iterable[Span] | None) -> 
 
 
 def _number(line: str) -> int:
-    said = " ".join(_DIGITS.sub("0", line.casefold()).split())
-    return int.from_bytes(blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    return digest(" ".join(_DIGITS.sub("0", line.casefold()).split()))
 
 
 def _places(numbers: Hashes) -> npt.NDArray[np.int64]:
