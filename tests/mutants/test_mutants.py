@@ -696,6 +696,18 @@ MUTANTS = [
            "    if folds:\n        measured =",
            "    if False:\n        measured =",
            "unit/test_evaluate_folds.py::test_the_mean_over_folds_decides_and_not_the_mean_over_rows"),
+    Mutant("rows in two splits pass", "data/split/copies.py",
+           "if split != split_N[row]:",
+           "if False:",
+           "unit/test_data_split.py::test_leaks_are_those_that_brute_force_finds"),
+    Mutant("what hides may come last unsaid", "data/prepare.py",
+           "if step.hides() and earlier:",
+           "if False:",
+           "unit/test_data_prepare.py::test_what_hides_should_come_first[steps0-True]"),
+    Mutant("another WordNet in the same folder is not noticed", "data/steps/synonyms.py",
+           "return files_of(self.wordnet)",
+           "return ()",
+           "unit/test_data_synonyms.py::test_a_folders_files_name_the_result"),
 ]
 # fmt: on
 
