@@ -12,6 +12,7 @@ from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.folds import fold_values, mean_over
 from tunesmith.evaluate.verdict import judge
 from tunesmith.metrics import Metric
+from tunesmith.metrics._intervals import wilson
 from tunesmith.part import METRICS
 from tunesmith.records import Prediction, Record
 from tunesmith.spec.load import parse
@@ -38,10 +39,10 @@ def judged(folds: list[list[Prediction]], **written: object):
     return judge([target], [row for rows in folds for row in rows], folds=folds).targets[0]
 
 
-def test_the_interval_is_students_widened_for_what_folds_share() -> None:
+def test_the_interval_is_students() -> None:
     values = [0.7, 0.8, 0.9, 0.85, 0.75]
     mean, interval = mean_over(ACCURACY, values, 0.8, NARROW, 0.9)
-    reach = stats.t.ppf(0.95, 4) * np.std(values, ddof=1) * math.sqrt(1 / 5 + 1 / 4)
+    reach = stats.t.ppf(0.95, 4) * np.std(values, ddof=1) / math.sqrt(5)
     assert mean == pytest.approx(0.8)
     assert interval == pytest.approx((0.8 - reach, 0.8 + reach))
 
@@ -49,6 +50,40 @@ def test_the_interval_is_students_widened_for_what_folds_share() -> None:
 def test_it_is_never_narrower_than_the_rows_allow() -> None:
     _, interval = mean_over(ACCURACY, [0.8, 0.8, 0.8], 0.8, (0.7, 0.88), 0.9)
     assert interval == pytest.approx((0.7, 0.88))
+
+
+@pytest.mark.parametrize(("count", "k", "width", "gap"), [(300, 5, 10, 2.0), (300, 10, 10, 1.0), (60, 5, 40, 1.5)])
+def test_it_holds_the_truth_about_as_often_as_it_says(count: int, k: int, width: int, gap: float) -> None:
+    """Classes told apart by the nearer mean: the mean accuracy of models of the folds' size, and each interval."""
+    draw = np.random.default_rng(0)
+
+    def rows(many: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = draw.integers(0, 2, many)
+        points = draw.normal(size=(many, width))
+        points[:, 0] += gap * labels
+        return points, labels
+
+    def right(learned: tuple[np.ndarray, np.ndarray], tested: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        zero, one = (learned[0][learned[1] == label].mean(axis=0) for label in (0, 1))
+        apart = ((tested[0] - one) ** 2).sum(axis=1) - ((tested[0] - zero) ** 2).sum(axis=1)
+        return (apart < 0) == tested[1]
+
+    whole = rows(10_000)
+    truth = np.mean([right(rows(count - count // k), whole).mean() for _ in range(200)])
+    held, draws = 0, 500
+    fold = np.arange(count) % k
+    for _ in range(draws):
+        points, labels = rows(count)
+        hits = np.zeros(count, bool)
+        for number in range(k):
+            rest, tested = fold != number, fold == number
+            hits[tested] = right((points[rest], labels[rest]), (points[tested], labels[tested]))
+        values = [float(hits[fold == number].mean()) for number in range(k)]
+        on_rows = wilson(int(hits.sum()), count, 0.95)
+        _, interval = mean_over(ACCURACY, values, float(hits.mean()), on_rows, 0.95)
+        assert interval is not None
+        held += interval[0] <= truth <= interval[1]
+    assert 0.915 <= held / draws <= 0.985
 
 
 def test_it_ends_where_the_metric_ends() -> None:
