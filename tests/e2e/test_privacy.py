@@ -90,6 +90,16 @@ def test_rows_go_when_their_time_is_over_and_figures_stay(run: Run) -> None:
     assert run.complete and "accuracy" in invoke("show", "colours/1", "-w", workspace).output
 
 
+def test_rows_of_folds_go_too(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "folded" / "1"
+    for name in ("data/train.parquet", "evaluation/predictions-tuned.parquet", "folds/2/predictions-tuned.parquet"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_bytes(b"rows")
+    (run / "spec.json").write_text(json.dumps({"spec": {"data": {"keep": "30 days"}}}))
+    (gone,) = prune(tmp_path, time.time() + 31 * DAY)
+    assert gone.files == 3 and not list(run.rglob("*.parquet"))
+
+
 def test_keep_is_read_in_days() -> None:
     assert [Keep.parse(said).value for said in ("30 days", "2 weeks", "1 year", "0 days")] == [30, 14, 365, 0]
     with pytest.raises(ValueError, match="30 days or 2 years"):

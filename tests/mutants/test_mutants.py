@@ -708,6 +708,10 @@ MUTANTS = [
            "return files_of(self.wordnet)",
            "return ()",
            "unit/test_data_synonyms.py::test_a_folders_files_name_the_result"),
+    Mutant("rows of folds outlive their time", "flow/data/retention.py",
+           'run.path.rglob("predictions-*.parquet")',
+           '(run / "evaluation").glob("predictions-*.parquet")',
+           "e2e/test_privacy.py::test_rows_of_folds_go_too"),
 ]
 # fmt: on
 

@@ -1,6 +1,6 @@
 """How long runs keep their rows: `data.keep` of the spec they were made with.
 
-What goes is the run's `data/` folder, the predictions, and the rows that the comparison and the report quote. Weights,
+What goes is the run's `data/` folder, the predictions (of folds too), and the rows that the comparison and the report quote. Weights,
 figures, verdict and lineage stay: the digests of what is gone still say what the run was made from.
 """
 
@@ -91,7 +91,7 @@ def _quote_no_rows(run: Run) -> None:
 def _rows(run: Run) -> Iterator[Path]:
     """Every file that holds rows."""
     yield from (file for file in (run / "data").rglob("*") if file.is_file())
-    yield from (run / "evaluation").glob("predictions-*.parquet")
+    yield from run.path.rglob("predictions-*.parquet")
 
 
 def _keep(run: Run) -> Keep | None:
