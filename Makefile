@@ -28,10 +28,10 @@ test: $(STAMP) check
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
 mutants: $(STAMP)
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/mutants
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "slow or not slow" tests/mutants
 
 durability: $(STAMP)
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m slow tests
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m slow tests --ignore tests/mutants
 
 check: $(STAMP)
 	$(BIN)/ruff format --check --quiet .

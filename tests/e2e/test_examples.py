@@ -86,6 +86,18 @@ def test_triage_ships_and_targets_out_of_reach_do_not(desk):
     assert "borrowed" in (desk / said["path"] / "events.jsonl").read_text("utf-8")
 
 
+def test_the_other_example_can_be_run(desk):
+    checked = tunesmith("check", "out_of_reach.yaml", cwd=desk)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.slow
+def test_the_other_example_does_not_ship(desk):
+    code, said = run(desk, "out_of_reach.yaml")
+    assert said["verdict"]["decision"] == "DON'T SHIP" and code == 3
+    assert said["verdict"]["targets"][0]["outcome"] == "missed"
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
     folder = tmp_path_factory.mktemp("corpus")

@@ -125,16 +125,17 @@ def _weights(folder: Path) -> bytes:
     return (folder / "runs/colours/1/model/model.safetensors").read_bytes()
 
 
-def test_killed_at_random_moments_it_ends_in_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kills", "steps"), [(3, 150), pytest.param(6, 400, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_in_the_same_weights(tmp_path: Path, kills: int, steps: int) -> None:
     """SIGKILL some steps further each time, the same command again: bit-equal weights and one run."""
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"
     for folder in (quiet, killed):
-        make_desk(folder, duration="150 steps")
+        make_desk(folder, duration=f"{steps} steps")
     arguments = ("train", "colours.yaml", "train.validate_every=10 steps", "train.precision=fp32", "train.watch=[]")
     assert tunesmith(*arguments, cwd=quiet).returncode == 0
     moments = random.Random(5)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for _ in range(3):
+    for _ in range(kills):
         process = subprocess.Popen(
             command(*arguments), cwd=killed, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

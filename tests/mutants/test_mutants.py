@@ -764,15 +764,16 @@ def test_seeded_bug_is_noticed(tmp_path, mutant):
     assert outcome(source, mutant.test) == pytest.ExitCode.TESTS_FAILED
 
 
-def one_a_file() -> dict[str, str]:
-    """Of each file that the mutants name, the first test they name."""
-    found: dict[str, str] = {}
-    for mutant in MUTANTS:
-        found.setdefault(mutant.test.partition("::")[0], mutant.test)
-    return found
+def named_tests() -> list[object]:
+    """Every test that the mutants name; of each file all but the first for `make mutants` alone."""
+    found: dict[str, list[object]] = {}
+    for test in dict.fromkeys(mutant.test for mutant in MUTANTS):
+        known = found.setdefault(test.partition("::")[0], [])
+        known.append(pytest.param(test, marks=[pytest.mark.slow] if known else []))
+    return [param for params in found.values() for param in params]
 
 
-@pytest.mark.parametrize("test", one_a_file().values(), ids=one_a_file())
+@pytest.mark.parametrize("test", named_tests())
 def test_the_sound_copy_passes(tmp_path, test):
     # Otherwise a test that fails because it runs in a copy would look like a bug noticed. That the tests pass at all,
     # they show themselves.

@@ -17,10 +17,10 @@ def target(**written: object) -> Target:
     return Target.model_validate(written)
 
 
-def right(hits: int, rows: int, channel: str = "email") -> list[Prediction]:
+def right(hits: int, rows: int, channel: str = "email", name: str | None = None) -> list[Prediction]:
     return [
         Prediction(
-            Record(f"{channel}{at}", "s", text="t", labels=("a",), slices={"channel": channel}),
+            Record(f"{name or channel}{at}", "s", text="t", labels=("a",), slices={"channel": channel}),
             output="a" if at < hits else "b",
             expected="a",
         )

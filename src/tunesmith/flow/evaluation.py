@@ -35,7 +35,8 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
     Returns:
         What the stage came to: the decision and the rows it rests on.
     """
-    records, metrics, settings = test_rows(job), metrics_of(job), job.spec.evaluate
+    metrics, settings = metrics_of(job), job.spec.evaluate
+    records = [] if settings.folds else test_rows(job)
     arms: dict[str, list[Prediction]] = {}
     folds: dict[str, list[list[Prediction]]] = {}
     for arm in settings.arms or []:

@@ -1,7 +1,7 @@
 """How long runs keep their rows: `data.keep` of the spec they were made with.
 
-What goes is the run's `data/` folder, the predictions (of folds too), and the rows that the comparison and the report quote. Weights,
-figures, verdict and lineage stay: the digests of what is gone still say what the run was made from.
+What goes is the run's `data/` folder, the predictions (of folds too), and the rows that the comparison and the report
+quote. Weights, figures, verdict and lineage stay: the digests of what is gone still say what the run was made from.
 """
 
 from __future__ import annotations
