@@ -166,6 +166,10 @@ class Prediction:
     """How many characters those tokens spell."""
     seconds: float = 0.0
     """How long this prediction took, by itself (batch time shared out evenly)."""
+    samples: tuple[str, ...] = ()
+    """Further answers drawn for the same question, where a metric asks for several."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """What others than the model measured of this row, by name: raters, judges, a clock."""
 
     @property
     def references(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ import pytest
 from tunesmith.errors import GateFailed
 from tunesmith.evaluate.compare import MOST_SLICES, NONE, REST, SMALL, compare
 from tunesmith.evaluate.comparison import Comparison, Measure
-from tunesmith.evaluate.resample import draw, two_sided, weights
+from tunesmith.evaluate.resample import draw, weights
+from tunesmith.evaluate.significance import holm
 from tunesmith.metrics import Metric
+from tunesmith.metrics._intervals import mcnemar, two_sided
 from tunesmith.part import METRICS
 from tunesmith.records import Message, Prediction, Record, Span
 
@@ -146,11 +149,53 @@ def test_more_confidence_is_wider() -> None:
         assert outside[0] < inside[0] < inside[1] < outside[1]  # type: ignore[operator]
 
 
-def test_one_arm_has_no_difference_and_three_compare_the_last_with_the_first() -> None:
+def test_one_arm_has_no_difference_and_three_compare_the_last_with_each() -> None:
     assert compare({"tuned": TUNED}, metrics("accuracy")).measures[0].difference is None
-    three = compare({"base": BASE, "majority": BASE, "tuned": TUNED}, metrics("accuracy")).measures[0]
+    three = compare({"base": BASE, "same": TUNED, "tuned": TUNED}, metrics("accuracy")).measures[0]
     two = compare({"base": BASE, "tuned": TUNED}, metrics("accuracy")).measures[0]
-    assert three.difference == two.difference
+    assert three.difference and two.difference
+    assert replace(three.difference, corrected=None) == replace(two.difference, corrected=None)
+    assert list(three.differences) == ["base", "same"]
+    assert (three.differences["same"].value, three.differences["same"].p_value) == (0, 1)
+
+
+def test_the_p_value_of_a_proportion_is_mcnemars() -> None:
+    contingency = pytest.importorskip("statsmodels.stats.contingency_tables")
+    right = ["a"] * 100
+    before, after = ["a"] * 70 + ["b"] * 30, ["a"] * 62 + ["b"] * 8 + ["a"] * 19 + ["b"] * 11
+    found = compare({"base": labelled(before, right), "tuned": labelled(after, right)}, metrics("accuracy"))
+    exact = contingency.mcnemar([[62, 8], [19, 11]], exact=True).pvalue
+    assert found.measures[0].differences["base"].p_value == pytest.approx(exact, rel=1e-12)
+
+
+def test_many_differences_are_corrected_for_each_other() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    other = labelled(noisy(RIGHT, 0.87, 9), RIGHT.tolist(), CHANNELS)
+    arms = {"base": BASE, "other": other, "tuned": TUNED}
+    found = compare(arms, metrics("accuracy", "f1_macro", {"kind": "f1", "label": "c"}), slices=["channel"])
+    whole = [one for measure in found.measures for one in measure.differences.values()]
+    parts = [one for measure in found.measures for part in measure.slices for one in part.differences.values()]
+    for family in (whole, parts):
+        known = [one for one in family if one.p_value is not None]
+        wanted = multitest.multipletests([one.p_value for one in known], method="holm")[1]
+        assert [one.corrected for one in known] == pytest.approx(wanted.tolist(), rel=1e-12)
+        assert any(one.corrected > one.p_value for one in known)  # type: ignore[operator]
+
+
+def test_noise_looked_at_often_is_rarely_taken_for_a_gain() -> None:
+    """Ten arms like the tuned one: without the correction two in five comparisons claim something."""
+    random = np.random.default_rng(11)
+    alone = together = 0
+    for _ in range(300):
+        p_values = []
+        tuned = random.random(80) < 0.7
+        for _ in range(10):
+            arm = random.random(80) < 0.7
+            p_values.append(mcnemar(int((tuned & ~arm).sum()), int((arm & ~tuned).sum())))
+        alone += min(p_values) < 0.05
+        together += min(holm(p_values)) < 0.05
+    assert alone / 300 > 0.1
+    assert together / 300 <= 0.06
 
 
 def test_the_task_settles_metrics_that_go_by_it() -> None:
@@ -188,7 +233,9 @@ def test_slices_are_measured_by_themselves() -> None:
         )
         assert one.num_rows == len(rows)
         assert one.arms == measure(alone, "f1_macro").arms
-        assert one.difference == measure(alone, "f1_macro").difference
+        apart = measure(alone, "f1_macro").difference
+        assert one.difference and apart
+        assert replace(one.difference, corrected=None) == replace(apart, corrected=None)
         assert one.small == (len(rows) < SMALL)
     assert [one.small for one in found.slices] == [False, False, True]
 

@@ -328,7 +328,7 @@ def test_a_figure_that_could_not_be_measured_is_a_dash(tmp_path: Path) -> None:
     found["measures"][0]["arms"]["tuned"] = {"value": None, "interval": None, "num_rows": 0}
     found["measures"][0]["slices"][0]["arms"]["tuned"] = {"value": None, "interval": None, "num_rows": 0}
     found["measures"][1]["arms"]["tuned"]["interval"] = [None, 0.97]
-    found["measures"][1]["difference"] = None
+    found["measures"][1]["differences"] = {}
     write_json(path, found)
     text = Page(render(run)).text
     assert "\N{EN DASH}" in text and "at most 0.970" in text

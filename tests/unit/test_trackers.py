@@ -55,7 +55,8 @@ def told(run: Run) -> Points:
 def finals(run: Run) -> dict[str, float]:
     found = {}
     for measure in read_json(run / "evaluation/comparison.json")["measures"]:
-        for arm, estimate in {**measure["arms"], "difference": measure["difference"]}.items():
+        over = {f"over {arm}": difference for arm, difference in measure["differences"].items()}
+        for arm, estimate in {**measure["arms"], **over}.items():
             found[f"test/{measure['name']}/{arm}"] = estimate["value"]
             for end, bound in zip(("low", "high"), estimate["interval"] or (), strict=False):
                 found[f"test/{measure['name']}/{arm}/{end}"] = bound

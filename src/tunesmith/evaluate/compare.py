@@ -23,7 +23,8 @@ from tunesmith.evaluate.comparison import (
 )
 from tunesmith.evaluate.confusion import label_table
 from tunesmith.evaluate.folds import fold_values, mean_over
-from tunesmith.evaluate.resample import draw, two_sided
+from tunesmith.evaluate.resample import draw
+from tunesmith.evaluate.significance import corrected
 from tunesmith.records import Prediction
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def compare(
     seed: int = 0,
     folds: Mapping[str, Sequence[Sequence[Prediction]]] | None = None,
 ) -> Comparison:
-    """Measures every arm, and the last against the first.
+    """Measures every arm, and the last against each of the others.
 
     Args:
         arms: arm -> its predictions; all of the same records, in any order.
@@ -71,7 +72,7 @@ def compare(
     settled = [metric.for_task(task) for metric in metrics]
     measured = [{arm: metric.statistics(made) for arm, made in aligned.items()} for metric in settled]
 
-    def view(chosen: Sequence[int] | None) -> list[tuple[dict[str, Estimate], Difference | None]]:
+    def view(chosen: Sequence[int] | None) -> list[tuple[dict[str, Estimate], dict[str, Difference]]]:
         taken = [
             {arm: values if chosen is None else values[chosen] for arm, values in statistics.items()}
             for statistics in measured
@@ -81,8 +82,8 @@ def compare(
     broken_down: list[list[SliceMeasure]] = [[] for _ in settled]
     for column in slices:
         for value, chosen in _values(rows, column).items():
-            for found, (values, difference) in zip(broken_down, view(chosen), strict=True):
-                found.append(SliceMeasure(column, value, len(chosen), len(chosen) < SMALL, values, difference))
+            for found, (values, differences) in zip(broken_down, view(chosen), strict=True):
+                found.append(SliceMeasure(column, value, len(chosen), len(chosen) < SMALL, values, differences))
     measures = [
         Measure(
             metric.name,
@@ -91,11 +92,11 @@ def compare(
             metric.lowest,
             finite(metric.highest),
             values,
-            difference,
+            differences,
             by,
             {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
         )
-        for metric, (values, difference), by in zip(settled, view(None), broken_down, strict=True)
+        for metric, (values, differences), by in zip(settled, view(None), broken_down, strict=True)
     ]
     labels = label_table(aligned, settled)
     return Comparison(
@@ -104,7 +105,7 @@ def compare(
         confidence=confidence,
         resamples=resamples,
         seed=seed,
-        measures=measures,
+        measures=corrected(measures),
         labels=labels,
         cases=notable(aligned, settled, measured),
         lengths={} if labels else answer_lengths(aligned),
@@ -141,7 +142,7 @@ def _align(arms: Mapping[str, Sequence[Prediction]]) -> dict[str, list[Predictio
 
 def _estimate(
     metrics: Sequence[Metric], measured: Sequence[Statistics], confidence: float, resamples: int, seed: int
-) -> list[tuple[dict[str, Estimate], Difference | None]]:
+) -> list[tuple[dict[str, Estimate], dict[str, Difference]]]:
     pairs = [
         (metric, values) for metric, statistics in zip(metrics, measured, strict=True) for values in statistics.values()
     ]
@@ -157,22 +158,20 @@ def _estimate(
             )
             for arm in statistics
         }
-        found.append((values, _difference(metric, statistics, draws, confidence)))
+        *others, last = statistics
+        found.append((values, {arm: _difference(metric, statistics, draws, last, arm, confidence) for arm in others}))
     return found
 
 
 def _difference(
-    metric: Metric, statistics: Statistics, draws: Mapping[str, Floats], confidence: float
-) -> Difference | None:
-    first, last = next(iter(statistics)), list(statistics)[-1]
-    if first == last:
-        return None
-    apart = draws[last] - draws[first]
-    before, after = statistics[first], statistics[last]
+    metric: Metric, statistics: Statistics, draws: Mapping[str, Floats], last: str, arm: str, confidence: float
+) -> Difference:
+    apart = draws[last] - draws[arm]
+    before, after = statistics[arm], statistics[last]
     return Difference(
         finite(metric.whole(after) - metric.whole(before)),
         closed(metric.difference(after, before, apart, confidence)),
-        two_sided(apart),
+        metric.p_value(after, before, apart),
         min(_num_scored(metric, after), _num_scored(metric, before)),
     )
 

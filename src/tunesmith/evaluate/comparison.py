@@ -37,13 +37,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """The last arm's value minus the first's, on the same rows."""
+    """The last arm's value minus that of another arm, on the same rows."""
 
     value: float | None
     interval: Interval | None
     p_value: float | None
     """Two-sided, of no difference."""
     num_rows: int
+    corrected: float | None = None
+    """The p-value as it stands among all that were looked at (Holm 1979)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,13 @@ class SliceMeasure:
     small: bool
     """Too few rows to lean on."""
     arms: dict[str, Estimate]
-    difference: Difference | None
+    differences: dict[str, Difference]
+    """By the arm that the last one is held against."""
+
+    @property
+    def difference(self) -> Difference | None:
+        """Against the first arm; None where there is only one."""
+        return next(iter(self.differences.values()), None)
 
 
 @dataclass(frozen=True)
@@ -79,10 +87,16 @@ class Measure:
     lowest: float
     highest: float | None
     arms: dict[str, Estimate]
-    difference: Difference | None
+    differences: dict[str, Difference]
+    """By the arm that the last one is held against."""
     slices: list[SliceMeasure] = field(default_factory=list)
     folds: dict[str, FoldMeasure] = field(default_factory=dict)
     """By arm; empty without folds."""
+
+    @property
+    def difference(self) -> Difference | None:
+        """Against the first arm; None where there is only one."""
+        return next(iter(self.differences.values()), None)
 
 
 @dataclass(frozen=True)

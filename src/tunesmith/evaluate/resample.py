@@ -39,12 +39,3 @@ def draw(measured: Sequence[tuple[Metric, Floats]], resamples: int, seed: int) -
         for chunk in weights(num_rows, resamples, seed)
     ]
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
-
-
-def two_sided(differences: Floats) -> float | None:
-    """The bootstrap p-value of no difference: twice the smaller share of resamples on the other side of 0."""
-    differences = differences[np.isfinite(differences)]
-    if len(differences) == 0:
-        return None
-    tail = min((differences <= 0).sum(), (differences >= 0).sum())
-    return min(1.0, 2 * float(tail + 1) / (len(differences) + 1))

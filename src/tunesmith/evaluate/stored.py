@@ -27,6 +27,8 @@ _SCHEMA = pa.schema(
         ("num_tokens", pa.int64()),
         ("num_chars", pa.int64()),
         ("seconds", pa.float64()),
+        ("samples", pa.list_(pa.string())),
+        ("measured", pa.map_(pa.string(), pa.float64())),
         ("record", pa.string()),
     ]
 )
@@ -59,6 +61,8 @@ def _row(prediction: Prediction) -> dict[str, Any]:
         "num_tokens": prediction.num_tokens,
         "num_chars": prediction.num_chars,
         "seconds": prediction.seconds,
+        "samples": [_utf8(sample) for sample in prediction.samples],
+        "measured": [(_utf8(name), value) for name, value in prediction.measured.items()],
         # Escapes keep half of a surrogate pair, which UTF-8 cannot hold.
         "record": json.dumps(prediction.record.to_json(), ensure_ascii=True),
     }
@@ -76,6 +80,8 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         num_tokens=row["num_tokens"],
         num_chars=row["num_chars"],
         seconds=row["seconds"],
+        samples=tuple(row["samples"]),
+        measured=dict(row["measured"]),
     )
 
 

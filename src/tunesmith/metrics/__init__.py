@@ -20,13 +20,24 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.metrics._intervals import accelerated, agreed_difference, rows_to_part, untouched, wilson
+from tunesmith.metrics._intervals import (
+    accelerated,
+    agreed_difference,
+    mcnemar,
+    rows_to_part,
+    two_sided,
+    untouched,
+    wilson,
+)
 from tunesmith.part import Part
-from tunesmith.records import Prediction
+from tunesmith.records import Models, Prediction
 
 Floats = NDArray[np.float64]
-Need = Literal["label", "text", "spans", "nll", "seconds"]
-"""What a prediction must carry: a label, free text, spans, the nll of the right tokens, its own time."""
+Need = Literal["label", "scores", "text", "samples", "spans", "nll", "seconds", "measured"]
+"""What a prediction must carry: a label, a probability of each label, free text, several answers drawn, spans, the nll
+of the right tokens, its own time, figures that others measured."""
+Rows = Literal["test", "retention", "review"]
+"""Whose rows a metric is measured on: the test rows, those of abilities to keep, those that people rated."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,8 @@ class Metric(Part):
 
     needs: ClassVar[frozenset[Need]]
     """What the predictions must carry."""
+    rows: ClassVar[Rows] = "test"
+    """Whose rows it is measured on."""
     better: ClassVar[Literal["higher", "lower"]] = "higher"
     """Which way is good."""
     unit: ClassVar[str] = ""
@@ -62,6 +75,10 @@ class Metric(Part):
 
     def for_task(self, task: str | None) -> Metric:
         """Itself as it is best measured for a task; most metrics do not mind."""
+        return self
+
+    def bind(self, models: Models) -> Metric:
+        """Itself with the models it asks, if it asks any."""
         return self
 
     @abstractmethod
@@ -123,6 +140,14 @@ class Metric(Part):
             return limits and (limits[0] * (self.highest - self.lowest), limits[1] * (self.highest - self.lowest))
         return accelerated(value, drawn, self.left_out(after) - self.left_out(before), confidence)
 
+    def p_value(self, after: Floats, before: Floats, drawn: Floats) -> float | None:
+        """Of no difference between two arms on the same rows, two-sided; by the bootstrap.
+
+        Args:
+            after, before, drawn: as in `difference`.
+        """
+        return two_sided(drawn)
+
     def rows_to_settle(self, statistics: Floats, limit: float, bound: float, confidence: float) -> float:
         """About how many rows would part the value from a bound, were it to stay what it is.
 
@@ -170,12 +195,19 @@ class Proportion(Mean):
 
     def difference(self, after: Floats, before: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
         """The adjusted interval of Bonett and Price (2012) for two proportions of the same rows."""
-        won = int((after[:, 0] > before[:, 0]).sum())
-        lost = int((after[:, 0] < before[:, 0]).sum())
-        return agreed_difference(won, lost, len(after), confidence)
+        return agreed_difference(*_moved(after, before), len(after), confidence)
+
+    def p_value(self, after: Floats, before: Floats, drawn: Floats) -> float | None:
+        """McNemar's test (1947), exact: of the rows that differ, half would be won."""
+        return mcnemar(*_moved(after, before)) if len(after) else None
 
     def rows_to_settle(self, statistics: Floats, limit: float, bound: float, confidence: float) -> float:
         return rows_to_part(self.whole(statistics), bound, confidence)
+
+
+def _moved(after: Floats, before: Floats) -> tuple[int, int]:
+    """Rows won and rows lost."""
+    return int((after[:, 0] > before[:, 0]).sum()), int((after[:, 0] < before[:, 0]).sum())
 
 
 def ratio(above: Floats, below: Floats, empty: float = np.nan) -> Floats:

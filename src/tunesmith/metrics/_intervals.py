@@ -47,6 +47,20 @@ def agreed_difference(won: int, lost: int, rows: int, confidence: float) -> tupl
     return max(-1.0, up - down - half), min(1.0, up - down + half)
 
 
+def mcnemar(won: int, lost: int) -> float:
+    """The exact two-sided p-value of McNemar's test (1947) from the pairs that differ."""
+    return min(1.0, 2 * float(binomial_at_most(0.5, won + lost)[min(won, lost)]))
+
+
+def two_sided(differences: Floats) -> float | None:
+    """The bootstrap p-value of no difference: twice the smaller share of resamples on the other side of 0."""
+    differences = differences[np.isfinite(differences)]
+    if len(differences) == 0:
+        return None
+    tail = min((differences <= 0).sum(), (differences >= 0).sum())
+    return min(1.0, 2 * float(tail + 1) / (len(differences) + 1))
+
+
 def untouched(value: float, rows: int, lowest: float, highest: float, confidence: float) -> tuple[float, float] | None:
     """The interval where every one of `rows` has the best or the worst score there is."""
     if not math.isfinite(highest) or (limits := wilson(rows, rows, confidence)) is None:

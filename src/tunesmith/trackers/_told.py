@@ -142,7 +142,8 @@ def _tags(run: Run) -> dict[str, str]:
 
 def _finals(run: Run) -> Iterator[tuple[str, float]]:
     for measure in _read(run, "evaluation/comparison.json").get("measures", ()):
-        estimates = {**measure["arms"], "difference": measure.get("difference")}
+        over = {f"over {arm}": difference for arm, difference in measure.get("differences", {}).items()}
+        estimates = {**measure["arms"], **over}
         for arm, estimate in estimates.items():
             name = f"test/{measure['name']}/{arm}"
             if estimate is None or estimate["value"] is None:
