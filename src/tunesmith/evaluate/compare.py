@@ -28,7 +28,7 @@ from tunesmith.evaluate.significance import corrected
 from tunesmith.records import Prediction
 
 if TYPE_CHECKING:
-    from tunesmith.metrics import Floats, Metric
+    from tunesmith.metrics import Floats, Metric, Need
 
 SMALL = 30
 """Slices of fewer rows are flagged."""
@@ -36,6 +36,9 @@ MOST_SLICES = 30
 """Values of one column that are broken down, the most frequent first; the rest are taken together."""
 REST = "(other)"
 NONE = "(none)"
+
+NOTHING = Estimate(None, None, 0)
+"""Of an arm that cannot be measured by a metric."""
 
 Statistics = dict[str, "Floats"]
 """Arm -> [N, K]."""
@@ -70,14 +73,17 @@ def compare(
     aligned = _align(arms)
     rows = next(iter(aligned.values()))
     settled = [metric.for_task(task) for metric in metrics]
-    measured = [{arm: metric.statistics(made) for arm, made in aligned.items()} for metric in settled]
+    measured = [
+        {arm: metric.statistics(made) for arm, made in aligned.items() if metric.needs <= carried(made)}
+        for metric in settled
+    ]
 
     def view(chosen: Sequence[int] | None) -> list[tuple[dict[str, Estimate], dict[str, Difference]]]:
         taken = [
             {arm: values if chosen is None else values[chosen] for arm, values in statistics.items()}
             for statistics in measured
         ]
-        return _estimate(settled, taken, confidence, resamples, seed)
+        return _estimate(settled, taken, list(aligned), confidence, resamples, seed)
 
     broken_down: list[list[SliceMeasure]] = [[] for _ in settled]
     for column in slices:
@@ -112,6 +118,21 @@ def compare(
     )
 
 
+def carried(predictions: Sequence[Prediction]) -> frozenset[Need]:
+    """What predictions carry, in the words of `Metric.needs`: a word count has no likelihoods, a rule takes no time."""
+    found: dict[Need, bool] = {
+        "label": True,
+        "text": True,
+        "spans": any(row.spans is not None for row in predictions),
+        "scores": any(row.scores for row in predictions),
+        "samples": any(row.samples for row in predictions),
+        "nll": any(row.nll is not None for row in predictions),
+        "seconds": any(row.seconds > 0 for row in predictions),
+        "measured": any(row.measured for row in predictions),
+    }
+    return frozenset(need for need, there in found.items() if there)
+
+
 def _in_folds(
     metric: Metric, folds: Sequence[Sequence[Prediction]], together: Estimate, confidence: float
 ) -> FoldMeasure:
@@ -141,7 +162,12 @@ def _align(arms: Mapping[str, Sequence[Prediction]]) -> dict[str, list[Predictio
 
 
 def _estimate(
-    metrics: Sequence[Metric], measured: Sequence[Statistics], confidence: float, resamples: int, seed: int
+    metrics: Sequence[Metric],
+    measured: Sequence[Statistics],
+    arms: Sequence[str],
+    confidence: float,
+    resamples: int,
+    seed: int,
 ) -> list[tuple[dict[str, Estimate], dict[str, Difference]]]:
     pairs = [
         (metric, values) for metric, statistics in zip(metrics, measured, strict=True) for values in statistics.values()
@@ -156,10 +182,13 @@ def _estimate(
                 closed(metric.interval(statistics[arm], draws[arm], confidence)),
                 _num_scored(metric, statistics[arm]),
             )
-            for arm in statistics
+            if arm in statistics
+            else NOTHING
+            for arm in arms
         }
-        *others, last = statistics
-        found.append((values, {arm: _difference(metric, statistics, draws, last, arm, confidence) for arm in others}))
+        others = [arm for arm in arms[:-1] if arm in statistics and arms[-1] in statistics]
+        apart = {arm: _difference(metric, statistics, draws, arms[-1], arm, confidence) for arm in others}
+        found.append((values, apart))
     return found
 
 

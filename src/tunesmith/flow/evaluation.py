@@ -2,54 +2,62 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
-from tunesmith.data.encode.tokenize import Codec
-from tunesmith.errors import Interrupted
+from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.predict import Manner, majority, manner, predict
-from tunesmith.evaluate.stored import write_predictions
+from tunesmith.evaluate.drawn import drawn
+from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
+from tunesmith.flow.bench import Bench
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.folds import fold_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
-from tunesmith.models.load import open_model
-from tunesmith.prompts.spans import read_spans
 from tunesmith.records import Prediction, Record
-from tunesmith.runs import Run, write_json
-
-TIMED_ROWS = 100
-"""Rows asked one by one for latency figures; enough to bound a 95th percentile."""
-TIMED_ROWS_P99 = 320
-"""Enough to bound a 99th percentile with 95% confidence: ln 0.05 / ln 0.99 is 299."""
+from tunesmith.runs import Run, fingerprint, read_json, write_json
 
 
-def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Callable[[], bool]) -> dict[str, Any]:
+def evaluate(
+    run: Run, request: Request, job: Job, print_: str, narrator: Narrator, stop: Callable[[], bool]
+) -> dict[str, Any]:
     """Predicts the test rows with every arm and leaves predictions, comparison and verdict in `evaluation/`.
+
+    An arm that had answered when an earlier try was stopped is not asked again.
+
+    Args:
+        print_: names everything that can change what the evaluation leaves.
 
     Returns:
         What the stage came to: the decision and the rows it rests on.
     """
     metrics, settings = metrics_of(job), job.spec.evaluate
-    records = [] if settings.folds else test_rows(job)
     arms: dict[str, list[Prediction]] = {}
     folds: dict[str, list[list[Prediction]]] = {}
-    for arm in settings.arms or []:
+    bench = Bench(run, request, job, [] if settings.folds else test_rows(job), metrics, narrator, stop)
+    facts = run / "evaluation" / "arms.json"
+    done = read_json(facts) if facts.exists() else {}
+    for arm in arms_of(job):
+        path = run / "evaluation" / f"predictions-{arm.title}.parquet"
+        named = fingerprint([print_, arm.settings()])
         if settings.folds:
-            folds[arm] = fold_predictions(run, settings.folds, arm)
-            arms[arm] = [prediction for fold in folds[arm] for prediction in fold]
+            folds[arm.title] = fold_predictions(run, settings.folds, arm.title)
+            arms[arm.title] = [prediction for fold in folds[arm.title] for prediction in fold]
+            write_predictions(path, arms[arm.title])
+        elif done.get(arm.title, {}).get("print") == named and path.exists():
+            arms[arm.title] = read_predictions(path)
         else:
-            arms[arm] = _predict(arm, run, request, job, records, metrics, narrator, stop)
-        write_predictions(run / "evaluation" / f"predictions-{arm}.parquet", arms[arm])
+            bench.arm, bench.noted = arm.title, {}
+            arms[arm.title] = arm.answer(bench)
+            write_predictions(path, arms[arm.title])
+            done[arm.title] = {"print": named, "arm": arm.settings(), "found": bench.noted}
+            write_json(facts, done)
     narrator.progressing("compare", 0, None)
     comparison = compare(
         arms,
-        [metric for metric in metrics if all(_can(metric, predictions) for predictions in arms.values())],
+        metrics,
         slices=settings.slices,
         task=job.spec.goal.task,
         confidence=settings.confidence,
@@ -71,83 +79,17 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
     return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}
 
 
+def arms_of(job: Job) -> list[Arm]:
+    """The arms of a job, the tuned model last: it is held against all others."""
+    return sorted(cast(list[Arm], job.spec.evaluate.arms or []), key=lambda arm: arm.kind == "tuned")
+
+
 def test_rows(job: Job) -> Sequence[Record]:
     """The test rows, or as many of them as `evaluate.max_rows` allows, drawn by the split's seed."""
-    records, most = job.splits["test"], job.spec.evaluate.max_rows
-    if most is None or most >= len(records):
-        return records
-    drawn = sorted(random.Random(job.spec.data.split.seed).sample(range(len(records)), most))
-    return [records[index] for index in drawn]
+    return drawn(job.splits["test"], job.spec.evaluate.max_rows, job.spec.data.split.seed)
 
 
 def metrics_of(job: Job) -> list[Metric]:
     """What is measured: `evaluate.metrics`, then what targets name beside them."""
     named = [*(job.spec.evaluate.metrics or []), *(target.metric for target in job.spec.goal.targets)]
     return list({metric.name: metric for metric in cast(list[Metric], named)}.values())
-
-
-def _can(metric: Metric, predictions: list[Prediction]) -> bool:
-    """Whether predictions carry what a metric reads; time is no figure of an arm that computes nothing."""
-    return "seconds" not in metric.needs or any(prediction.seconds > 0 for prediction in predictions)
-
-
-def _predict(
-    arm: str,
-    run: Run,
-    request: Request,
-    job: Job,
-    records: Sequence[Record],
-    metrics: list[Metric],
-    narrator: Narrator,
-    stop: Callable[[], bool],
-) -> list[Prediction]:
-    if arm == "majority":
-        return majority(job.splits["train"], records)
-    how, codec, rendered = _manner_of(arm, job, records)
-    model = open_model(
-        str((run / "model").resolve()) if arm == "tuned" else request.base.reference,
-        workspace=request.workspace,
-        head=None if arm == "tuned" else "lm",
-        revision=None if arm == "tuned" else job.spec.base.revision,
-        initialize="pretrained" if arm == "tuned" else job.spec.base.initialize,
-        seed=job.spec.train[0].seed,
-    )
-
-    def after(done: int, total: int | None = None) -> None:
-        narrator.progressing(f"predict ({arm})", done, total)
-        if stop():
-            raise Interrupted(
-                f"stopped while predicting ({arm})", where="evaluate", fix="give the same command again to go on"
-            )
-
-    wants_spans = job.manner(job.spec.train[-1]) == "tag" and how != "tag"
-    timed = TIMED_ROWS_P99 if any(metric.kind == "latency_p99" for metric in metrics) else TIMED_ROWS
-    needed = frozenset[str]().union(*(metric.needs for metric in metrics))
-    predictions = predict(
-        model,
-        codec,
-        rendered,
-        manner=how,
-        labels=job.labels,
-        max_new_tokens=job.spec.evaluate.max_new_tokens or 0,
-        batch=job.spec.evaluate.batch,
-        nll="nll" in needed,
-        alone=timed if "seconds" in needed else 0,
-        after=after,
-    )
-    return [_with_spans(prediction) for prediction in predictions] if wants_spans else predictions
-
-
-def _with_spans(prediction: Prediction) -> Prediction:
-    """The stretches that an answer in words names, so that it is measured as a tagger is."""
-    return replace(prediction, spans=read_spans(prediction.record.text or "", prediction.output))
-
-
-def _manner_of(arm: str, job: Job, records: Sequence[Record]) -> tuple[Manner, Codec, Sequence[Record]]:
-    """How an arm is asked. A base without a head of ours is asked in words."""
-    stage = job.spec.train[-1]
-    objective = job.objective(stage)
-    if arm == "tuned" or objective.head == "lm":
-        return job.manner(stage), job.codec(stage), job.render(stage, records)
-    how = manner("lm", task=job.spec.goal.task, objective="sft", multi_label=job.multi_label)
-    return how, job.codec(stage, need="chat"), job.asked(records)

@@ -59,7 +59,12 @@ def stages(
         return found
     print_ = fingerprint([print_, spec["evaluate"], spec["goal"], *print_of_folds])
     found.append(
-        Stage("evaluate", print_, ["evaluation"], lambda narrator, stop: evaluate(run, request, job, narrator, stop))
+        Stage(
+            "evaluate",
+            print_,
+            ["evaluation"],
+            lambda narrator, stop: evaluate(run, request, job, print_, narrator, stop),
+        )
     )
     return found
 

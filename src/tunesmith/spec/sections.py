@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tunesmith.part import (
     ADAPTERS,
+    ARMS,
     METRICS,
     OBJECTIVES,
     OPTIMIZERS,
@@ -178,8 +179,8 @@ class Train(Section):
 class Evaluate(Section):
     """What is measured on the test rows."""
 
-    arms: list[Literal["base", "majority", "tuned"]] | None = Field(default=None, min_length=1)
-    """What is compared: the base as it is, the commonest label, the tuned model; derived from base and task."""
+    arms: list[Annotated[Part, ARMS]] | None = Field(default=None, min_length=1, max_length=20)
+    """What is compared on the same rows: `base`, `linear`, `few_shot`, `tuned` and more; derived from base and task."""
     metrics: list[Annotated[Part, METRICS]] | None = None
     """What is measured beside the targets; derived from the task."""
     slices: list[str] = Field(default_factory=list)
@@ -196,6 +197,14 @@ class Evaluate(Section):
     """The longest answer generated; derived from the answers in the training rows."""
     batch: int = Field(default=32, ge=1)
     """Rows predicted at once."""
+
+    @field_validator("arms")
+    @classmethod
+    def _each_has_a_name(cls, arms: list[Part] | None) -> list[Part] | None:
+        titles = [str(getattr(arm, "title", arm.kind)) for arm in arms or ()]
+        if twice := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ValueError(f"two arms are called {twice[0]!r}; tell them apart with `called: another-name`")
+        return arms
 
 
 class Scale(Section):

@@ -1,0 +1,102 @@
+"""A model that is asked better: prompts and temperatures compared on validation rows, the best one kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from tunesmith.errors import UserError
+from tunesmith.evaluate.arms import Asking, Bench, Named
+from tunesmith.evaluate.comparison import closed, finite
+from tunesmith.evaluate.drawn import drawn
+from tunesmith.evaluate.resample import draw
+from tunesmith.prompts.template import wordings
+from tunesmith.records import Prediction
+
+CONFIDENCE, RESAMPLES = 0.95, 1000
+_OF_TIME = frozenset({"seconds", "measured", "samples"})
+"""What single answers do not carry."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to ask."""
+
+    template: str
+    system: str
+    temperature: float
+
+
+class Prompt(Named):
+    """The base with the prompt that suits it best: all are tried on validation rows, one is reported on test rows."""
+
+    asks_anew: ClassVar[bool] = True
+    model: str = "base"
+    """Who is asked: `base`, `tuned`, a folder, a hub id, `run:NAME/N` or `https://host/v1#model`."""
+    templates: list[str] = Field(default_factory=list, max_length=50)
+    """Library templates, in all their wordings, or texts with `{{ text }}`; the wordings of the task when left out."""
+    systems: list[str] = Field(default_factory=list, max_length=20)
+    """System messages; the spec's when left out. An empty one is none."""
+    temperatures: list[Annotated[float, Field(ge=0, le=2)]] = Field(default_factory=list, max_length=10)
+    """0 takes the likeliest words; only where answers are written. 0 when left out."""
+    rows: int = Field(default=200, ge=1)
+    """Validation rows each is tried on, drawn by the split's seed."""
+
+    @property
+    def asks(self) -> str:
+        return self.model
+
+    def answer(self, bench: Bench) -> list[Prediction]:
+        tried = self.try_out(bench)
+        best = max(tried, key=lambda each: each[1])[0]
+        return bench.ask(self.model, bench.rows, _asking(best))
+
+    def try_out(self, bench: Bench) -> list[tuple[Variant, float]]:
+        """Every variant with its figure on validation rows, the higher the better; notes all of them.
+
+        Raises:
+            UserError: there are no validation rows to choose by, or nothing is written that temperatures would change.
+        """
+        variants = list(self._variants(bench))
+        if any(self.temperatures) and not bench.writes(self.model):
+            raise UserError(
+                "temperatures change what is written, and labels are chosen by their likelihood here",
+                where=f"evaluate.arms, {self.title}",
+                fix="leave temperatures out",
+            )
+        if len(variants) > 1 and not bench.validation:
+            raise UserError(
+                f"there are {len(variants)} variants and no validation rows to choose by",
+                where=f"evaluate.arms, {self.title}",
+                fix="give data.split.validation a share, or write one template, system and temperature",
+            )
+        metric = next(each for each in bench.metrics if not each.needs & _OF_TIME).for_task(bench.task)
+        rows = drawn(bench.validation, self.rows, bench.seed)
+        tried, noted = [], []
+        for variant in variants:
+            statistics = metric.statistics(bench.ask(self.model, rows, _asking(variant)) if rows else [])
+            value = metric.whole(statistics)
+            values = draw([(metric, statistics)], RESAMPLES, bench.seed)[0]
+            interval = closed(metric.interval(statistics, values, CONFIDENCE)) if rows else None
+            noted.append({**asdict(variant), "value": finite(value), "interval": interval})
+            good = value if metric.better == "higher" else -value
+            tried.append((variant, good if math.isfinite(good) else -math.inf))
+        chosen = max(range(len(tried)), key=lambda place: tried[place][1])
+        bench.note(metric=metric.name, validation_rows=len(rows), variants=noted, chosen=chosen)
+        return tried
+
+    def _variants(self, bench: Bench) -> Iterator[Variant]:
+        named: list[str | None] = [*self.templates] or [bench.template]
+        written = [wording for template in named for wording in wordings(template, bench.task)]
+        for template in dict.fromkeys(written):
+            for system in dict.fromkeys(self.systems or [bench.system]):
+                for temperature in dict.fromkeys(self.temperatures or [0.0]):
+                    yield Variant(template, system, temperature)
+
+
+def _asking(variant: Variant) -> Asking:
+    return Asking(template=variant.template, system=variant.system, temperature=variant.temperature)
