@@ -14,7 +14,7 @@ from tests.unit.test_models_remote import completion, endpoint
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import Interrupted, SpecError, UserError
 from tunesmith.evaluate.stored import read_predictions
-from tunesmith.flow import bench as module
+from tunesmith.flow.evaluation import bench as module
 from tunesmith.flow.run import run
 from tunesmith.models.load import open_model
 from tunesmith.records import Prediction
@@ -106,7 +106,7 @@ def test_what_arms_found_is_kept(asked_in_words: tuple[Path, list[dict[str, Any]
     found = {arm: kept["found"] for arm, kept in read_json(asked_in_words[0] / "arms.json").items()}
     assert found["few_shot"] == {"examples_a_row": 1.0, "left_out_for_room": 0}
     assert found["chain_of_thought"]["rows"] == 8
-    assert len(found["prompt"]["variants"]) == 5 and found["prompt"]["metric"] == "accuracy"
+    assert len(found["prompt"]["variants"]) == 6 and found["prompt"]["metric"] == "accuracy"
     assert found["linear"]["features"] > 10
 
 
@@ -194,3 +194,31 @@ def test_arms_that_have_answered_are_not_asked_again(desk: Path, monkeypatch: py
 def test_two_arms_of_one_name_are_refused(desk: Path) -> None:
     with pytest.raises(SpecError, match="two arms are called 'few_shot'; tell them apart with `called: another-name`"):
         evaluated(desk, arms("few_shot", "{kind: few_shot, examples: 2}"))
+
+
+def test_other_seeds_show_how_far_models_lie_apart(desk: Path) -> None:
+    """The model that ships is that of the written seed; the others are runs of their own on the same rows."""
+    alone = evaluated(desk, "name=seeded", "train.seed=5")
+    folder = evaluated(desk, "name=seeded", "train.seed=5", "evaluate.seeds=3")
+    first, found = (read_json(each / "comparison.json")["measures"][0] for each in (alone, folder))
+    assert first["seeds"] is None and first["arms"] == found["arms"]
+    assert found["seeds"]["values"][0] == found["arms"]["tuned"]["value"]
+    assert len(found["seeds"]["values"]) == 3 and found["seeds"]["interval"] is not None
+    runs = desk.parent / "runs"
+    seeds = [
+        read_json(runs / f"seeded.seed-{number}" / "1" / "spec.json")["spec"]["train"][0]["seed"] for number in (2, 3)
+    ]
+    assert seeds == [6, 7]
+    others = [
+        read_predictions(folder.parent / "seeds" / str(number) / "predictions-tuned.parquet") for number in (2, 3)
+    ]
+    assert [[row.record.id for row in rows] for rows in others] == [
+        [row.record.id for row in answers(folder, "tuned")]
+    ] * 2
+    scores = [[dict(row.scores) for row in rows] for rows in (answers(folder, "tuned"), *others)]
+    assert scores[0] != scores[1] != scores[2]
+
+
+def test_folds_and_seeds_do_not_go_together(desk: Path) -> None:
+    with pytest.raises(SpecError, match="leave seeds out, or folds"):
+        evaluated(desk, "evaluate.seeds=2", "evaluate.folds=2")

@@ -192,6 +192,25 @@ def runs_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def prompts_table(tried: list[dict[str, Any]]) -> Table:
+    """One line for each prompt that was tried; those that were chosen come first."""
+    temperatures, systems = (any(row[name] for row in tried) for name in ("temperature", "system"))
+    named = ["arm", "prompt", *(["system"] if systems else []), *(["temperature"] if temperatures else [])]
+    table = plain_table(*named, tried[0]["metric"], "95% interval", "")
+    for row in tried:
+        low, high = row["interval"] or (None, None)
+        table.add_row(
+            row["arm"],
+            Text(row["name"]),
+            *([Text(row["system"])] if systems else []),
+            *([f"{row['temperature']:g}"] if temperatures else []),
+            "-" if row["value"] is None else f"{row['value']:.3f}",
+            "-" if low is None or high is None else f"{low:.3f} to {high:.3f}",
+            Text("chosen" if row["chosen"] else "", style="green"),
+        )
+    return table
+
+
 def origins_table(resolved: Resolved) -> Table:
     """Every value of a spec with where it came from."""
     table = plain_table("field", "value", "origin")

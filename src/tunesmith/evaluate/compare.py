@@ -22,7 +22,7 @@ from tunesmith.evaluate.comparison import (
     finite,
 )
 from tunesmith.evaluate.confusion import label_table
-from tunesmith.evaluate.folds import fold_values, mean_over
+from tunesmith.evaluate.folds import fold_values, mean_over, mean_over_seeds
 from tunesmith.evaluate.resample import draw
 from tunesmith.evaluate.significance import corrected
 from tunesmith.records import Prediction
@@ -54,6 +54,7 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
     folds: Mapping[str, Sequence[Sequence[Prediction]]] | None = None,
+    seeds: Sequence[Sequence[Prediction]] = (),
 ) -> Comparison:
     """Measures every arm, and the last against each of the others.
 
@@ -66,6 +67,7 @@ def compare(
         resamples: bootstrap samples behind each interval.
         seed: draws them.
         folds: arm -> its predictions by fold, where the rows were tested in folds.
+        seeds: what models like that of the last arm, but of other seeds, said of the same rows.
 
     Raises:
         GateFailed: the arms were not measured on the same rows.
@@ -101,6 +103,7 @@ def compare(
             differences,
             by,
             {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
+            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence) if seeds else None,
         )
         for metric, (values, differences), by in zip(settled, view(None), broken_down, strict=True)
     ]
@@ -143,6 +146,16 @@ def _in_folds(
         None if together.interval is None else (-math.inf if low is None else low, math.inf if high is None else high)
     )
     mean, interval = mean_over(metric, values, whole, on_rows, confidence)
+    return FoldMeasure([finite(value) for value in values], finite(mean), closed(interval))
+
+
+def _over_seeds(
+    metric: Metric, first: Estimate, seeds: Sequence[Sequence[Prediction]], confidence: float
+) -> FoldMeasure:
+    values = [math.nan if first.value is None else first.value, *fold_values(metric, seeds)]
+    low, high = first.interval or (None, None)
+    reach = None if low is None or high is None else (values[0] - low, high - values[0])
+    mean, interval = mean_over_seeds(metric, values, reach, confidence)
     return FoldMeasure([finite(value) for value in values], finite(mean), closed(interval))
 
 

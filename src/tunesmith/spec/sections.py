@@ -43,6 +43,8 @@ class Target(Section):
     """The smallest value that will do."""
     at_most: Bound | None = None
     """The largest value that will do."""
+    over: str | None = None
+    """An arm: the value is then how far the tuned model's figure is above that arm's on the same rows."""
     slice: dict[str, str] = Field(default_factory=dict)
     """Only rows with these values count, for example `{channel: email}`."""
 
@@ -191,12 +193,20 @@ class Evaluate(Section):
     """Bootstrap samples behind each interval."""
     folds: int | None = Field(default=None, ge=2, le=20)
     """Cross-validate: train so many models, each tested on a part of the rows, and decide by their mean."""
+    seeds: int | None = Field(default=None, ge=2, le=20)
+    """Train so many models that differ in `train.seed` alone, and show how far they lie apart; the first one ships."""
     max_rows: int | None = Field(default=None, ge=1)
     """Evaluate at most this many test rows (of each fold), drawn by the split's seed; all when left out."""
     max_new_tokens: int | None = Field(default=None, ge=1)
     """The longest answer generated; derived from the answers in the training rows."""
     batch: int = Field(default=32, ge=1)
     """Rows predicted at once."""
+
+    @model_validator(mode="after")
+    def _repeated_in_one_way(self) -> Self:
+        if self.folds and self.seeds:
+            raise ValueError("folds train several models already; leave seeds out, or folds")
+        return self
 
     @field_validator("arms")
     @classmethod

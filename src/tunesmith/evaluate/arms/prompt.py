@@ -14,7 +14,7 @@ from tunesmith.evaluate.arms import Asking, Bench, Named
 from tunesmith.evaluate.comparison import closed, finite
 from tunesmith.evaluate.drawn import drawn
 from tunesmith.evaluate.resample import draw
-from tunesmith.prompts.template import wordings
+from tunesmith.prompts.template import template_names, wordings
 from tunesmith.records import Prediction
 
 CONFIDENCE, RESAMPLES = 0.95, 1000
@@ -26,6 +26,8 @@ _OF_TIME = frozenset({"seconds", "measured", "samples"})
 class Variant:
     """One way to ask."""
 
+    name: str
+    """The library template and which of its wordings, or the text itself."""
     template: str
     system: str
     temperature: float
@@ -91,11 +93,15 @@ class Prompt(Named):
 
     def _variants(self, bench: Bench) -> Iterator[Variant]:
         named: list[str | None] = [*self.templates] or [bench.template]
-        written = [wording for template in named for wording in wordings(template, bench.task)]
-        for template in dict.fromkeys(written):
+        written = {
+            wording: f"{template}, wording {number}" if template in template_names() else wording
+            for template in named
+            for number, wording in enumerate(wordings(template, bench.task), 1)
+        }
+        for template, name in written.items():
             for system in dict.fromkeys(self.systems or [bench.system]):
                 for temperature in dict.fromkeys(self.temperatures or [0.0]):
-                    yield Variant(template, system, temperature)
+                    yield Variant(name, template, system, temperature)
 
 
 def _asking(variant: Variant) -> Asking:

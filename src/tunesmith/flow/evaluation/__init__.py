@@ -10,9 +10,9 @@ from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.drawn import drawn
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
-from tunesmith.flow.bench import Bench
 from tunesmith.flow.data.prepare import Job
-from tunesmith.flow.folds import fold_predictions
+from tunesmith.flow.evaluation.bench import Bench
+from tunesmith.flow.evaluation.repeats import fold_predictions, seed_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
@@ -64,6 +64,7 @@ def evaluate(
         resamples=settings.resamples,
         seed=job.spec.data.split.seed,
         folds=folds,
+        seeds=seed_predictions(run, settings.seeds) if settings.seeds else (),
     )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
     verdict = judge(
@@ -74,6 +75,7 @@ def evaluate(
         resamples=settings.resamples,
         seed=job.spec.data.split.seed,
         folds=folds.get("tuned"),
+        arms=arms,
     )
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
     return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}

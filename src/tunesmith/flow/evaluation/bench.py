@@ -69,6 +69,7 @@ class Bench:
         self._needed = frozenset[str]().union(*(metric.needs for metric in metrics))
         self._run, self._request, self._job, self._narrator, self._stop = run, request, job, narrator, stop
         self._open: tuple[str, _Asked] | None = None
+        self._timed = 0
 
     @cached_property
     def alone(self) -> int:
@@ -100,6 +101,8 @@ class Bench:
 
     def ask(self, model: str, rows: Sequence[Record], asking: Asking | None = None) -> list[Prediction]:
         """What a model answers; see `tunesmith.evaluate.arms.Bench`."""
+        # Only the rows that are reported are timed, and not those that variants are tried on.
+        self._timed = self.alone if rows is self.rows else 0
         if is_remote(model):
             made = self._remote(model, rows, asking or Asking())
         else:
@@ -153,7 +156,7 @@ class Bench:
             max_new_tokens=settings.max_new_tokens or 0 if longest is None else longest,
             batch=settings.batch,
             nll=nll and "nll" in self._needed,
-            alone=self.alone,
+            alone=self._timed,
             temperature=temperature,
             after=self.progress,
         )
@@ -289,7 +292,7 @@ class Bench:
                 after(len(made))
             return [self._read(row, asking) for row in made]
 
-        total = len(prompts) + min(self.alone, len(prompts))
+        total = len(prompts) + min(self._timed, len(prompts))
         answers = ask(models.responder(reference), prompts, lambda done: self.progress(done, total))
         # A remembered answer takes no time, so those that are timed are asked for again.
         here = RemoteResponder(reference)
@@ -297,7 +300,7 @@ class Bench:
             answers,
             prompts,
             lambda some, after: ask(here, some, after),
-            self.alone,
+            self._timed,
             lambda done: self.progress(len(prompts) + done, total),
         )
 
