@@ -33,6 +33,18 @@ FORKS.set_forkserver_preload(
 )
 
 
+AT_LENGTH = frozenset(
+    {
+        "golden/test_train_checkpointing.py",
+        "golden/test_train_diagnose.py",
+        "golden/test_train_every_step.py",
+        "golden/test_train_kill.py",
+        "golden/test_train_ranks.py",
+    }
+)
+"""Files whose seeded bugs take long to notice: for `make mutants` alone."""
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A bug: in `file`, `sound` becomes `broken`; `test` must notice."""
@@ -693,8 +705,8 @@ MUTANTS = [
            "reach",
            "unit/test_evaluate_folds.py::test_it_is_never_narrower_than_the_rows_allow"),
     Mutant("all rows judged at once in place of their folds", "evaluate/verdict.py",
-           "    if folds:\n        measured =",
-           "    if False:\n        measured =",
+           "_in_folds(folds, on_test, confidence) if folds else on_test",
+           "on_test",
            "unit/test_evaluate_folds.py::test_the_mean_over_folds_decides_and_not_the_mean_over_rows"),
     Mutant("rows in two splits pass", "data/split/copies.py",
            "if split != split_N[row]:",
@@ -712,6 +724,50 @@ MUTANTS = [
            'run.path.rglob("predictions-*.parquet")',
            '(run / "evaluation").glob("predictions-*.parquet")',
            "e2e/test_privacy.py::test_rows_of_folds_go_too"),
+    Mutant("a one-sided p-value passes for McNemar's", "metrics/_intervals.py",
+           "min(1.0, 2 * float(binomial_at_most(",
+           "min(1.0, float(binomial_at_most(",
+           "unit/test_evaluate_compare.py::test_the_p_value_of_a_proportion_is_mcnemars"),
+    Mutant("corrected p-values out of order", "evaluate/significance.py",
+           "least = max(least, min(1.0,",
+           "least = max(0.0, min(1.0,",
+           "unit/test_evaluate_compare.py::test_many_differences_are_corrected_for_each_other"),
+    Mutant("each difference believed as if it were the only one", "evaluate/significance.py",
+           "(len(p_values) - rank) * p_values[place]",
+           "p_values[place]",
+           "unit/test_evaluate_compare.py::test_noise_looked_at_often_is_rarely_taken_for_a_gain"),
+    Mutant("the arm to beat is read in another order of rows", "evaluate/verdict.py",
+           "metric.statistics([theirs[row.record.id] for row in rows])",
+           "metric.statistics(list(others)[: len(rows)])",
+           "unit/test_evaluate_verdict.py::test_the_difference_is_paired_and_its_rows_to_settle_are_about_right"),
+    Mutant("prompts chosen where they do worst", "evaluate/arms/prompt.py",
+           "best = max(tried",
+           "best = min(tried",
+           "unit/test_evaluate_arms.py::test_the_prompt_that_does_best_on_validation_rows_is_reported"),
+    Mutant("the least similar rows are shown", "prompts/examples.py",
+           'likeness.argsort(kind="stable")[::-1]',
+           'likeness.argsort(kind="stable")',
+           "unit/test_evaluate_arms.py::test_the_most_similar_rows_are_shown_the_nearest_last"),
+    Mutant("a row shown to itself with its answer", "prompts/examples.py",
+           "if self.records[place].id != record.id]",
+           "]",
+           "unit/test_evaluate_arms.py::test_the_most_similar_rows_are_shown_the_nearest_last"),
+    Mutant("a label read where two are named", "evaluate/reading.py",
+           "if len(found) == 1 else said.strip()",
+           "if found else said.strip()",
+           "unit/test_evaluate_arms.py::test_a_label_is_read_where_exactly_one_is_named"),
+    Mutant("the word count is not chosen by validation rows", "evaluate/arms/linear.py",
+           "key=lambda model: (model.right_on(bench.validation), -model.strength)",
+           "key=lambda model: -model.strength",
+           "unit/test_evaluate_arms.py::test_its_strength_is_chosen_on_validation_rows_and_noted"),
+    Mutant("what seeds leave open is left out", "evaluate/folds.py",
+           "math.hypot(reach, on_rows[0]), math.hypot(reach, on_rows[1])",
+           "on_rows[0], on_rows[1]",
+           "unit/test_evaluate_folds.py::test_seeds_hold_the_truth_at_least_as_often_as_they_say[models err alike]"),
+    Mutant("examples that do not fit cut the question", "flow/evaluation/bench.py",
+           "while shots and len(ruler.prompt_ids(asked[place])) > room:",
+           "while False:",
+           "unit/test_flow_bench.py::test_examples_that_do_not_fit_are_left_out_and_counted"),
 ]
 # fmt: on
 
@@ -757,7 +813,19 @@ def mutate(source: Path, mutant: Mutant) -> None:
     file.write_text(text.replace(mutant.sound, mutant.broken), "utf-8")
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+def test_every_sound_line_stands_where_it_says():
+    moved = [each.name for each in MUTANTS if (PACKAGE / each.file).read_text("utf-8").count(each.sound) != 1]
+    assert not moved, f"mend these mutants: {moved}"
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        pytest.param(each, marks=[pytest.mark.slow] if each.test.partition("::")[0] in AT_LENGTH else [])
+        for each in MUTANTS
+    ],
+    ids=lambda mutant: mutant.name.replace(" ", "-"),
+)
 def test_seeded_bug_is_noticed(tmp_path, mutant):
     source = copy(tmp_path)
     mutate(source, mutant)
@@ -765,12 +833,10 @@ def test_seeded_bug_is_noticed(tmp_path, mutant):
 
 
 def named_tests() -> list[object]:
-    """Every test that the mutants name; of each file all but the first for `make mutants` alone."""
-    found: dict[str, list[object]] = {}
-    for test in dict.fromkeys(mutant.test for mutant in MUTANTS):
-        known = found.setdefault(test.partition("::")[0], [])
-        known.append(pytest.param(test, marks=[pytest.mark.slow] if known else []))
-    return [param for params in found.values() for param in params]
+    """Every test that the mutants name; all but some of the quick ones for `make mutants` alone."""
+    named = list(dict.fromkeys(mutant.test for mutant in MUTANTS))
+    quick = [test for test in named if test.partition("::")[0] not in AT_LENGTH][::16]
+    return [pytest.param(test, marks=[] if test in quick else [pytest.mark.slow]) for test in named]
 
 
 @pytest.mark.parametrize("test", named_tests())

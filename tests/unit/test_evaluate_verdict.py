@@ -243,9 +243,9 @@ def test_json_goes_both_ways() -> None:
 # Over another arm
 
 
-def over(wins: int, losses: int, rows: int = 400, **written: object) -> TargetResult:
-    """The tuned model is right on all but `losses` rows, of which the linear arm has `wins` others wrong."""
-    tuned, linear = right(rows, rows), right(rows, rows)
+def over(wins: int, losses: int, rows: int = 400, both: int = 0, **written: object) -> TargetResult:
+    """The tuned model is wrong on `losses` rows, the linear arm on `wins` others, and both on the last ones."""
+    tuned, linear = right(rows - both, rows), right(rows - both, rows)
     for at in range(losses):
         tuned[at] = replace(tuned[at], output="b")
     for at in range(losses, losses + wins):
@@ -271,6 +271,8 @@ def test_it_can_ask_not_to_be_far_behind() -> None:
 
 def test_the_difference_is_paired_and_its_rows_to_settle_are_about_right() -> None:
     """Arms that err on the same rows need few to be told apart."""
+    apart, alike = over(12, 2, at_least=0.0), over(12, 2, both=150, at_least=0.0)
+    assert (apart.value, apart.limit) == (pytest.approx(alike.value), pytest.approx(alike.limit))
     found = over(12, 2, at_least=0.015)
     assert found.outcome == "undecided" and found.more_rows is not None
     scale = (400 + found.more_rows) / 400
