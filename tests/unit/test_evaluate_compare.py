@@ -13,8 +13,8 @@ import pytest
 from tunesmith.errors import GateFailed
 from tunesmith.evaluate.compare import MOST_SLICES, NONE, REST, SMALL, compare
 from tunesmith.evaluate.comparison import Comparison, Measure
-from tunesmith.evaluate.resample import draw, weights
-from tunesmith.evaluate.significance import holm
+from tunesmith.evaluate.statistics.resample import draw, weights
+from tunesmith.evaluate.statistics.significance import holm
 from tunesmith.metrics import Metric
 from tunesmith.metrics._intervals import mcnemar, two_sided
 from tunesmith.part import METRICS
@@ -75,7 +75,7 @@ def test_resamples_come_in_chunks_that_make_no_difference(monkeypatch: pytest.Mo
     part = metrics("token_f1")[0]
     statistics = np.stack([np.arange(40.0), np.ones(40)], axis=-1)
     whole = draw([(part, statistics)], 500, 3)[0]
-    monkeypatch.setattr("tunesmith.evaluate.resample._CHUNK", 40 * 7)
+    monkeypatch.setattr("tunesmith.evaluate.statistics.resample._CHUNK", 40 * 7)
     np.testing.assert_array_equal(draw([(part, statistics)], 500, 3)[0], whole)
     assert len(whole) == 500
 

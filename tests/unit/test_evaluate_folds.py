@@ -11,7 +11,7 @@ from tests.unit.test_evaluate_verdict import right
 
 from tunesmith.errors import SpecError
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.folds import fold_values, mean_over, mean_over_seeds
+from tunesmith.evaluate.statistics.folds import fold_values, mean_over, mean_over_seeds
 from tunesmith.evaluate.verdict import judge
 from tunesmith.metrics import Metric
 from tunesmith.metrics._intervals import wilson

@@ -22,9 +22,9 @@ from tunesmith.evaluate.comparison import (
     finite,
 )
 from tunesmith.evaluate.confusion import label_table
-from tunesmith.evaluate.folds import fold_values, mean_over, mean_over_seeds
-from tunesmith.evaluate.resample import draw
-from tunesmith.evaluate.significance import corrected
+from tunesmith.evaluate.statistics.folds import fold_values, mean_over, mean_over_seeds
+from tunesmith.evaluate.statistics.resample import draw
+from tunesmith.evaluate.statistics.significance import corrected
 from tunesmith.records import Prediction
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tunesmith.evaluate.comparison import finite
-from tunesmith.evaluate.folds import fold_values, mean_over
-from tunesmith.evaluate.resample import draw, weights
+from tunesmith.evaluate.statistics.folds import fold_values, mean_over
+from tunesmith.evaluate.statistics.resample import draw, weights
 from tunesmith.metrics import Metric, Rows
 from tunesmith.records import Prediction
 

@@ -13,7 +13,7 @@ from tunesmith.errors import UserError
 from tunesmith.evaluate.arms import Asking, Bench, Named
 from tunesmith.evaluate.comparison import closed, finite
 from tunesmith.evaluate.drawn import drawn
-from tunesmith.evaluate.resample import draw
+from tunesmith.evaluate.statistics.resample import draw
 from tunesmith.prompts.template import template_names, wordings
 from tunesmith.records import Prediction
 
