@@ -293,6 +293,7 @@ def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: 
         "data.split.hold_out",
         "data.split.hardest",
         "data.split.fold",
+        "evaluate.seeds",
         "data.keep",
         "scale.workers",
         "scale.cluster",
