@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tunesmith.flow.run import run
 from tunesmith.models.load import open_model
 from tunesmith.records import Prediction
 from tunesmith.runs import read_json
+from tunesmith.testing.tiny import tiny_model
 
 SHORT = ["train.duration=2 steps", "goal.targets=[]", "evaluate.max_rows=8", "evaluate.max_new_tokens=4"]
 WORDS = ["train.objective=sft", *SHORT]
@@ -113,18 +115,18 @@ def test_what_arms_found_is_kept(asked_in_words: tuple[Path, list[dict[str, Any]
 def test_examples_that_do_not_fit_are_left_out_and_counted(desk: Path) -> None:
     """Whole examples go, the farthest first; the question stays whole."""
     seen: list[list[str]] = []
-    ruler = module.Bench._put
+    fitted = module.Bench._fitted
 
-    def spy(self: Any, rows: Any, asking: Any, codec: Any, room: int) -> Any:
-        made = ruler(self, rows, asking, codec, 90)
+    def spy(self: Any, rows: Any, asking: Any, model: Any, room: int) -> Any:
+        made = fitted(self, rows, asking, model, 90)
         for record in made:
-            assert len(Codec(codec.tokenizer, need="chat", family=codec.family, max_length=10**6, too_long="truncate")
+            assert len(Codec(model.tokenizer, need="chat", family=model.family, max_length=10**6, too_long="truncate")
                        .prompt_ids(record)) <= 90  # fmt: skip
             seen.append([turn.content for turn in record.messages])
         return made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Bench, "_put", spy)
+        patch.setattr(module.Bench, "_fitted", spy)
         folder = evaluated(desk, *WORDS, arms("{kind: few_shot, examples: 12}"))
     found = read_json(folder / "arms.json")["few_shot"]["found"]
     assert 0 < found["examples_a_row"] < 12
@@ -222,3 +224,26 @@ def test_other_seeds_show_how_far_models_lie_apart(desk: Path) -> None:
 def test_folds_and_seeds_do_not_go_together(desk: Path) -> None:
     with pytest.raises(SpecError, match="leave seeds out, or folds"):
         evaluated(desk, "evaluate.seeds=2", "evaluate.folds=2")
+
+
+def test_other_weights_under_the_same_name_are_asked_anew(desk: Path) -> None:
+    """What an arm said is kept for as long as its model is what it was; nothing is trained again for it."""
+    tiny_model(desk.parent / "other", seed=1)
+    changes = ["name=others", *WORDS, arms("{kind: model, model: ./other}")]
+    first = evaluated(desk, *changes)
+    assert evaluated(desk, *changes) == first
+    shutil.rmtree(desk.parent / "other")
+    tiny_model(desk.parent / "other", seed=2)
+    second = evaluated(desk, *changes)
+    assert second != first
+    before, after = ([dict(row.scores) for row in answers(each, "model")] for each in (first, second))
+    assert before != after
+    assert '"borrowed"' in (second.parent / "events.jsonl").read_text("utf-8")
+    assert [row.output for row in answers(first, "tuned")] == [row.output for row in answers(second, "tuned")]
+
+
+@pytest.mark.parametrize("model", ["./nowhere", "run:nobody/1", "https://host/v1"])
+def test_a_model_that_is_not_there_is_told_before_anything_is_trained(desk: Path, model: str) -> None:
+    with pytest.raises(UserError):
+        evaluated(desk, "name=nobody", arms(f"{{kind: model, model: '{model}'}}"))
+    assert not (desk.parent / "runs" / "nobody").exists()

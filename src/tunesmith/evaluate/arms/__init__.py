@@ -17,6 +17,9 @@ from tunesmith.metrics import Metric
 from tunesmith.part import Part
 from tunesmith.records import Prediction, Record
 
+OWN = frozenset({"base", "tuned"})
+"""Models that every run has."""
+
 Shots = Callable[[Record], Sequence[Record]]
 """The rows shown, asked and answered, before a row; the one that matters most last."""
 
@@ -46,8 +49,6 @@ class Bench(Protocol):
 
     @property
     def task(self) -> str | None: ...
-    @property
-    def labels(self) -> Sequence[str]: ...
     @property
     def train(self) -> Sequence[Record]: ...
     @property
@@ -116,7 +117,7 @@ class Arm(Part):
 
     @property
     def asks(self) -> str:
-        """The model that it asks in words: `base`, `tuned`, a reference; empty where it asks none."""
+        """The model that it asks: `base`, `tuned`, a reference; empty where it asks none."""
         return ""
 
     @property
@@ -138,3 +139,15 @@ class Named(Arm):
     @property
     def title(self) -> str:
         return self.called or self.kind
+
+
+class Wordy(Named):
+    """An arm that asks a model in words of its own choice."""
+
+    asks_anew: ClassVar[bool] = True
+    model: str = "base"
+    """Who is asked: `base`, `tuned`, a folder, a hub id, `run:NAME/N` or `https://host/v1#model`."""
+
+    @property
+    def asks(self) -> str:
+        return self.model

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
-from tunesmith.evaluate.arms import Asking, Bench, Named
+from tunesmith.evaluate.arms import Asking, Bench, Wordy
 from tunesmith.evaluate.reading import MARK, final_answer
 from tunesmith.records import Prediction
 
 ENDING = f"\n\nThink step by step. Then write the answer on a line of its own that begins with `{MARK}`."
 
 
-class ChainOfThought(Named):
+class ChainOfThought(Wordy):
     """The base, asked to reason first; only what it names as its answer is measured."""
 
-    asks_anew: ClassVar[bool] = True
-    model: str = "base"
-    """Who is asked: `base`, `tuned`, a folder, a hub id, `run:NAME/N` or `https://host/v1#model`."""
     ending: str = Field(default=ENDING, min_length=1)
     """What is put after the question. The answer is what follows the last `Answer:`, or else the last line."""
     max_new_tokens: int = Field(default=256, ge=8)
     """The longest reasoning with its answer."""
-
-    @property
-    def asks(self) -> str:
-        return self.model
 
     def answer(self, bench: Bench) -> list[Prediction]:
         named: list[bool] = []

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from tunesmith.evaluate.arms import Asking, Bench, Named
+from tunesmith.evaluate.arms import Asking, Bench, Wordy
 from tunesmith.prompts.examples import selection
 from tunesmith.records import Prediction
 
 
-class FewShot(Named):
+class FewShot(Wordy):
     """The base, shown some training rows with their answers before each question."""
 
-    asks_anew: ClassVar[bool] = True
-    model: str = "base"
-    """Who is asked: `base`, `tuned`, a folder, a hub id, `run:NAME/N` or `https://host/v1#model`."""
     examples: int = Field(default=4, ge=1, le=64)
     """Rows shown; fewer where they do not fit the model's context."""
     choose: Literal["random", "similar", "diverse"] = "similar"
     """Which: any, label by label; those whose words are most like the question's; or such as differ most."""
     seed: int = 0
     """Another seed draws others, where they are drawn."""
-
-    @property
-    def asks(self) -> str:
-        return self.model
 
     def answer(self, bench: Bench) -> list[Prediction]:
         shots = selection(self.choose, bench.train, self.examples, self.seed)

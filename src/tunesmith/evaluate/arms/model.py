@@ -14,5 +14,9 @@ class Model(Named):
     model: str = Field(examples=["https://api.example.org/v1#small"])
     """A folder, a hub id, `run:NAME/N`, or an OpenAI-compatible endpoint, `https://host/v1#model`."""
 
+    @property
+    def asks(self) -> str:
+        return self.model
+
     def answer(self, bench: Bench) -> list[Prediction]:
         return bench.ask(self.model, bench.rows)

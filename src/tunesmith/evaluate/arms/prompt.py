@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
 from tunesmith.errors import UserError
-from tunesmith.evaluate.arms import Asking, Bench, Named
+from tunesmith.evaluate.arms import Asking, Bench, Wordy
 from tunesmith.evaluate.comparison import closed, finite
 from tunesmith.evaluate.drawn import drawn
 from tunesmith.evaluate.statistics.resample import draw
@@ -33,12 +33,9 @@ class Variant:
     temperature: float
 
 
-class Prompt(Named):
+class Prompt(Wordy):
     """The base with the prompt that suits it best: all are tried on validation rows, one is reported on test rows."""
 
-    asks_anew: ClassVar[bool] = True
-    model: str = "base"
-    """Who is asked: `base`, `tuned`, a folder, a hub id, `run:NAME/N` or `https://host/v1#model`."""
     templates: list[str] = Field(default_factory=list, max_length=50)
     """Library templates, in all their wordings, or texts with `{{ text }}`; the wordings of the task when left out."""
     systems: list[str] = Field(default_factory=list, max_length=20)
@@ -48,20 +45,11 @@ class Prompt(Named):
     rows: int = Field(default=200, ge=1)
     """Validation rows each is tried on, drawn by the split's seed."""
 
-    @property
-    def asks(self) -> str:
-        return self.model
-
     def answer(self, bench: Bench) -> list[Prediction]:
-        tried = self.try_out(bench)
-        best = max(tried, key=lambda each: each[1])[0]
-        return bench.ask(self.model, bench.rows, _asking(best))
-
-    def try_out(self, bench: Bench) -> list[tuple[Variant, float]]:
-        """Every variant with its figure on validation rows, the higher the better; notes all of them.
+        """As `Arm.answer`.
 
         Raises:
-            UserError: there are no validation rows to choose by, or nothing is written that temperatures would change.
+            UserError: there is nothing to choose by, or nothing is written that temperatures would change.
         """
         variants = list(self._variants(bench))
         if any(self.temperatures) and not bench.writes(self.model):
@@ -70,26 +58,33 @@ class Prompt(Named):
                 where=f"evaluate.arms, {self.title}",
                 fix="leave temperatures out",
             )
-        if len(variants) > 1 and not bench.validation:
+        best = variants[0] if len(variants) == 1 else self._best(variants, bench)
+        return bench.ask(self.model, bench.rows, _asking(best))
+
+    def _best(self, variants: Sequence[Variant], bench: Bench) -> Variant:
+        """The variant that does best on validation rows; notes what each did."""
+        able = [each for each in bench.metrics if each.rows == "test" and not each.needs & _OF_TIME]
+        if not able or not bench.validation:
+            lacks = "validation rows" if able else "metric of the answers"
             raise UserError(
-                f"there are {len(variants)} variants and no validation rows to choose by",
+                f"there are {len(variants)} variants and no {lacks} to choose by",
                 where=f"evaluate.arms, {self.title}",
-                fix="give data.split.validation a share, or write one template, system and temperature",
+                fix="give data.split.validation a share and evaluate.metrics one that reads answers, or write one "
+                "template, system and temperature",
             )
-        metric = next(each for each in bench.metrics if not each.needs & _OF_TIME).for_task(bench.task)
+        metric = able[0].for_task(bench.task)
         rows = drawn(bench.validation, self.rows, bench.seed)
-        tried, noted = [], []
+        noted, good = [], []
         for variant in variants:
-            statistics = metric.statistics(bench.ask(self.model, rows, _asking(variant)) if rows else [])
+            statistics = metric.statistics(bench.ask(self.model, rows, _asking(variant)))
             value = metric.whole(statistics)
             values = draw([(metric, statistics)], RESAMPLES, bench.seed)[0]
-            interval = closed(metric.interval(statistics, values, CONFIDENCE)) if rows else None
+            interval = closed(metric.interval(statistics, values, CONFIDENCE))
             noted.append({**asdict(variant), "value": finite(value), "interval": interval})
-            good = value if metric.better == "higher" else -value
-            tried.append((variant, good if math.isfinite(good) else -math.inf))
-        chosen = max(range(len(tried)), key=lambda place: tried[place][1])
+            good.append((value if metric.better == "higher" else -value) if math.isfinite(value) else -math.inf)
+        chosen = good.index(max(good))
         bench.note(metric=metric.name, validation_rows=len(rows), variants=noted, chosen=chosen)
-        return tried
+        return variants[chosen]
 
     def _variants(self, bench: Bench) -> Iterator[Variant]:
         named: list[str | None] = [*self.templates] or [bench.template]

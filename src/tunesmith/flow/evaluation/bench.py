@@ -15,7 +15,7 @@ from tunesmith.evaluate.reading import read_label
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.narrator import Narrator
-from tunesmith.flow.request import Request
+from tunesmith.flow.request import Request, resolve_reference
 from tunesmith.metrics import Metric
 from tunesmith.metrics._labels import right_label
 from tunesmith.models.load import open_model
@@ -69,7 +69,6 @@ class Bench:
         self._needed = frozenset[str]().union(*(metric.needs for metric in metrics))
         self._run, self._request, self._job, self._narrator, self._stop = run, request, job, narrator, stop
         self._open: tuple[str, _Asked] | None = None
-        self._timed = 0
 
     @cached_property
     def alone(self) -> int:
@@ -102,12 +101,15 @@ class Bench:
     def ask(self, model: str, rows: Sequence[Record], asking: Asking | None = None) -> list[Prediction]:
         """What a model answers; see `tunesmith.evaluate.arms.Bench`."""
         # Only the rows that are reported are timed, and not those that variants are tried on.
-        self._timed = self.alone if rows is self.rows else 0
+        alone = self.alone if rows is self.rows else 0
         if is_remote(model):
-            made = self._remote(model, rows, asking or Asking())
+            made = self._remote(model, rows, asking or Asking(), alone)
+        elif asking is not None:
+            made = self._anew(model, rows, asking, alone)
         else:
             asked = self._asked(model)
-            made = self._as_spec(asked, rows) if asking is None else self._anew(model, asked, rows, asking)
+            put = self._job.asked(rows) if asked.codec.need == "chat" else rows
+            made = self._predict(asked, put, alone)
         # What an answer in words names is measured as a tagger is.
         if self._job.manner(self._job.spec.train[-1]) == "tag":
             return [row if row.spans is not None else _with_spans(row) for row in made]
@@ -115,11 +117,8 @@ class Bench:
 
     # Local models -----------------------------------------------------------------------------------
 
-    def _as_spec(self, asked: _Asked, rows: Sequence[Record]) -> list[Prediction]:
-        need = asked.codec.need
-        return self._predict(asked, self._job.asked(rows) if need == "chat" else rows)
-
-    def _anew(self, name: str, asked: _Asked, rows: Sequence[Record], asking: Asking) -> list[Prediction]:
+    def _anew(self, name: str, rows: Sequence[Record], asking: Asking, alone: int) -> list[Prediction]:
+        asked = self._asked(name)
         model = asked.model
         if model.head is not None:
             raise UserError(
@@ -127,20 +126,24 @@ class Bench:
                 where=f"evaluate.arms, {self.arm}: {name}",
                 fix="ask `base`, or a model that writes",
             )
-        codec = self._wordy(model, model.context)
-        longest = asking.max_new_tokens or self._job.spec.evaluate.max_new_tokens or 0
-        longest = min(longest, model.context // 2)
-        prompts = self._put(rows, asking, codec, model.context - longest)
+        longest = min(self._longest(asking), model.context // 2)
+        put = self._fitted(rows, asking, model, model.context - longest)
+        asked = replace(asked, codec=self._codec(model, "chat", model.context))
         if asking.read is None:
-            return self._predict(replace(asked, codec=codec), prompts, asking.temperature, longest)
+            return self._predict(asked, put, alone, asking.temperature, longest)
         # The right answer alone, without reasoning before it, is not what such a model is to say.
-        made = self._predict(_Asked(model, "generate", codec), prompts, asking.temperature, longest, nll=False)
+        asked = replace(asked, manner="generate")
+        made = self._predict(asked, put, alone, asking.temperature, longest, nll=False)
         return [self._read(row, asking) for row in made]
+
+    def _longest(self, asking: Asking) -> int:
+        return asking.max_new_tokens or self._job.spec.evaluate.max_new_tokens or 0
 
     def _predict(
         self,
         asked: _Asked,
         rows: Sequence[Record],
+        alone: int,
         temperature: float = 0.0,
         longest: int | None = None,
         *,
@@ -156,7 +159,7 @@ class Bench:
             max_new_tokens=settings.max_new_tokens or 0 if longest is None else longest,
             batch=settings.batch,
             nll=nll and "nll" in self._needed,
-            alone=self._timed,
+            alone=alone,
             temperature=temperature,
             after=self.progress,
         )
@@ -194,21 +197,16 @@ class Bench:
 
     def _other(self, name: str) -> _Asked:
         """A model of its own, asked as it was trained where it has a head."""
-        from tunesmith.flow.request import resolve_reference
-
         reference = resolve_reference(name, self._request.folder)
         model = open_model(reference, workspace=self._request.workspace)
         if model.head_kind == "lm":
             objective = self._job.objective(self._job.spec.train[-1])
             if objective.kind == "pretrain":
                 return _Asked(model, "prose", self._codec(model, objective.need, model.context))
-            return _Asked(model, self._in_words, self._wordy(model, model.context))
+            return _Asked(model, self._in_words, self._codec(model, "chat", model.context))
         need = "label" if model.head_kind == "classify" else "spans"
         longest = longest_row(reference, self._request.workspace, model.context)
         return _Asked(model, "classify" if need == "label" else "tag", self._codec(model, need, longest))
-
-    def _wordy(self, model: Model, longest: int) -> Codec:
-        return self._codec(model, "chat", longest)
 
     def _codec(self, model: Model, need: Any, longest: int) -> Codec:
         return Codec(
@@ -223,12 +221,12 @@ class Bench:
 
     # Questions --------------------------------------------------------------------------------------
 
-    def _put(self, rows: Sequence[Record], asking: Asking, codec: Codec | None, room: int) -> list[Record]:
+    def _fitted(self, rows: Sequence[Record], asking: Asking, model: Model, room: int) -> list[Record]:
         """Rows as they are asked, with as many of the examples as leave the question whole."""
         asked = self._rendered(rows, asking)
-        if asking.shots is None or codec is None:
+        if asking.shots is None:
             return asked
-        ruler = self._codec_like(codec)
+        ruler = self._codec(model, "chat", _ENDLESS)
         shown, wanted = 0, 0
         for place, record in enumerate(rows):
             shots = list(asking.shots(record))
@@ -239,9 +237,6 @@ class Bench:
             shown += len(shots)
         self.note(examples_a_row=round(shown / max(len(rows), 1), 2), left_out_for_room=wanted - shown)
         return asked
-
-    def _codec_like(self, codec: Codec) -> Codec:
-        return Codec(codec.tokenizer, need="chat", family=codec.family, max_length=_ENDLESS, too_long="truncate")
 
     def _rendered(
         self, rows: Sequence[Record], asking: Asking, examples: Sequence[Record] | Shots | None = None
@@ -267,7 +262,7 @@ class Bench:
 
     # Endpoints --------------------------------------------------------------------------------------
 
-    def _remote(self, reference: str, rows: Sequence[Record], asking: Asking) -> list[Prediction]:
+    def _remote(self, reference: str, rows: Sequence[Record], asking: Asking, alone: int) -> list[Prediction]:
         if self._job.objective(self._job.spec.train[-1]).kind == "pretrain":
             raise UserError(
                 "an endpoint says nothing of how likely a text is",
@@ -275,8 +270,7 @@ class Bench:
                 fix="leave this arm out",
             )
         models = RememberingModels(self._request, self._job.tokenizer)
-        longest = asking.max_new_tokens or self._job.spec.evaluate.max_new_tokens or 0
-        prompts = self._put(rows, asking, None, 0)
+        longest, prompts = self._longest(asking), self._rendered(rows, asking)
 
         def ask(responder: Responder, some: Sequence[Record], after: Done) -> list[Prediction]:
             made: list[Prediction] = []
@@ -292,7 +286,7 @@ class Bench:
                 after(len(made))
             return [self._read(row, asking) for row in made]
 
-        total = len(prompts) + min(self._timed, len(prompts))
+        total = len(prompts) + min(alone, len(prompts))
         answers = ask(models.responder(reference), prompts, lambda done: self.progress(done, total))
         # A remembered answer takes no time, so those that are timed are asked for again.
         here = RemoteResponder(reference)
@@ -300,7 +294,7 @@ class Bench:
             answers,
             prompts,
             lambda some, after: ask(here, some, after),
-            self._timed,
+            alone,
             lambda done: self.progress(len(prompts) + done, total),
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tunesmith.flow.look import resolved_spec
 from tunesmith.runs import Run, read_json
+from tunesmith.spec.load import load
 
 
 def with_prompts(spec_path: Path, changes: Sequence[str], workspace: Path) -> list[str]:
@@ -17,7 +18,10 @@ def with_prompts(spec_path: Path, changes: Sequence[str], workspace: Path) -> li
     Raises:
         UserError: spec, data or base are wrong.
     """
-    arms = resolved_spec(spec_path, changes, workspace).spec.evaluate.arms or []
+    # Only arms that are not written take a look at the data.
+    arms = load(spec_path, changes)[0].evaluate.arms
+    if arms is None:
+        arms = resolved_spec(spec_path, changes, workspace).spec.evaluate.arms or []
     if any(arm.kind == "prompt" for arm in arms):
         return list(changes)
     written = [arm.settings() for arm in arms]
