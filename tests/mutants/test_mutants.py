@@ -768,6 +768,14 @@ MUTANTS = [
            "while shots and len(ruler.prompt_ids(asked[place])) > room:",
            "while False:",
            "unit/test_flow_bench.py::test_examples_that_do_not_fit_are_left_out_and_counted"),
+    Mutant("a gain by chance among many called a gain", "report/views/comparison.py",
+           "difference.corrected > 1 - confidence",
+           "difference.corrected > 1",
+           "unit/test_report_page.py::test_a_difference_is_no_gain_where_so_many_were_looked_at"),
+    Mutant("other weights pass for the model that an arm asked", "flow/request.py",
+           '"content": [*self.digests, *self.others.values()],',
+           '"content": self.digests,',
+           "unit/test_flow_bench.py::test_other_weights_under_the_same_name_are_asked_anew"),
 ]
 # fmt: on
 
