@@ -776,6 +776,10 @@ MUTANTS = [
            '"content": [*self.digests, *self.others.values()],',
            '"content": self.digests,',
            "unit/test_flow_bench.py::test_other_weights_under_the_same_name_are_asked_anew"),
+    Mutant("no p-value smaller than resamples can count", "metrics/_intervals.py",
+           "if tail or not spread:",
+           "if True:",
+           "unit/test_report_page.py::test_the_tuned_model_is_shown_against_every_arm_and_seed"),
 ]
 # fmt: on
 

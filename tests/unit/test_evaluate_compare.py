@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tunesmith.errors import GateFailed
 from tunesmith.evaluate.compare import MOST_SLICES, NONE, REST, SMALL, compare
@@ -84,6 +85,15 @@ def test_the_p_value_counts_the_other_side() -> None:
     assert two_sided(np.array([1.0] * 95 + [-1.0] * 4)) == pytest.approx(2 * 5 / 100)
     assert two_sided(np.zeros(99)) == 1
     assert two_sided(np.array([np.nan])) is None
+
+
+def test_a_p_value_is_not_bounded_by_how_many_resamples_there_are() -> None:
+    """Twelve standard errors off 0 stay a difference, however many others are looked at beside it."""
+    random = np.random.default_rng(6)
+    far, near = random.normal(12, 1, 200), random.normal(3.2, 1, 200)
+    assert 1e-40 < (two_sided(far) or 1) < 1e-20
+    assert two_sided(np.abs(near)) == pytest.approx(2 * stats.norm.sf(near.mean() / near.std()), rel=0.2)
+    assert two_sided(np.full(200, 0.5)) == pytest.approx(2 / 201)
 
 
 def test_the_p_value_is_even_where_there_is_no_difference() -> None:

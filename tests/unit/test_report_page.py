@@ -398,6 +398,8 @@ def test_the_tuned_model_is_shown_against_every_arm_and_seed(tmp_path: Path) -> 
     assert f"linearaccuracy{difference_cell(accuracy.differences['linear'], 'higher', '', 0.95)['value']}" in "".join(
         text.split()
     )
+    macro = found.measures[1]
+    assert all(verdict_of(macro.differences[arm], "higher", 0.95) == "better" for arm in ("base", "majority"))
     assert accuracy.seeds is not None and accuracy.seeds.mean is not None
     assert "Tuned, seed by seed." in text and f"{accuracy.seeds.mean:.3f}" in text
     shown = Console(width=160, file=io.StringIO())
