@@ -76,9 +76,7 @@ def agreement(
 
     def coefficient(of: Callable[[Floats, Floats, Floats], Floats]) -> Coefficient:
         block = max(1, _BLOCK // len(count_K))
-        found = np.concatenate(
-            [of(x_K, y_K, weights_RK[at : at + block]) for at in range(0, len(weights_RK), block)]
-        )
+        found = np.concatenate([of(x_K, y_K, weights_RK[at : at + block]) for at in range(0, len(weights_RK), block)])
         own, around = float(found[0]), found[1:][np.isfinite(found[1:])]
         if not math.isfinite(own) or rows < 3:
             return Coefficient(own, math.nan, math.nan)
@@ -127,4 +125,4 @@ def _kappa(x_K: Floats, y_K: Floats, weights_RK: Floats) -> Floats:
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 1e-12)
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 1e-12), np.float64)
