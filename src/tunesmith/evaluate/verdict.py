@@ -141,6 +141,16 @@ def judge(
     if folds:
         measured = _in_folds(folds, measured, confidence)
     found = [_judge_one(target, measured, task, confidence) for target in targets]
+    return decide(found, confidence)
+
+
+def decide(found: list[TargetResult], confidence: float) -> Verdict:
+    """What targets come to together.
+
+    Args:
+        found: how each came out.
+        confidence: that they were judged with.
+    """
     if not found:
         return Verdict("NO TARGETS", "the goal names no targets, so there is nothing to decide", confidence, None, [])
     deciding = min(range(len(found)), key=lambda number: (_ORDER[found[number].outcome], found[number].strength))
@@ -225,6 +235,8 @@ def _in_folds(folds: Sequence[Sequence[Prediction]], together: _Measure, confide
 def _judge_one(target: Target, measure: _Measure, task: str | None, confidence: float) -> TargetResult:
     metric = cast("Metric", target.metric).for_task(task)
     found = measure(metric, target.slice)
+    if metric.rows == "review" and (found is None or not math.isfinite(found.value)):
+        return _result(target, metric, "undecided", NO_REVIEW)
     if found is None:
         return _result(
             target, metric, "undecided", f"no test row has {_named(target.slice)}" if target.slice else _NONE
@@ -250,6 +262,8 @@ def _judge_one(target: Target, measure: _Measure, task: str | None, confidence: 
 
 
 _NONE = "there are no test rows"
+NO_REVIEW = "no review of this run yet; tunesmith review new RUN"
+"""Why a target on people's ratings is undecided before there are any."""
 
 
 def _result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from tunesmith.evaluate.review.sample import sample
 from tunesmith.records import Prediction
 
 LETTERS = "ABCD"
+_NAME = re.compile(r"\w[\w .@-]{0,59}(?<! )")
+"""Names of people are names of files too."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,13 @@ def _check(arms: Mapping[str, Sequence[Prediction]], rubric: Rubric, raters: Seq
         )
     if not raters or len(set(raters)) < len(raters):
         raise UserError("raters need names that differ", where="--raters", fix="write such as --raters anna,ben")
+    for name in raters:
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                f"{name[:80]!r} is no name for a rater",
+                where="--raters",
+                fix="use up to 60 letters, digits, blanks, dots, dashes, @ and underscores, a letter or digit first",
+            )
     if each > len(raters):
         raise UserError(
             f"each row is to be rated by {each} people, and there are {len(raters)}", where="--each", fix="add raters"

@@ -203,19 +203,6 @@ def _review(row: Any) -> Review:
     return Review(row.id, row.run, row.number, Rubric.model_validate(row.rubric), row.plan)
 
 
-def who(store: Store, token_hash: str) -> tuple[Review, Person] | None:
-    """Whose token it is, and of which review."""
-    from sqlalchemy import select
-
-    from tunesmith.store.tables import review_people as people
-    from tunesmith.store.tables import reviews
-
-    both = select(people, reviews).join(reviews, reviews.c.id == people.c.review)
-    with store.read() as connection:
-        row = connection.execute(both.where(people.c.token_hash == token_hash)).first()
-    return None if row is None else (_review(row), Person(row.person, row.name, row.role))
-
-
 def filled(store: Store, review: Review) -> Filled:
     """Everything that is known of a review, as of one moment."""
     from tunesmith.store.tables import review_answers, review_assignments, review_items, review_people, review_settled
@@ -378,3 +365,12 @@ def settle(
             connection.execute(settled.insert().values(**key, **said))
 
     store.write(work)
+
+
+def people_by_hash(store: Store, review: Review) -> dict[str, Person]:
+    """Token hash -> whose it is."""
+    from tunesmith.store.tables import review_people
+
+    with store.read() as connection:
+        rows = _rows(connection, review_people, review, "person")
+    return {row.token_hash: Person(row.person, row.name, row.role) for row in rows}
