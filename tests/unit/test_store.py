@@ -88,7 +88,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def added(connection: sa.Connection, run: str, number: int = 1) -> None:
-    connection.execute(reviews.insert().values(run=run, number=number, created_at=0.0, rubric={}, plan={"a\0": "\ud83d"}))
+    connection.execute(
+        reviews.insert().values(run=run, number=number, created_at=0.0, rubric={}, plan={"a\0": "\ud83d"})
+    )
 
 
 def count(store: Store) -> int:
@@ -182,7 +184,7 @@ def test_a_newer_store_is_refused(store: Store) -> None:
     store.write(lambda connection: connection.exec_driver_sql(say.format("9999")))
     place = store.engine.url.render_as_string(hide_password=False)
     try:
-        with pytest.raises(UserError, match="newer Tunesmith .version 9999") as caught:
+        with pytest.raises(UserError, match=r"newer Tunesmith .version 9999") as caught:
             open_store(place)
         assert "update Tunesmith" in str(caught.value)
     finally:

@@ -19,12 +19,11 @@ from tunesmith.evaluate.review.rubric import read_rubric
 from tunesmith.evaluate.review.stored import Filled, Person, Review
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict, decide, judge
-from tunesmith.flow.stages import write_report
 from tunesmith.metrics import Metric
 from tunesmith.records import Prediction
 from tunesmith.runs import Run, find_run, read_json, write_json, write_text
 from tunesmith.spec.sections import Target
-from tunesmith.store.open import Store, open_store
+from tunesmith.store.open import open_store
 
 if TYPE_CHECKING:
     from tunesmith.serve.review.app import Served
@@ -282,6 +281,8 @@ def rejudge(run: Run, review: Filled) -> Verdict | None:
         before, decision=after.decision, reason=after.reason, deciding=after.deciding, targets=after.targets
     )
     write_json(path, verdict.to_json())
+    from tunesmith.flow.stages import write_report  # which brings everything that a run needs
+
     write_report(run)
     return verdict
 

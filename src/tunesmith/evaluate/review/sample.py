@@ -101,7 +101,8 @@ def pivotal(points: Floats, count: int, random: np.random.Generator) -> NDArray[
         chance[winner], chance[loser] = (both, 0.0) if both < 1 else (1.0, both - 1)
         taken += [row for row in (one, other) if chance[row] > 1 - 1e-9]
         settled = [row for row in (one, other) if not 1e-9 < chance[row] < 1 - 1e-9]
-        undecided = undecided[~np.isin(undecided, settled)]
+        for row in settled:
+            undecided = undecided[undecided != row]
     if len(undecided) and chance[undecided[0]] > 0.5:
         taken.append(undecided[0])
     return np.array(sorted(taken), dtype=np.int64)

@@ -107,7 +107,7 @@ class Gate:
         scope["state"] = {**scope.get("state", {}), "person": found}
         await self.app(scope, _replayed(body, receive), sending)
 
-    def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Person | None | Refused:
+    def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Person | Refused | None:
         path, method = scope["path"], scope["method"]
         host = _PORT.sub("", headers.get(b"host", b"").decode("latin-1"))
         if self.hosts is not None and host.lower() not in self.hosts:

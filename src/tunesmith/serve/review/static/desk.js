@@ -188,7 +188,7 @@ function pressed(event) {
 
 function tell(state, what) {
   id("saved").dataset.state = state;
-  id("saved").textContent = what || { saved: "Up to date", saving: "Saving…", offline: "No connection" }[state];
+  id("saved").textContent = what || { saved: "Up to date", saving: "Saving…", offline: "Offline" }[state];
 }
 
 async function refresh() {

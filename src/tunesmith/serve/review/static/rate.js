@@ -50,7 +50,7 @@ async function send() {
       try {
         const { marks, note, seconds, revision } = answer; // what was touched stays here
         await call(`/api/rate/items/${item}`, { body: { marks, note, seconds, revision } });
-        settled(item, answer.revision);
+        acknowledged(item, answer.revision);
       } catch (error) {
         if (!(error instanceof Refused) || error.status >= 500) throw error;
         if (error.status === 409) merge(item, error.said);
@@ -72,7 +72,7 @@ async function send() {
   }
 }
 
-function settled(item, revision) {
+function acknowledged(item, revision) {
   refused.delete(item);
   if (waiting.get(item)?.revision === revision) waiting.delete(item);
 }
@@ -98,7 +98,7 @@ function tell(state) {
   const words = {
     saved: "Saved",
     saving: "Saving…",
-    offline: `No connection. ${waiting.size} kept here`,
+    offline: waiting.size ? `Offline, ${waiting.size} kept here` : "Offline",
     refused: `Not saved: ${[...refused.values()][0]}`,
   };
   const saved = id("saved");
@@ -168,6 +168,8 @@ async function go(place, { focus = true } = {}) {
     const content = ready || (await load(answer.item));
     if (review.items[at] === answer) {
       showItem(content);
+      placeQuestions();
+      paint();
       const texts = new Set(Object.values(content.outputs));
       id("alike").hidden = Object.keys(content.outputs).length < 2 || texts.size > 1;
     }
@@ -184,6 +186,16 @@ async function go(place, { focus = true } = {}) {
   }
 }
 
+// On a narrow page the questions about an answer stand under it.
+const narrow = matchMedia("(max-width: 62rem)");
+
+function placeQuestions() {
+  for (const question of review.questions) {
+    const under = narrow.matches && id("outputs").querySelector(`[data-letter="${question.output}"]`);
+    (under || id("form")).append(groups.get(question.key));
+  }
+}
+
 function paint() {
   const answer = review.items[at];
   for (const [key, group] of groups) {
@@ -191,6 +203,9 @@ function paint() {
     const current = key === review.questions[asked]?.key;
     group.classList.toggle("current", current);
     group.toggleAttribute("aria-current", current);
+  }
+  for (const output of id("outputs").children) {
+    output.classList.toggle("current", output.dataset.letter === review.questions[asked].output && id("outputs").children.length > 1);
   }
   if (document.activeElement !== id("note") || id("note").dataset.item !== String(answer.item)) id("note").value = answer.note;
   id("note").dataset.item = answer.item;
@@ -338,6 +353,7 @@ function build() {
   });
   note.addEventListener("blur", saveNote);
   addEventListener("pagehide", saveNote);
+  narrow.addEventListener("change", placeQuestions);
   addEventListener("keydown", pressed);
   addEventListener("online", () => { retryIn = 1000; send(); });
   addEventListener("offline", () => tell("offline"));

@@ -100,15 +100,18 @@ export function questionGroup(question, chosen, letters) {
     return make("label", { class: value === "skip" ? "skipping" : "option" }, input, make("span", { class: "face", title: spoken }, hint, shown));
   };
   const row = make("div", { class: `options ${kind}` }, ...values.map((value, place) => option(value, words[place], place + 1)));
+  row.style.setProperty("--values", values.length);
   const ends =
     kind === "likert" && (words[0] || words.at(-1))
       ? make("div", { class: "ends", "aria-hidden": "true" }, make("span", { dir: "auto" }, words[0]), make("span", { dir: "auto" }, words.at(-1)))
       : null;
   const skip = option("skip", "Cannot tell", "0");
-  skip.querySelector(".face").replaceChildren(make("kbd", { "aria-hidden": "true" }, "0"), "Cannot tell");
+  skip.querySelector(".face").replaceChildren(...(kind === "choice" ? [make("kbd", { "aria-hidden": "true" }, "0"), "Cannot tell"] : ["?"]));
+  skip.querySelector(".face").title = "Cannot tell (0)";
   skip.querySelector("input").setAttribute("aria-label", "Cannot tell");
+  row.append(skip);
   const help = question.help ? make("p", { class: "more-help", dir: "auto" }, question.help) : null;
-  return make("fieldset", { class: "question", "data-key": key }, legend, help, row, ends, skip);
+  return make("fieldset", { class: "question", "data-key": key }, legend, help, row, ends);
 }
 
 export function mark(group, value) {
