@@ -2,7 +2,9 @@
 
 import { Refused, call, id, make, mark, questionGroup, showItem, token, typing } from "./wire.js";
 
-const KEPT = `tunesmith-review-${token.slice(0, 12)}`;
+const MINE = `tunesmith-review-${token.slice(0, 12)}`;
+const KEPT = `${MINE}-${Date.now().toString(36)}${Math.random().toString(36).slice(2)}`; // every window has its own
+const NO_ANSWER = new Set([404, 413, 415, 422]); // the server will never take it; any other refusal may pass
 const SLOWEST_RETRY = 15000;
 const AWAY_AFTER = 120; // seconds without a touch that no longer count as looking at the item
 const PREFETCHED = 400;
@@ -21,18 +23,22 @@ const refused = new Map(); // item -> what the server said
 
 function keep() {
   try {
-    localStorage.setItem(KEPT, JSON.stringify([...waiting]));
+    if (waiting.size) localStorage.setItem(KEPT, JSON.stringify([...waiting]));
+    else localStorage.removeItem(KEPT);
   } catch {
     // Private windows may hold nothing; what waits is then sent from memory.
   }
 }
 
 function recall() {
-  try {
-    for (const [item, answer] of JSON.parse(localStorage.getItem(KEPT) || "[]")) waiting.set(item, answer);
-  } catch {
-    localStorage.removeItem(KEPT);
+  const left = Object.keys(localStorage).filter((key) => key.startsWith(MINE));
+  for (const key of left) {
+    for (const [item, answer] of JSON.parse(localStorage.getItem(key) || "[]")) {
+      if (!(waiting.get(item)?.revision > answer.revision)) waiting.set(item, answer);
+    }
   }
+  keep(); // under this window's name, before the others go
+  for (const key of left) localStorage.removeItem(key);
 }
 
 let sending = false;
@@ -52,8 +58,9 @@ async function send() {
         await call(`/api/rate/items/${item}`, { body: { marks, note, seconds, revision } });
         acknowledged(item, answer.revision);
       } catch (error) {
-        if (!(error instanceof Refused) || error.status >= 500) throw error;
+        if (!(error instanceof Refused)) throw error;
         if (error.status === 409) merge(item, error.said);
+        else if (!NO_ANSWER.has(error.status)) throw error;
         else {
           refused.set(item, error.message);
           waiting.delete(item);
@@ -373,7 +380,11 @@ async function prefetch() {
 }
 
 async function begin() {
-  recall();
+  try {
+    recall();
+  } catch {
+    // A browser that keeps nothing has nothing to recall.
+  }
   review = await call("/api/rate/review");
   for (const [item, kept] of waiting) {
     const answer = answerOf(item);
