@@ -67,7 +67,7 @@ def token_of(name: str, raters: Sequence[str] = RATERS) -> str:
 
 
 def made(
-    place: Path,
+    place: Path | str,
     asked: Rubric = ALL_KINDS,
     *,
     raters: Sequence[str] = RATERS,

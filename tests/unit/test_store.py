@@ -16,8 +16,10 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from tests.unit.review_fixture import made
 
 from tunesmith.errors import RunError, UserError
+from tunesmith.evaluate.review.stored import Answer, filled, save, settle
 from tunesmith.store import open as opening
 from tunesmith.store.migrations import configuration
 from tunesmith.store.open import FILE, VERSION, Store, open_store
@@ -140,6 +142,29 @@ def test_writers_at_once_lose_nothing(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert count(store) == 20
+
+
+def test_a_review_lives_in_it(store: Store) -> None:
+    """Made, filled by three at once, settled: on both databases."""
+    other, review = made(store.engine.url.render_as_string(hide_password=False))
+    zoe = filled(other, review).people[-1]
+
+    def rates(person: int) -> None:
+        for revision in (1, 2, 3):
+            for item in range(1, 7):
+                marks = {"helpful-a": str(revision), "preference": "tie"}
+                save(other, review, Answer(item, person, marks, f"note\u202e {revision}", 1.0, revision))
+
+    threads = [threading.Thread(target=rates, args=(person,)) for person in (1, 2, 3, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    settle(other, review, zoe, 1, "helpful-a", "5")
+    found = filled(store, review)
+    assert [answer.revision for answer in found.answers] == [3] * 18
+    assert found.settled[1, "helpful-a"].by == "zoe" and found.answers[0].note == "note\u202e 3"
+    other.close()
 
 
 def test_a_file_only_its_owner_reads_in_wal_and_full(tmp_path: Path) -> None:
