@@ -285,6 +285,6 @@ def test_other_rows_are_missed_in_words() -> None:
         rows: ClassVar[Rows] = "review"
 
     aim = target(metric="accuracy", at_least=0.5).model_copy(update={"metric": Rated()})
-    assert "nobody has rated its answers yet" in only(judge([aim], right(90, 100))).why
+    assert "no review of this run yet" in only(judge([aim], right(90, 100))).why
     rated = only(judge([aim], right(0, 100), beside={"review": right(30, 30)}))
     assert (rated.outcome, rated.num_rows, rated.value) == ("met", 30, 1)

@@ -124,4 +124,7 @@ from tunesmith.cli import look  # noqa: E402
 # isort: split
 from tunesmith.cli import guard  # noqa: E402
 
-__all__ = ["app", "guard", "look", "main", "make"]
+# isort: split
+from tunesmith.cli import review  # noqa: E402
+
+__all__ = ["app", "guard", "look", "main", "make", "review"]

@@ -13,6 +13,7 @@ from rich.text import Text
 from tunesmith.report.format import times_seen
 
 if TYPE_CHECKING:
+    from tunesmith.evaluate.review.results import Results
     from tunesmith.flow.data.check import Checked
     from tunesmith.flow.plan import Plan
     from tunesmith.spec.resolve import Resolved
@@ -232,3 +233,38 @@ def _at(tree: Any, path: str) -> Any:
 def _heading(console: Console, title: str) -> None:
     console.print()
     console.print(Text(title, style="bold underline"))
+
+
+def review_tables(found: Results) -> list[Table]:
+    """Agreement, raters, and arms of a review."""
+    agreement = plain_table("criterion", "alpha", "95%", "agree", "differ", "settled", numbers=("alpha", "agree"))
+    for one in found.criteria:
+        alpha = one.alpha
+        agreement.add_row(
+            one.name,
+            _figure(alpha.value),
+            _interval((alpha.low, alpha.high)),
+            _figure(one.agreement.value),
+            str(one.differing),
+            str(one.settled),
+        )
+    raters = plain_table("rater", "criterion", "ratings", "with others", "severity", numbers=("ratings",))
+    for rater in found.raters:
+        for row in rater.criteria:
+            raters.add_row(
+                rater.name, row.criterion, str(row.votes), _figure(row.with_others), _figure(row.severity, "+.2f")
+            )
+    arms = plain_table("metric", "arm", "value", "95%", "items", numbers=("value", "items"))
+    for measure in found.comparison.measures:
+        for arm, estimate in measure.arms.items():
+            limits = _interval(estimate.interval)
+            arms.add_row(measure.name, arm, _figure(estimate.value), limits, str(estimate.num_rows))
+    return [agreement, raters, arms]
+
+
+def _figure(value: float | None, form: str = ".2f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _interval(limits: tuple[float | None, float | None] | None) -> str:
+    return "" if limits is None or None in limits else f"{_figure(limits[0])} to {_figure(limits[1])}"

@@ -149,6 +149,16 @@ def judge(
     for kind, rows in (beside or {}).items():
         measures[kind] = _on_rows(rows, confidence, resamples, seed, {})
     found = [_judge_one(target, measures, task, confidence) for target in targets]
+    return decide(found, confidence)
+
+
+def decide(found: list[TargetResult], confidence: float) -> Verdict:
+    """What targets come to together.
+
+    Args:
+        found: how each came out.
+        confidence: that they were judged with.
+    """
     if not found:
         return Verdict("NO TARGETS", "the goal names no targets, so there is nothing to decide", confidence, None, [])
     deciding = min(range(len(found)), key=lambda number: (_ORDER[found[number].outcome], found[number].strength))
@@ -272,6 +282,8 @@ def _judge_one(target: Target, measures: Mapping[Rows, _Measure], task: str | No
     if metric.rows not in measures:
         return _result(target, metric, "undecided", _MISSING[metric.rows])
     found = measures[metric.rows](metric, target.slice, target.over)
+    if metric.rows == "review" and (found is None or not math.isfinite(found.value)):
+        return _result(target, metric, "undecided", _MISSING["review"])
     if found is None:
         return _result(
             target, metric, "undecided", f"no test row has {_named(target.slice)}" if target.slice else _NONE
@@ -300,7 +312,7 @@ _NONE = "there are no test rows"
 _MISSING: dict[Rows, str] = {
     "test": _NONE,
     "retention": "no abilities were measured before and after",
-    "review": "nobody has rated its answers yet; `tunesmith review new RUN` draws rows to rate",
+    "review": "no review of this run yet; tunesmith review new RUN",
 }
 """Why a target is undecided where the rows it is about are not there."""
 

@@ -33,7 +33,8 @@ def evaluate(
     Returns:
         What the stage came to: the decision and the rows it rests on.
     """
-    metrics, settings = metrics_of(job), job.spec.evaluate
+    settings = job.spec.evaluate
+    metrics = [metric for metric in metrics_of(job) if metric.rows == "test"]
     arms: dict[str, list[Prediction]] = {}
     folds: dict[str, list[list[Prediction]]] = {}
     bench = Bench(run, request, job, [] if settings.folds else test_rows(job), metrics, narrator, stop)
