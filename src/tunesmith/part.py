@@ -30,8 +30,8 @@ from tunesmith.errors import Error, NotFound, UserError, did_you_mean
 class Part(BaseModel):
     """Settings and behaviour of one extension. Fields are settings; docstrings under them are help.
 
-    A setting without a default carries an example, `Field(examples=[...])`, so that the contract
-    suite can build the part.
+    A setting without a default carries an example, `Field(examples=[...])`, so that the contract suite can build the
+    part; so does one whose default rests on something that not every machine has.
     """
 
     model_config = ConfigDict(

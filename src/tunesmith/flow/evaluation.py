@@ -17,7 +17,7 @@ from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.folds import fold_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
-from tunesmith.metrics import Metric
+from tunesmith.metrics import Metric, draws_of
 from tunesmith.models.load import open_model
 from tunesmith.prompts.spans import read_spans
 from tunesmith.records import Prediction, Record
@@ -133,6 +133,8 @@ def _predict(
         batch=job.spec.evaluate.batch,
         nll="nll" in needed,
         alone=timed if "seconds" in needed else 0,
+        draws=draws_of(metrics),
+        seed=job.spec.data.split.seed,
         after=after,
     )
     return [_with_spans(prediction) for prediction in predictions] if wants_spans else predictions
