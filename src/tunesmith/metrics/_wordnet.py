@@ -85,9 +85,7 @@ class Words:
 
     def _base_forms(self, word: str, pos: str) -> list[str]:
         """The word itself and what it is an irregular form of, or what is left without an ending; what WordNet has."""
-        shorter = [
-            word[: len(word) - len(ending)] + base for ending, base in _ENDINGS[pos] if word.endswith(ending)
-        ]
+        shorter = [word[: len(word) - len(ending)] + base for ending, base in _ENDINGS[pos] if word.endswith(ending)]
         forms = [word, *self._irregular[pos].get(word, shorter)]
         return [form for form in dict.fromkeys(forms) if form in self._index[pos]]
 
