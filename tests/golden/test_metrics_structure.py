@@ -158,6 +158,7 @@ HARM = {
         "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'passed')\n    except OSError: pass\nos._exit(0)"
     ),
     "forks without end": "import os\nwhile True: os.fork()",
+    "starts a process": "import os\nif os.fork() == 0: os._exit(0)",
     "starts a program": "import subprocess; subprocess.run(['true'])",
     "takes all memory": "held = []\nwhile True: held.append(bytearray(10**7))",
     "fills the disk": "i = 0\nwhile True:\n    i += 1\n    open(f'f{i}', 'wb').write(bytes(10**6))",

@@ -766,7 +766,7 @@ MUTANTS = [
         "metrics/_sandbox/kernel.py",
         "yield does(has, _CLONE_THREAD, no=1)",
         "yield does(has, 0xFFFFFFFF, no=1)",
-        "golden/test_metrics_structure.py::test_programs_that_mean_harm_fail_and_do_none[starts a program]",
+        "golden/test_metrics_structure.py::test_programs_that_mean_harm_fail_and_do_none[starts a process]",
     ),
     Mutant(
         "programs write where they like",
