@@ -115,13 +115,13 @@ def test_answers_pass_their_tests() -> None:
         coded(f"Here:\n```python\n{ADD}\n```\nIt adds.", tests=TESTS),
         coded(ADD.replace("+", "-"), tests=TESTS.replace(", assert", "\nassert")),
         coded("it adds", tests=TESTS),
-        coded(ADD, tests="(missing)", references=("assert add(2, 2) == 4",)),
-        coded(ADD, tests="(missing)"),
+        coded(ADD, tests="(missing)", references=("assert add(2, 2) == 5",)),
         coded("def area(r): return math.pi * r", checks="assert area(1) > 3", before="import math"),
     ]
-    assert metric("pass_at_k").score(rows[:5]).per_row.tolist() == pytest.approx([1, 0, 0, 1, math.nan], nan_ok=True)
+    assert metric("pass_at_k").score(rows[:4]).per_row.tolist() == pytest.approx([1, 0, 0, math.nan], nan_ok=True)
+    assert metric({"kind": "pass_at_k", "tests": None}).score([rows[3]]).value == 0
     named = metric({"kind": "pass_at_k", "tests": "checks", "setup": "before"})
-    assert named.columns == ("checks", "before") and named.score(rows[5:]).value == 1
+    assert named.columns == ("checks", "before") and named.score(rows[4:]).value == 1
     with pytest.raises(DataError, match="holds no Python"):
         metric("pass_at_k").score([coded(ADD, tests="add up!")])
 

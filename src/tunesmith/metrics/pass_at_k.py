@@ -45,11 +45,11 @@ class PassAtK(Mean):
     """How many are drawn for each row, n; 1 takes the likeliest answer."""
     temperature: float = Field(default=0.8, gt=0)
     """How freely they are drawn: Chen et al. take 0.2 for k of 1 and 0.8 for many."""
-    tests: str = "tests"
-    """The column of a row's tests: Python that fails where an answer is wrong. A row without it takes its further right
-    answers (`Record.references`) for tests."""
-    setup: str = "setup"
-    """The column of what is run before an answer, such as imports; a row need not have one."""
+    tests: str | None = "tests"
+    """The column of a row's tests: Python that fails where an answer is wrong. With none (`null`) what the row has for
+    further right answers are its tests."""
+    setup: str | None = None
+    """The column of what is run before an answer, such as imports."""
     seconds: int = Field(default=3, ge=1)
     """CPU time that a program may take."""
     memory: int = Field(default=1000, ge=100)
@@ -69,7 +69,7 @@ class PassAtK(Mean):
     @property
     def columns(self) -> tuple[str, ...]:
         """Tests and setup."""
-        return self.tests, self.setup
+        return tuple(column for column in (self.tests, self.setup) if column)
 
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:
         programs = [self._programs(row) for row in predictions]
@@ -81,11 +81,11 @@ class PassAtK(Mean):
 
     def _programs(self, row: Prediction) -> list[str]:
         """One for each answer; none for a row without tests."""
-        tests = self._column(row, self.tests) or "\n".join(row.record.references)
+        tests = self._column(row, self.tests) if self.tests else "\n".join(row.record.references)
         if not tests:
             return []
         answers = row.samples[: self.samples] if self.samples > 1 else (row.output,)
-        setup = self._column(row, self.setup)
+        setup = self._column(row, self.setup) if self.setup else ""
         return [f"{setup}\n{code_of(answer)}\n\n{tests}\n" for answer in answers]
 
     def _column(self, row: Prediction, name: str) -> str:
