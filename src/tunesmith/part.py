@@ -16,10 +16,11 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+from collections.abc import Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
@@ -30,13 +31,16 @@ from tunesmith.errors import Error, NotFound, UserError, did_you_mean
 class Part(BaseModel):
     """Settings and behaviour of one extension. Fields are settings; docstrings under them are help.
 
-    A setting without a default carries an example, `Field(examples=[...])`, so that the contract suite can build the
-    part; so does one whose default rests on something that not every machine has.
+    A setting without a default carries an example, `Field(examples=[...])`, so that the contract
+    suite can build the part.
     """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    for_contract: ClassVar[Mapping[str, Any]] = {}
+    """Settings that the contract suite gives it beside, where its defaults do not make a part on every machine."""
 
     @property
     def kind(self) -> str:

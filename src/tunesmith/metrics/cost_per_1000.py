@@ -7,8 +7,8 @@ at once, so that the figure by the hour is what a call costs at most.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -25,7 +25,8 @@ class CostPer1000(Metric):
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "USD"
     highest: ClassVar[float] = float("inf")
-    per_hour: float = Field(default=0.0, ge=0, examples=[2.5])
+    for_contract: ClassVar[Mapping[str, Any]] = {"per_hour": 2.5}
+    per_hour: float = Field(default=0.0, ge=0)
     """Dollars that an hour of the machine costs."""
     per_million_read: float = Field(default=0.0, ge=0)
     """Dollars for a million tokens of questions."""

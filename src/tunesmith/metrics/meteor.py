@@ -11,8 +11,8 @@ synonyms are found and scores are somewhat lower.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -25,7 +25,8 @@ class Meteor(Mean):
     """Words matched with the right answer, also by stem and synonym, in how few runs."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"text"})
-    wordnet: str = Field(default="installed", min_length=1, examples=["bundled"])
+    for_contract: ClassVar[Mapping[str, Any]] = {"wordnet": "bundled"}
+    wordnet: str = Field(default="installed", min_length=1)
     """Where synonyms come from: WordNet's files as `installed` in `/usr/share/wordnet`, those in a folder, the
     `bundled` excerpt of them, or `none`."""
     alpha: float = Field(default=0.9, ge=0, le=1)

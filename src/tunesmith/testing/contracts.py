@@ -53,13 +53,12 @@ def check_part(family: Family, name: str) -> None:
 
 
 def example(family: Family, name: str) -> Part:
-    """The part with its defaults; settings that have `examples` take the first of them."""
-    settings: dict[str, Any] = {}
-    for field, info in family.load(name).model_fields.items():
-        assert info.examples or not info.is_required(), (
-            f"{name}.{field} has neither a default nor Field(examples=[...])"
-        )
-        if info.examples:
+    """The part with its defaults; settings without one take the first of their `examples`."""
+    part = family.load(name)
+    settings = dict(part.for_contract)
+    for field, info in part.model_fields.items():
+        if info.is_required():
+            assert info.examples, f"{name}.{field} has neither a default nor Field(examples=[...])"
             settings[field] = info.examples[0]
     return family.make({"kind": name, **settings})
 
