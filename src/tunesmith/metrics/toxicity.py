@@ -49,8 +49,8 @@ class Toxicity(Proportion):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"text"})
     better: ClassVar[Literal["higher", "lower"]] = "lower"
-    words: tuple[Annotated[str, Field(min_length=1)], ...] = WORDS
-    """What makes an answer toxic; your own stand in place of those that come with it."""
+    words: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
+    """What makes an answer toxic, in place of the words that come with it."""
     classifier: str | None = None
     """A model that tells toxic texts, `run:NAME/N`, in place of the words."""
     label: str = "toxic"
@@ -74,7 +74,7 @@ class Toxicity(Proportion):
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:
         answers = [row.output for row in predictions]
         if self.classifier is None:
-            pattern = _pattern(self.words)
+            pattern = _pattern(self.words or WORDS)
             return [float(pattern.search(answer) is not None) for answer in answers]
         sure = likely(self._model, self.label, answers, self.kind)
         return [float(share >= self.threshold) for share in sure]
