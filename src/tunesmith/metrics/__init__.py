@@ -35,8 +35,8 @@ from tunesmith.records import Models, Prediction
 
 Floats = NDArray[np.float64]
 Need = Literal["label", "scores", "text", "spans", "nll", "seconds", "measured"]
-"""What a prediction must carry: a label, a probability of each label, free text, spans, the nll of the right tokens, its
-own time, figures that others measured."""
+"""What a prediction must carry: a label, a probability of each label, free text, spans, the nll of the right tokens,
+its own time, figures that others measured."""
 Rows = Literal["test", "retention", "review"]
 """Whose rows a metric is measured on: the test rows, those of abilities to keep, those that people rated."""
 
