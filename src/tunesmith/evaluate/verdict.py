@@ -313,6 +313,7 @@ _MISSING: dict[Rows, str] = {
     "test": _NONE,
     "retention": "no abilities were measured before and after",
     "review": "no review of this run yet; tunesmith review new RUN",
+    "privacy": "privacy was not measured",
 }
 """Why a target is undecided where the rows it is about are not there."""
 

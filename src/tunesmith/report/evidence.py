@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from tunesmith.data.ledger import Ledger
 from tunesmith.evaluate.comparison import Comparison
+from tunesmith.evaluate.privacy import Privacy
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import read_events
@@ -101,6 +102,11 @@ class Evidence:
     @cached_property
     def verdict(self) -> Verdict | None:
         return self._read("evaluation/verdict.json", Verdict.from_json)
+
+    @cached_property
+    def privacy(self) -> Privacy | None:
+        """What attacks on the training rows came to; None where none was asked for."""
+        return self._read("evaluation/privacy.json", Privacy.from_json)
 
     @cached_property
     def tuned(self) -> dict[str, Prediction]:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
-from tunesmith.report.views import classes, comparison, cost, data, provenance, rows, slices, training, verdict
+from tunesmith.report.views import classes, comparison, cost, data, privacy, provenance, rows, slices, training, verdict
 from tunesmith.runs import Run
 
 VIEWS = (
@@ -26,6 +26,7 @@ VIEWS = (
     slices.view,
     classes.view,
     rows.view,
+    privacy.view,
     training.view,
     data.view,
     cost.view,

@@ -15,10 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunesmith.records import Shape
 from tunesmith.spec.quantity import Batch, Duration, Length, Share
+
+if TYPE_CHECKING:
+    from tunesmith.spec.sections import Spec
 
 
 @dataclass(frozen=True)
@@ -306,6 +309,15 @@ def metrics(facts: Facts, task: str, objective: str) -> Derived:
     if objective == "classify" and facts.labels_per_record > 1:
         return Derived(_kinds(SEVERAL_LABELS), "rows carry several labels")
     return Derived(_kinds(METRICS_OF_TASK[task]), f"what is usual for the task {task!r}")
+
+
+def privacy(spec: Spec) -> Derived | None:
+    """Whether attacks on privacy are tried, with what is usual; None where nobody asks for them."""
+    asked = [target.metric.kind for target in spec.goal.targets if getattr(target.metric, "rows", "") == "privacy"]
+    if asked:
+        return Derived({}, f"the target {asked[0]} is measured by attacks")
+    planted = any(step.kind == "canaries" for step in spec.data.steps or ())
+    return Derived({}, "canaries are planted to be looked for") if planted else None
 
 
 def max_new_tokens(facts: Facts) -> Derived:

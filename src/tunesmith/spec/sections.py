@@ -23,12 +23,13 @@ from tunesmith.part import (
     Part,
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
+from tunesmith.spec.privacy import Privacy
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
 from tunesmith.spec.section import Section
 
 __all__ = [
-    "Base", "Curriculum", "Data", "Evaluate", "Freeze", "Goal", "HoldOut", "Mixture", "Prompt", "Regularize", "Replay",
-    "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
+    "Base", "Curriculum", "Data", "Evaluate", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy", "Prompt", "Regularize",
+    "Replay", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
 ]  # fmt: skip
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
@@ -201,6 +202,8 @@ class Evaluate(Section):
     """The longest answer generated; derived from the answers in the training rows."""
     batch: int = Field(default=32, ge=1)
     """Rows predicted at once."""
+    privacy: Privacy | None = None
+    """Look for what the tuned model gives away of its training rows; derived where a target or canaries ask for it."""
 
     @model_validator(mode="after")
     def _repeated_in_one_way(self) -> Self:

@@ -13,6 +13,7 @@ from tunesmith.evaluate.verdict import judge
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.evaluation.bench import Bench
+from tunesmith.flow.evaluation.privacy import privacy
 from tunesmith.flow.evaluation.repeats import fold_predictions, seed_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
@@ -80,6 +81,7 @@ def evaluate(
         seed=job.spec.data.split.seed,
         folds=folds.get("tuned"),
         arms=arms,
+        beside=privacy(run, job, bench),
     )
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
     return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}
