@@ -159,7 +159,15 @@ def hits_bound(num_ones: int, num_others: int, false_alarms: float, level: float
     Drawn from the largest score down, ones come before the first of too many others as in an urn (negative
     hypergeometric).
     """
-    from scipy.stats import nhypergeom
+    from scipy.special import gammaln
 
+    def log_ways(chosen: Floats, of: Floats) -> Floats:
+        ways: Floats = gammaln(of + 1) - gammaln(chosen + 1) - gammaln(of - chosen + 1)
+        return ways
+
+    before = np.arange(num_ones + 1, dtype=np.float64)
     allowed = math.floor(false_alarms * num_others + 1e-9)
-    return float(nhypergeom(num_ones + num_others, num_ones, allowed + 1).ppf(1 - level)) / num_ones
+    behind = num_ones - before
+    logs = log_ways(before, before + allowed) + log_ways(behind, behind + num_others - allowed - 1)
+    at_most = np.cumsum(np.exp(logs - log_ways(*np.array([[num_ones], [num_ones + num_others]], np.float64))))
+    return float(np.searchsorted(at_most, 1 - level)) / num_ones

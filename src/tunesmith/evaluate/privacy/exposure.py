@@ -37,9 +37,9 @@ def mean_bound(canaries: int, level: float) -> float:
 
     A rank among so many is uniform, the exposure in nats so at most exponential with mean 1, and a sum of them gamma.
     """
-    from scipy.stats import gamma
+    from scipy.special import gammainccinv
 
-    return float(gamma(canaries).ppf(1 - level)) / canaries / math.log(2)
+    return float(gammainccinv(canaries, level)) / canaries / math.log(2)
 
 
 def exposed(

@@ -18,7 +18,7 @@ ATTACKS = {
     "min_k": "by the least likely tokens",
 }
 WAYS = {"membership": "membership", "exposure": "planted secrets", "extraction": "recitation"}
-CSS = {"found": "worse", "nothing found": "better", "too small to tell": "soft", "": ""}
+CSS = {"found": "missed", "nothing found": "met", "too small to tell": "undecided", "": ""}
 
 
 class Row(NamedTuple):
@@ -146,8 +146,8 @@ def _alike(found: Privacy) -> Iterator[str]:
         yield f"{near} with a near copy on the other side of the split were left out of the attack on membership."
     if not membership.alike:
         yield (
-            f"Words alone tell training rows from held-out rows (AUC {figure(membership.words_auc)}), so membership says"
-            " nothing about the model. Let chance divide them: a split by time or by group, or a source fixed to one"
+            f"Words alone tell training rows from held-out rows (AUC {figure(membership.words_auc)}), so membership"
+            " says nothing about the model. Let chance divide them: a split by time or by group, or a source fixed to one"
             " split, makes rows that differ."
         )
     elif membership.detectable is not None:
