@@ -17,7 +17,7 @@ from tunesmith.evaluate.privacy import Privacy
 from tunesmith.runs import Run
 from tunesmith.testing.tiny import tiny_model
 
-WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "lagoon", "marsh", "north", "olive", "pine", "quarry", "ridge", "shore", "thicket", "umber", "vale", "willow", "yonder", "zephyr", "crest", "dune", "estuary", "fen", "glade"]
+WORDS = [begin + end for begin in ("am", "bir", "ced", "del", "fjor", "gro") for end in ("ber", "ch", "ar", "ta", "ve")]
 SPEC = """\
 name: leak
 goal:

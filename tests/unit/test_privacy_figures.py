@@ -141,7 +141,8 @@ MEMBERS, HELD_OUT = rows(120, "train"), rows(120, "test")
 @pytest.fixture(scope="module")
 def nats(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[np.ndarray], np.ndarray]:
     """What a model that was never trained says of 240 rows and of 400 secrets."""
-    model = open_model(str(tiny_model(tmp_path_factory.mktemp("base"))), workspace=None, head="lm")
+    folder = tmp_path_factory.mktemp("base")
+    model = open_model(str(tiny_model(folder)), workspace=folder, head="lm")
     codec = Codec(model.tokenizer, need="text", family="causal", max_length=64, too_long="truncate")
     random = np.random.default_rng(0)
     secrets = [canary(MEMBERS[0], random) for _ in range(400)]
