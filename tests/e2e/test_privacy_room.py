@@ -85,7 +85,7 @@ def test_a_model_that_learned_by_heart_is_found_out(leaking: tuple[Run, Privacy,
     assert [attack.name for attack in found.membership.attacks] == ["loss", "calibrated", "min_k"]
     assert found.membership.attacks[0].auc > 0.95 and found.membership.members <= 60
     assert found.extraction.trained.said / found.extraction.trained.rows > 0.8 > 0.1 > found.extraction.chance
-    assert (found.extraction.shown, found.extraction.recited) == (2, 6) and found.extraction.personal["email"].said > 5
+    assert (found.extraction.shown, found.extraction.recited) == (2, 6) and found.extraction.personal["email"].said > 2
     trained = {record.source for record in load_records(made / "data" / "train.parquet")}
     assert {*found.membership.likeliest, *found.extraction.sources} <= trained
     report, card = (made / "report.html").read_text(), (made / "card.md").read_text()

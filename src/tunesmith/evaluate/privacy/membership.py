@@ -27,8 +27,9 @@ FALSE_ALARMS = 0.01
 """Share of held-out rows that may be accused where hits are counted."""
 NAMED = 10
 """Rows that are named where something was found."""
-WORDS_LEVEL = 0.01
-"""The chance that rows which are alike are taken for different ones."""
+WORDS_LEVEL, WORDS_SPREAD = 0.01, 1.4
+"""The chance that rows which are alike are taken for different ones, and how much wider than by chance alone the area of
+words scatters, since one model judges all rows of a fold (simulated: 1.1 to 1.4 times)."""
 
 
 def scores_of(tuned: Sequence[Floats], base: Sequence[Floats] | None, min_k: float) -> dict[str, Floats]:
@@ -81,7 +82,7 @@ def attacked(
         return Membership(len(members), len(held_out), near_copies, [], None, None, None, [])
     by_words = statistics_of(ones, told_by_words(members, held_out, seed))
     words_auc = float(auc(by_words, np.ones((1, len(ones))))[0])
-    words_bound = auc_bound(len(members), len(held_out), WORDS_LEVEL)
+    words_bound = 0.5 + WORDS_SPREAD * (auc_bound(len(members), len(held_out), WORDS_LEVEL) - 0.5)
     alike = words_auc <= words_bound
     attacks = [_attack(name, statistics_of(ones, found), level, confidence) for name, found in scores.items()]
     found = [attack for attack in attacks if attack.found] if alike else []

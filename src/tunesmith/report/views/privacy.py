@@ -147,8 +147,8 @@ def _alike(found: Privacy) -> Iterator[str]:
     if not membership.alike:
         yield (
             f"Words alone tell training rows from held-out rows (AUC {figure(membership.words_auc)}), so membership"
-            " says nothing about the model. Let chance divide them: a split by time or by group, or a source fixed to one"
-            " split, makes rows that differ."
+            " says nothing about the model. Let chance divide them: a split by time or by group, or a source fixed to"
+            " one split, makes rows that differ."
         )
     elif membership.detectable is not None:
         yield f"With so many rows an AUC of {figure(membership.detectable)} would be found in 4 of 5 cases."
