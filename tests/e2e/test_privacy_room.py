@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,60 @@ def test_a_model_that_learned_nothing_is_not_accused(desk: Path) -> None:
     assert found.findings == {"membership": "nothing found", "exposure": "nothing found", "extraction": "nothing found"}
     assert outcomes["exposure"] == "met" and "missed" not in outcomes.values()
     assert found.membership and found.membership.members == 40
+
+
+def test_a_private_training_brings_exposure_under_the_bound(
+    desk: Path, leaking: tuple[Run, Privacy, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("opacus")
+    monkeypatch.setattr("tunesmith.train.private.secrets.randbits", lambda bits: 7)
+    private = "train.private={epsilon: 0.5, clip: 0.5}"
+    made, found, outcomes = run(desk, private, "train.duration=3 epochs", "train.optimizer.lr=1e-3")
+    assert set(found.findings.values()) == {"nothing found"} and "missed" not in outcomes.values()
+    assert (
+        found.exposure and leaking[1].exposure and found.exposure.mean < found.exposure.bound < leaking[1].exposure.mean
+    )
+    promise = json.loads((made / "lineage.json").read_text())["stages"]["train-1"]["private"]
+    assert (
+        0.49 < promise["epsilon"] <= 0.5
+        and promise["clip"] == 0.5
+        and promise["delta"] == pytest.approx(0.1 / 89, rel=0.1)
+    )
+    assert promise["steps"] == 3 * math.ceil(1 / promise["rate"]) and not (made / "checkpoints" / "1").exists()
+    for name in ("report.html", "card.md"):
+        assert (
+            "differential privacy: epsilon 0.4" in (made / name).read_text()
+            or "epsilon 0.5" in (made / name).read_text()
+        )
+    origins = json.loads((made / "spec.json").read_text())["origins"]
+    assert "derived: a tenth of 1" in origins["train.0.private.delta"]
+    # It costs quality: the answers are less likely than without.
+    perplexities = [json.loads((each / "evaluation" / "comparison.json").read_text()) for each in (made, leaking[0])]
+    values = [each["measures"][0]["arms"]["tuned"]["value"] for each in perplexities]
+    assert values[0] > values[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["train.batch=2k tokens"], "write how many on average"),
+        (["train.duration=5 min"], "write epochs or steps"),
+        (["train.freeze={layers: 1, unfreeze: 1 epoch}"], "leave unfreeze out"),
+        (["train.objective={kind: distill, teacher: ./base}"], "what the teacher knows"),
+        (["data.curriculum=length"], "which leaves no order"),
+        (["data.mixture={temperature: 2}", "data.sources=[rows.jsonl, more.jsonl]"], "which leaves no order"),
+        (["prompt.examples=2"], "a training row shown before others"),
+        (["scale.devices=2"], "done by one process"),
+        (["data.steps=[clean, oversample]"], "oversample lets a row show in others"),
+        (["train.replay={source: more.jsonl, share: 10%}"], "older rows are drawn otherwise"),
+        (["train=[{private: {epsilon: 3}}, {}]"], "a private training is one stage"),
+    ],
+)
+def test_what_would_break_the_promise_is_refused(desk: Path, changes: list[str], said: str) -> None:
+    (desk / "more.jsonl").write_text('{"prompt": "what", "answer": "nothing at all"}\n' * 3)
+    private = [] if changes[0].startswith("train=[") else ["train.private={epsilon: 3}"]
+    refused = invoke("check", desk / "leak.yaml", *private, *changes, "-w", desk)
+    assert refused.exit_code == 2 and said in refused.stderr, refused.stderr
 
 
 LABELS = [

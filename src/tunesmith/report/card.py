@@ -88,9 +88,9 @@ def _content(evidence: Evidence) -> dict[str, Any]:
 
 
 def _privacy(evidence: Evidence) -> dict[str, Any] | None:
-    found = evidence.privacy
+    found, promise = evidence.privacy, privacy.promised(evidence)
     if found is None:
-        return None
+        return {"promise": promise, "says": "", "rows": [], "alarm": ""} if promise else None
     rows = [
         (
             f"{row.name or 'and'}: {row.below}",
@@ -100,7 +100,12 @@ def _privacy(evidence: Evidence) -> dict[str, Any] | None:
         )
         for row in privacy.rows(found)
     ]
-    return {"says": privacy.says(found), "rows": rows, "alarm": write.percent(1 - found.confidence, 0)}
+    return {
+        "promise": promise,
+        "says": privacy.says(found),
+        "rows": rows,
+        "alarm": write.percent(1 - found.confidence, 0),
+    }
 
 
 def _labels(evidence: Evidence) -> dict[str, int]:

@@ -23,13 +23,13 @@ from tunesmith.part import (
     Part,
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
-from tunesmith.spec.privacy import Privacy
+from tunesmith.spec.privacy import Privacy, Private
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
 from tunesmith.spec.section import Section
 
 __all__ = [
-    "Base", "Curriculum", "Data", "Evaluate", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy", "Prompt", "Regularize",
-    "Replay", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
+    "Base", "Curriculum", "Data", "Evaluate", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy", "Private", "Prompt",
+    "Regularize", "Replay", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
 ]  # fmt: skip
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
@@ -167,6 +167,8 @@ class Train(Section):
     """How the learning rate changes over the training."""
     regularize: Regularize = Regularize()
     """Dropout, noise on embeddings, an average of the weights."""
+    private: Private | None = None
+    """Differential privacy: each row's gradient is shortened and noise is added; none when left out."""
     watch: list[Annotated[Part, WATCHERS]] | None = None
     """What looks on; derived: `early_stop`, by accuracy or entity F1 for heads, and `diagnose`."""
     validate_every: Every | None = None
