@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.e2e.desk import make_desk, write_rows
+from tests.e2e.test_privacy import everything
+from tests.unit.review_fixture import made, say
 from tunesmith.cli.app import app
 from tunesmith.data.disk.tables import load_records
 from tunesmith.data.methods.privacy.canaries import is_canary
 from tunesmith.evaluate.privacy import Privacy
-from tunesmith.runs import Run
+from tunesmith.evaluate.review.stored import filled
+from tunesmith.flow.data.erase import erase
+from tunesmith.runs import Run, file_digest
 from tunesmith.testing.tiny import tiny_model
 
 WORDS = [begin + end for begin in ("am", "bir", "ced", "del", "fjor", "gro") for end in ("ber", "ch", "ar", "ta", "ve")]
@@ -208,3 +213,41 @@ def test_a_head_is_attacked_by_the_loss_of_its_labels(desk: Path) -> None:
 def test_what_cannot_be_measured_is_refused_before_training(desk: Path, changes: list[str], said: str) -> None:
     refused = invoke("check", desk / "leak.yaml", *changes, "-w", desk)
     assert refused.exit_code == 2 and said in refused.stderr, refused.stderr
+
+
+def test_a_person_is_erased_everywhere_and_models_are_named(tmp_path: Path) -> None:
+    spec = make_desk(tmp_path, duration="1 steps")
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    for number in range(0, 60, 3):
+        rows[number]["text"] += f" for Zoë Erased, says {number}"
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert invoke("run", spec, "-w", tmp_path, "-q").exit_code in (0, 3)
+    further = ["name=after", "base.model=run:colours/1", "data.sources=[other.jsonl]"]
+    write_rows(tmp_path / "other.jsonl", seed=9)
+    assert invoke("run", spec, *further, "-w", tmp_path, "-q").exit_code in (0, 3)
+    made = Run(tmp_path / "runs" / "colours" / "1")
+    before = [len(load_records(made / "data" / f"{split}.parquet")) for split in ("train", "test")]
+    looked = invoke("erase", "zoë erased", "-w", tmp_path)
+    assert "would be erased" in looked.stdout and "Zo" in everything(made.path)
+    assert "too short to mean somebody" in invoke("erase", "Zo", "-w", tmp_path).stderr
+    said = invoke("erase", "zoë erased", "--yes", "--json", "-w", tmp_path)
+    told = json.loads(said.stdout)
+    assert told["models"] == ["colours/1", "after/1"]
+    assert told["rows"]["colours/1"] >= 20 and "after/1" not in told["rows"] and told["left"] == []
+    assert set(told["sources"]) == {f"rows.jsonl:{number + 1}" for number in range(0, 60, 3)}
+    for word in ("Zoë", "Zo\\u00eb", "Erased"):
+        assert word not in everything(tmp_path / "runs") and not (tmp_path / ".tunesmith").exists()
+    after = [len(load_records(made / "data" / f"{split}.parquet")) for split in ("train", "test")]
+    assert 0 < after[0] < before[0] and 0 < after[1] < before[1] and made.complete
+    manifest = json.loads((made / "manifest.json").read_text())["files"]
+    assert all(file_digest(made / name) == entry["sha256"] for name, entry in manifest.items())
+    assert json.loads(invoke("erase", "zoë erased", "--yes", "--json", "-w", tmp_path).stdout)["rows"] == {}
+
+
+def test_what_people_rate_is_erased_too(tmp_path: Path) -> None:
+    store, review = made(tmp_path, outputs={"base": "what base says", "tuned": "it is Zoë Erased"})
+    say(store, review, "anna", 1, helpful_a="4")
+    assert erase(tmp_path, ["zoë erased"], really=False).reviews == 6 == len(filled(store, review).items)
+    assert erase(tmp_path, ["zoë erased"], really=True).reviews == 6
+    left = filled(store, review)
+    assert not left.items and not left.answers

@@ -177,10 +177,10 @@ class _Training:
         self.figure = next((watcher.figure for watcher in self.watchers if watcher.figure), "loss")
         self.validation_rows = rows_at_once(train)
         lengths = [example.num_tokens for example in examples]
-        self.noisy = Noisy.of(train, lengths, checkpoints.folder) if train.private else None
+        self.private = Noisy.of(train, lengths, checkpoints.folder) if train.private else None
         self.batches = (
-            self.noisy.batches
-            if self.noisy
+            self.private.batches
+            if self.private
             else Batches(lengths, batch=train.batch, micro_batch=train.micro_batch, seed=train.seed, order=order)
         )
         self.horizon = Horizon(train.duration, self.batches)
@@ -257,7 +257,7 @@ class _Training:
             count: what the summed losses of all processes are divided by.
             rows: the names of all rows of the step.
         """
-        if count <= 0 and not self.noisy:
+        if count <= 0 and not self.private:
             raise DataError(
                 "a batch holds nothing to learn from: every token of it is masked",
                 where=named(rows),
@@ -270,10 +270,10 @@ class _Training:
                 noisy = noise(self.model, self.regularize.neftune, batch.lengths_B)
                 with self.computing(), noisy, self.kept.reading(batch.tensors):
                     loss = self.objective.loss(self.model, batch)
-                (loss.sum / (batch.num_trained if self.noisy else count)).backward()  # type: ignore[no-untyped-call]
+                (loss.sum / (batch.num_trained if self.private else count)).backward()  # type: ignore[no-untyped-call]
                 self.weights.gather()
-                if self.noisy:
-                    self.noisy.take(self.weights.masters)
+                if self.private:
+                    self.private.take(self.weights.masters)
                 for name, value in {**loss.metrics, "loss": loss.sum}.items():
                     sums[name] = sums.get(name, 0.0) + value.detach()
             elif self.ranks.shard:
@@ -281,8 +281,8 @@ class _Training:
                     nothing = self.objective.loss(self.model, batch).sum * 0.0
                 nothing.backward()  # type: ignore[no-untyped-call]
                 self.weights.gather()
-        if self.noisy:
-            self.noisy.give(self.weights.masters, self.state.position.step)
+        if self.private:
+            self.private.give(self.weights.masters, self.state.position.step)
         self.weights.add_up()
         summed = self.ranks.sums({name: float(value) for name, value in sums.items()})
         means = {name: value / count for name, value in summed.items()}

@@ -174,7 +174,7 @@ def noise_for(epsilon: float, delta: float, rate: float, steps: int) -> float:
         MissingDependency: Opacus is not installed.
         GateFailed: no noise does.
     """
-    _needs_opacus()
+    needs_opacus()
     from opacus.accountants.utils import get_noise_multiplier
 
     asked = {"target_epsilon": epsilon, "target_delta": delta, "sample_rate": rate, "steps": steps}
@@ -231,7 +231,7 @@ def epsilon_of(noise: float, rate: float, steps: int, delta: float, near: float)
         delta: the chance of more.
         near: about what is expected; decides how finely the accountant counts.
     """
-    _needs_opacus()
+    needs_opacus()
     from opacus.accountants import PRVAccountant
 
     accountant = PRVAccountant()
@@ -240,7 +240,12 @@ def epsilon_of(noise: float, rate: float, steps: int, delta: float, near: float)
         return float(accountant.get_epsilon(delta, eps_error=SLACK * near))
 
 
-def _needs_opacus() -> None:
+def needs_opacus() -> None:
+    """Refuses to promise what nobody counts.
+
+    Raises:
+        MissingDependency: Opacus is not installed.
+    """
     if find_spec("opacus") is None:
         raise MissingDependency("opacus", extra="private", needed_by="train.private")
 
