@@ -12,8 +12,10 @@ from typing import Any
 
 from tunesmith.data.steps.exact_dedup import SAME
 from tunesmith.evaluate.compare import compare
+from tunesmith.evaluate.contamination import contamination
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
+from tunesmith.evaluate.weigh import weigh
 from tunesmith.part import METRICS
 from tunesmith.records import Prediction, Record, Span
 from tunesmith.runs import Run, write_json, write_text
@@ -363,10 +365,14 @@ def fill_evaluation(
 ) -> None:
     """What the evaluation leaves, made by the evaluation itself."""
     measured: list[Any] = [METRICS.make(name) for name in metrics]
-    comparison = compare(arms, measured, slices=["channel", "region"], task=task, resamples=200)
+    comparison = compare(
+        arms, measured, slices=["channel", "region"], task=task, resamples=200, discover=["length", "label"]
+    )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
     wanted = [Target.model_validate(dict(target)) for target in targets]
-    verdict = judge(wanted, arms["tuned"], task=task, resamples=200)
+    met = contamination([row.record for row in arms["tuned"]], {"train": records(30, seed=11)})
+    write_json(run / "evaluation" / "contamination.json", met.to_json())
+    verdict = weigh(judge(wanted, arms["tuned"], task=task, resamples=200), comparison, met)
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
     for arm, predictions in arms.items():
         write_predictions(run / "evaluation" / f"predictions-{arm}.parquet", predictions)
@@ -379,6 +385,22 @@ def full_run(root: Path, right: float = 0.96, labels: Sequence[str] = INTENTS, n
     fill_training(run)
     rows = records(num_rows, labels)
     arms = {"base": label_predictions(rows, 0.35, labels, 1), "tuned": label_predictions(rows, right, labels, 2)}
+    fill_evaluation(run, arms)
+    return run
+
+
+def crowded_run(root: Path) -> Run:
+    """A run that a review board should stop: many arms, a linear model as good, phone tickets worse than before."""
+    run = empty_run(root)
+    fill_data(run)
+    fill_training(run)
+    rows = records(400)
+    shares = {"base": 0.72, "majority": 0.2, "few_shot": 0.78, "linear": 0.9, "tuned": 0.88}
+    arms = {arm: label_predictions(rows, share, seed=seed) for seed, (arm, share) in enumerate(shares.items())}
+    arms["tuned"] = [
+        replace(row, output="other") if row.record.slices["channel"] == "phone" and n % 3 else row
+        for n, row in enumerate(arms["tuned"])
+    ]
     fill_evaluation(run, arms)
     return run
 

@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tunesmith.errors import GateFailed
-from tunesmith.evaluate.cases import answer_lengths, notable
 from tunesmith.evaluate.comparison import (
     Comparison,
     Difference,
     Estimate,
     FoldMeasure,
+    Found,
     Measure,
     SliceMeasure,
     closed,
     finite,
 )
-from tunesmith.evaluate.confusion import label_table
 from tunesmith.evaluate.folds import fold_values, mean_over
+from tunesmith.evaluate.mistakes.cases import answer_lengths, notable
+from tunesmith.evaluate.mistakes.confusion import label_table
+from tunesmith.evaluate.mistakes.kinds import Kind
+from tunesmith.evaluate.mistakes.slices import discover as find_slices
 from tunesmith.evaluate.resample import draw
 from tunesmith.evaluate.significance import corrected
-from tunesmith.records import Prediction
+from tunesmith.records import Prediction, Record
 
 if TYPE_CHECKING:
     from tunesmith.metrics import Floats, Metric
@@ -51,6 +54,8 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
     folds: Mapping[str, Sequence[Sequence[Prediction]]] | None = None,
+    discover: Sequence[Kind] = (),
+    trained: Sequence[Record] = (),
 ) -> Comparison:
     """Measures every arm, and the last against each of the others.
 
@@ -63,6 +68,8 @@ def compare(
         resamples: bootstrap samples behind each interval.
         seed: draws them.
         folds: arm -> its predictions by fold, where the rows were tested in folds.
+        discover: kinds of slices to find and break the first metric down by.
+        trained: the rows that were trained on, for slices by how near they are.
 
     Raises:
         GateFailed: the arms were not measured on the same rows.
@@ -109,7 +116,22 @@ def compare(
         labels=labels,
         cases=notable(aligned, settled, measured),
         lengths={} if labels else answer_lengths(aligned),
+        found=_found(aligned, settled, measured, discover, trained, confidence, seed),
     )
+
+
+def _found(
+    arms: Mapping[str, Sequence[Prediction]],
+    metrics: Sequence[Metric],
+    measured: Sequence[Statistics],
+    kinds: Sequence[Kind],
+    trained: Sequence[Record],
+    confidence: float,
+    seed: int,
+) -> Found | None:
+    if not metrics:
+        return None
+    return find_slices(arms, metrics[0], measured[0], kinds=kinds, trained=trained, confidence=confidence, seed=seed)
 
 
 def _in_folds(

@@ -61,10 +61,23 @@ class SliceMeasure:
     differences: dict[str, Difference]
     """By the arm that the last one is held against."""
 
-    @property
-    def difference(self) -> Difference | None:
-        """Against the first arm; None where there is only one."""
-        return next(iter(self.differences.values()), None)
+
+@dataclass(frozen=True)
+class FoundSlice(SliceMeasure):
+    """A slice that no column names; `column` is the kind it is of."""
+
+    apart: Difference
+    """The last arm's value on these rows minus that on all others."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The first metric on slices that were found, those that are surely worse than elsewhere first."""
+
+    metric: str
+    slices: list[FoundSlice]
+    left_out: int
+    """Slices with too few rows, inside or outside, and those beyond the largest of their kind."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +105,6 @@ class Measure:
     slices: list[SliceMeasure] = field(default_factory=list)
     folds: dict[str, FoldMeasure] = field(default_factory=dict)
     """By arm; empty without folds."""
-
-    @property
-    def difference(self) -> Difference | None:
-        """Against the first arm; None where there is only one."""
-        return next(iter(self.differences.values()), None)
 
 
 @dataclass(frozen=True)
@@ -171,6 +179,8 @@ class Comparison:
     labels: Labels | None
     cases: Cases | None
     lengths: dict[str, Lengths]
+    found: Found | None = None
+    """None where none were looked for."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without nan."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -60,6 +60,8 @@ class TargetResult:
     more_rows: int | None
     """About how many further test rows would settle it; None where it is settled or no number would."""
     why: str
+    change: str = ""
+    """What would change the outcome, in a sentence."""
 
     @property
     def title(self) -> str:
@@ -78,6 +80,14 @@ class TargetResult:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """Something that a reader must know before trusting the decision."""
+
+    kind: Literal["contamination", "simpler", "loss", "noise", "slice", "forgetting"]
+    text: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the goal's targets come to."""
 
@@ -88,6 +98,8 @@ class Verdict:
     deciding: int | None
     """Which of `targets` decided."""
     targets: list[TargetResult]
+    warnings: list[Warned] = field(default_factory=list)
+    """The gravest first."""
 
     @property
     def exit_code(self) -> int:
@@ -99,6 +111,7 @@ class Verdict:
         width = max((len(target.title) for target in self.targets), default=0)
         return [
             f"{self.decision}: {self.reason}",
+            *(f"  warning: {warning.text}" for warning in self.warnings),
             *(f"  {target.outcome:<9}  {target.title:<{width}}  {target.why}" for target in self.targets),
         ]
 

@@ -10,13 +10,16 @@ from typing import Any, cast
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import Interrupted
 from tunesmith.evaluate.compare import compare
+from tunesmith.evaluate.contamination import clean, contamination
 from tunesmith.evaluate.predict import Manner, majority, manner, predict
 from tunesmith.evaluate.stored import write_predictions
 from tunesmith.evaluate.verdict import judge
+from tunesmith.evaluate.weigh import weigh
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.folds import fold_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
+from tunesmith.flow.trained import trained_rows
 from tunesmith.metrics import Metric
 from tunesmith.models.load import open_model
 from tunesmith.prompts.spans import read_spans
@@ -47,6 +50,12 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
             arms[arm] = _predict(arm, run, request, job, records, metrics, narrator, stop)
         write_predictions(run / "evaluation" / f"predictions-{arm}.parquet", arms[arm])
     narrator.progressing("compare", 0, None)
+    trained, gone = trained_rows(job, request.workspace)
+    for run_gone in gone:
+        narrator.say("warning", text=f"the rows of {run_gone} are gone: test rows could not be looked for among them")
+    met = contamination(records, trained)
+    write_json(run / "evaluation" / "contamination.json", met.to_json())
+    arms = clean(arms, met.ids)
     comparison = compare(
         arms,
         [metric for metric in metrics if all(_can(metric, predictions) for predictions in arms.values())],
@@ -56,6 +65,8 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
         resamples=settings.resamples,
         seed=job.spec.data.split.seed,
         folds=folds,
+        discover=settings.discover,
+        trained=() if settings.folds else job.splits["train"],
     )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
     verdict = judge(
@@ -67,6 +78,7 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
         seed=job.spec.data.split.seed,
         folds=folds.get("tuned"),
     )
+    verdict = weigh(verdict, comparison, met)
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
     return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}
 

@@ -53,12 +53,20 @@ def mcnemar(won: int, lost: int) -> float:
 
 
 def two_sided(differences: Floats) -> float | None:
-    """The bootstrap p-value of no difference: twice the smaller share of resamples on the other side of 0."""
+    """The bootstrap p-value of no difference: twice the smaller share of resamples on the other side of 0.
+
+    Where no resample is there, the tail beyond them is taken to be normal: they alone can tell no p-value below their
+    number, and what is corrected for many comparisons has to.
+    """
     differences = differences[np.isfinite(differences)]
     if len(differences) == 0:
         return None
     tail = min((differences <= 0).sum(), (differences >= 0).sum())
-    return min(1.0, 2 * float(tail + 1) / (len(differences) + 1))
+    least = 2 * float(tail + 1) / (len(differences) + 1)
+    spread = float(differences.std())
+    if tail == 0 and spread > 0:
+        return min(least, 2 * _NORMAL.cdf(-abs(float(differences.mean())) / spread))
+    return min(1.0, least)
 
 
 def untouched(value: float, rows: int, lowest: float, highest: float, confidence: float) -> tuple[float, float] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tunesmith.evaluate.comparison import Comparison, Difference, Estimate, Measure
+from tunesmith.evaluate.significance import meaning
 from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import counted, figure, interval, percent
@@ -13,24 +14,33 @@ from tunesmith.report.format import counted, figure, interval, percent
 def view(evidence: Evidence) -> Section:
     """The chapter that compares the arms."""
     found = evidence.comparison
-    title = f"{found.arms[-1]} against {found.arms[0]}".capitalize() if found and len(found.arms) > 1 else "Figures"
+    title = _title(found) if found else "Figures"
     if found is None or not found.measures:
         return Section("comparison", title, "Comparison", missing=evidence.why_no_evaluation())
-    return Section(
-        "comparison",
-        title,
-        "Comparison",
-        {
-            "says": says(found),
-            "arms": [(arm, color_of(found, arm)) for arm in found.arms],
-            "rows": [_row(found, measure) for measure in found.measures],
-            "paired": len(found.arms) > 1,
-            "confidence": percent(found.confidence, 0),
-            "resamples": found.resamples,
-            "folds": _folds(found),
-            "lengths": [(arm, entry) for arm, entry in found.lengths.items()],
-        },
-    )
+    return Section("comparison", title, "Comparison", content(found))
+
+
+def content(found: Comparison) -> dict[str, Any]:
+    """What the chapter's template shows."""
+    return {
+        "says": says(found),
+        "last": found.arms[-1],
+        "measures": [_measure(found, measure) for measure in found.measures],
+        "paired": len(found.arms) > 1,
+        "confidence": percent(found.confidence, 0),
+        "level": percent(1 - found.confidence, 0),
+        "looked_at": sum(len(measure.differences) for measure in found.measures),
+        "resamples": found.resamples,
+        "folds": _folds(found),
+        "lengths": [(arm, entry) for arm, entry in found.lengths.items()],
+    }
+
+
+def _title(found: Comparison) -> str:
+    if len(found.arms) < 2:
+        return "Figures"
+    against = found.arms[0] if len(found.arms) == 2 else f"{len(found.arms) - 1} others"
+    return f"{found.arms[-1]} against {against}".capitalize()
 
 
 def _folds(found: Comparison) -> dict[str, Any] | None:
@@ -59,29 +69,30 @@ def folded(found: Comparison) -> bool:
 
 
 def says(found: Comparison) -> str:
-    """What the comparison comes to, in a sentence."""
+    """What the comparison comes to, a sentence for each arm that the last is held against."""
     on = f"on the same {counted(found.num_rows, 'row')}"
     if len(found.arms) < 2:
         return f"Measured {on}; there is no other arm to compare with."
-    first, last = found.arms[0], found.arms[-1]
-    told = [verdict_of(measure.difference, measure.better) for measure in found.measures]
-    ahead, behind, total = told.count("better"), told.count("worse"), len(told)
-    what = f"{last} is clearly ahead of {first} {on} by {ahead} of {counted(total, 'metric')}"
-    behindhand = f", behind by {behind}" if behind else ""
-    rest = total - ahead - behind
-    return f"{what}{behindhand}{f', and too close to call by {rest}' if rest else ''}.".capitalize()
+    last = found.arms[-1]
+    told = [f"{last} is {_standing(found, arm)}" for arm in found.arms[:-1]]
+    return f"{on}, {'; '.join([told[0], *(each.removeprefix(f'{last} is ') for each in told[1:])])}.".capitalize()
 
 
-def verdict_of(difference: Difference | None, better: str) -> str:
-    """`better`, `worse`, or `unclear` when the interval of the difference holds zero."""
-    if difference is None or difference.interval is None:
-        return "unclear"
-    low, high = difference.interval
-    if better == "lower":
-        low, high = (None if high is None else -high), (None if low is None else -low)
-    if low is not None and low > 0:
-        return "better"
-    return "worse" if high is not None and high < 0 else "unclear"
+def _standing(found: Comparison, arm: str) -> str:
+    means = [
+        meaning(measure.differences.get(arm), measure.better, found.confidence)
+        for measure in found.measures
+        if arm in measure.differences
+    ]
+    ahead, behind, total = means.count("better"), means.count("worse"), len(means)
+    metrics = counted(total, "metric")
+    if ahead and not behind:
+        return f"clearly better than {arm} by {ahead} of {metrics}"
+    if behind and not ahead:
+        return f"clearly worse than {arm} by {behind} of {metrics}"
+    if ahead:
+        return f"better than {arm} by {ahead} of {metrics} and worse by {behind}"
+    return f"not told apart from {arm} by any of {metrics}"
 
 
 def color_of(found: Comparison, arm: str) -> str:
@@ -116,17 +127,17 @@ def estimate_cell(estimate: Estimate | None, unit: str) -> dict[str, str]:
     return {"value": figure(estimate.value, unit), "interval": interval(estimate.interval)}
 
 
-def difference_cell(difference: Difference | None, better: str, unit: str = "") -> dict[str, Any]:
-    """A difference over its interval, with what it means."""
+def difference_cell(difference: Difference | None, better: str, unit: str, confidence: float) -> dict[str, Any]:
+    """A difference over its interval, with what it means and the p-value it has among all that were looked at."""
     if difference is None:
         return {"value": figure(None), "interval": "", "means": "", "css": "", "p": ""}
-    means = verdict_of(difference, better)
+    means = meaning(difference, better, confidence)
     return {
         "value": figure(difference.value, unit, signed=True),
         "interval": interval(difference.interval, signed=True),
         "means": {"better": "better", "worse": "worse", "unclear": "too close to call"}[means],
         "css": {"better": "met", "worse": "missed", "unclear": "none"}[means],
-        "p": probability(difference.p_value),
+        "p": probability(difference.p_value if difference.corrected is None else difference.corrected),
     }
 
 
@@ -135,18 +146,30 @@ def probability(p_value: float | None) -> str:
     return figure(None) if p_value is None else "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def _row(found: Comparison, measure: Measure) -> dict[str, Any]:
+def _measure(found: Comparison, measure: Measure) -> dict[str, Any]:
     marks = marks_of(found, measure.arms)
     share = measure.highest == 1 and measure.lowest == 0
     span = (0.0, 1.0) if share else intervals.span_of(marks, 0.0, limits=(measure.lowest, measure.highest))
+    last = measure.arms.get(found.arms[-1])
     return {
         "name": measure.name,
         "better": measure.better,
-        "arms": [(arm, estimate_cell(measure.arms.get(arm), measure.unit)) for arm in found.arms],
-        "difference": difference_cell(measure.difference, measure.better, measure.unit),
-        "drawing": {
-            "picture": intervals.row(marks, span=span, title=spoken(measure.name, measure.arms, measure.unit)),
-            "start": figure(span[0]),
-            "end": figure(span[1], measure.unit),
-        },
+        "axis": intervals.axis(span),
+        "arms": [
+            {
+                "name": arm,
+                "last": arm == found.arms[-1],
+                "estimate": estimate_cell(measure.arms.get(arm), measure.unit),
+                "difference": difference_cell(
+                    measure.differences.get(arm), measure.better, measure.unit, found.confidence
+                ),
+                "drawing": intervals.row(
+                    marks_of(found, {arm: measure.arms[arm]} if arm in measure.arms else {}),
+                    span=span,
+                    bound=last.value if last is not None else None,
+                    title=spoken(measure.name, {arm: measure.arms[arm]} if arm in measure.arms else {}, measure.unit),
+                ),
+            }
+            for arm in [found.arms[-1], *found.arms[:-1]]
+        ],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunesmith.evaluate.verdict import TargetResult
+from tunesmith.evaluate.verdict import TargetResult, Verdict
 from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import NONE, count, counted, duration, figure, memory, moment, percent, short
@@ -14,6 +14,9 @@ from tunesmith.report.views.comparison import folded
 OUTCOMES = {"met": "✓ met", "missed": "✗ missed", "undecided": "? undecided"}
 """Each outcome in words and with a sign, so that none rests on its colour."""
 DECISIONS = {"SHIP": "met", "DON'T SHIP": "missed", "NO TARGETS": "none"}
+
+GRAVE = {"contamination": "missed", "simpler": "missed", "loss": "missed", "forgetting": "missed"}
+"""The colour of a warning where it is not that of doubt."""
 
 
 def head(evidence: Evidence) -> dict[str, Any]:
@@ -44,11 +47,20 @@ def view(evidence: Evidence) -> Section:
             else [],
             "open": any(target.outcome == "undecided" for target in found.targets) if found else False,
             "confidence": percent(found.confidence, 0) if found else "",
+            "cautions": [(GRAVE.get(warning.kind, "undecided"), warning.text) for warning in found.warnings]
+            if found
+            else [],
+            "digests": [(name, said[:16]) for name, said in evidence.digests.items()],
             "byline": _byline(evidence),
             "facts": _facts(evidence),
             "warnings": list(dict.fromkeys(str(event["text"]) for event in evidence.events_of("warning"))),
         },
     )
+
+
+def _cautions(found: Verdict | None) -> list[tuple[str, str]]:
+    """(colour, text) of each warning."""
+    return [(GRAVE.get(warning.kind, "undecided"), warning.text) for warning in (found.warnings if found else [])]
 
 
 def sentence(reason: str) -> str:
@@ -105,6 +117,7 @@ def _target(target: TargetResult, deciding: bool, limits: tuple[float, float | N
         "says": OUTCOMES[target.outcome],
         "more": rows_wanted(target),
         "why": target.why,
+        "change": target.change,
         "deciding": deciding,
         "drawing": _drawing(target, limits),
     }
@@ -153,10 +166,20 @@ def _facts(evidence: Evidence) -> list[tuple[str, str, str]]:
     if train:
         facts.append(("Trained on", counted(train["rows"], "row"), counted(steps, "step") if steps else ""))
     if evidence.comparison:
-        apart = "each by a fold that did not learn it" if folded(evidence.comparison) else "none of them trained on"
+        apart = "each by a fold that did not learn it" if folded(evidence.comparison) else _apart(evidence)
         facts.append(("Judged on", counted(evidence.comparison.num_rows, "row"), apart))
     seconds = sum(stage["seconds"] or 0.0 for stage in cost.stage_times(evidence))
     if seconds:
         peak = cost.peak_memory_mb(evidence)
         facts.append(("Took", duration(seconds), f"{memory(peak)} at the peak" if peak else ""))
     return facts
+
+
+def _apart(evidence: Evidence) -> str:
+    """How the test rows stand to the training rows."""
+    met = evidence.contamination
+    if met is None:
+        return "none of them trained on"
+    if met.leaks:
+        return f"{count(len(met.ids))} that were trained on left out"
+    return f"none met in {counted(met.num_trained, 'training row')}"
