@@ -218,6 +218,7 @@ def spec() -> dict[str, Any]:
             },
             "data": {
                 "sources": [{"path": "tickets.jsonl", "weight": 1.0}],
+                "split": {"seed": 0},
                 "max_length": "128 tokens",
                 "too_long": "truncate",
             },
@@ -238,7 +239,9 @@ def spec() -> dict[str, Any]:
                 "arms": ["base", "tuned"],
                 "metrics": [{"kind": "accuracy"}, {"kind": "f1_macro"}],
                 "slices": ["channel", "region"],
+                "discover": ["length"],
                 "confidence": 0.95,
+                "resamples": 200,
             },
         },
         "origins": {

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.report_fixture import (
+    crowded_run,
     empty_run,
     fill_data,
     fill_evaluation,
@@ -28,6 +29,7 @@ from tests.unit.report_fixture import (
 from tunesmith.evaluate.predict import majority
 from tunesmith.records import Message, Prediction, Record
 from tunesmith.report.render import render, style
+from tunesmith.report.views.rows import changed
 from tunesmith.runs import write_json, write_text
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -157,7 +159,8 @@ def test_nothing_of_the_run_becomes_markup(tmp_path: Path, payload: str) -> None
     clean = Page(render(run))
     poison(run, payload)
     page = Page(render(run))
-    assert {tag for tag, _ in page.tags} == {tag for tag, _ in clean.tags}
+    # A label with a payload behind it is an answer of several words, whose changes are marked.
+    assert {tag for tag, _ in page.tags} == {tag for tag, _ in clean.tags} | {"del", "ins"}
     assert not page.all("script") and not page.all("img") and not page.all("iframe")
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on") or name in ("style", "src", "srcset")], tag
@@ -183,7 +186,7 @@ def test_the_page_is_accessible(html: str) -> None:
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
     assert len(page.all("table")) == len(page.all("caption"))
-    assert all(th.get("scope") in ("col", "row") for th in page.all("th"))
+    assert all(th.get("scope") in ("col", "row", "rowgroup") for th in page.all("th"))
     assert all(svg["role"] == "img" and svg["aria-label"] for svg in page.all("svg"))
     assert all(div.get("aria-label") for div in page.all("div") if div.get("role") == "region")
     assert page.all("html")[0]["lang"] == "en"
@@ -212,6 +215,9 @@ def test_text_has_contrast_in_both_themes(theme: str) -> None:
         assert contrast(colors[text], colors["wash"]) >= 4.5, text
     assert contrast(colors["ink"], colors["trained-wash"]) >= 4.5
     assert contrast(colors["ink"], colors["undecided-wash"]) >= 4.5
+    assert contrast(colors["ink"], colors["missed-wash"]) >= 4.5
+    for text in ("met", "missed", "undecided"):
+        assert contrast(colors[text], colors[f"{text}-wash"]) >= 4.5, text
     for mark in ("a", "b", "c"):
         assert contrast(colors[mark], colors["paper"]) >= 3, mark
 
@@ -288,7 +294,33 @@ def test_three_arms_stand_side_by_side(tmp_path: Path) -> None:
     fill_evaluation(run, arms, metrics=["accuracy"])
     page = Page(render(run))
     assert page.text.count("majority") > 3
-    assert 'class="swatch c">majority' in render(run)
+    assert "Tuned against 2 others" in page.text
+    assert "clearly better than base by 1 of 1 metric; clearly better than majority by 1 of 1 metric" in page.text
+
+
+def test_what_a_reader_must_know_stands_above_the_targets(tmp_path: Path) -> None:
+    run = crowded_run(tmp_path)
+    html = render(run)
+    found = json.loads((run / "evaluation" / "verdict.json").read_text("utf-8"))
+    kinds = [warning["kind"] for warning in found["warnings"]]
+    assert kinds == ["simpler", "noise", "slice"]
+    text = Page(html).text
+    places = [text.index(warning["text"]) for warning in found["warnings"]]
+    assert places == sorted(places) and places[-1] < text.index("What would change it")
+    assert html.index('class="cautions"') < html.index('class="stack targets"')
+    for target in found["targets"]:
+        assert target["change"] and target["change"] in text
+    lineage = json.loads((run / "lineage.json").read_text("utf-8"))
+    assert lineage["spec_digest"][:16] in text[: text.index("Tuned against 4 others")]
+    assert "Slices that nobody named" in text and "minus few_shot" in text
+
+
+def test_an_answer_is_marked_word_by_word() -> None:
+    assert changed("the cat <sat> down", "the dog <sat> down") == ("the <del>cat</del><ins>dog</ins> &lt;sat&gt; down")
+    assert changed("pay in July", "pay in July please") == "pay in July<ins> please</ins>"
+    assert changed("spam", "ham") is None  # labels of a word
+    assert changed("the same words", "the same words") is None
+    assert changed("one two three", "four five six") is None  # nothing in common to mark the rest against
 
 
 def test_tagged_rows_show_both_markings(tmp_path: Path) -> None:

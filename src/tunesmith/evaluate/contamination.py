@@ -144,8 +144,7 @@ def _index(records: Iterable[Record]) -> _Index:
             if key := _key(text):
                 exact.setdefault(digest(key), []).append(row)
         named += [(record.id, record.source) for record in chunk]
-    pairs = np.unique(np.rec.fromarrays([np.concatenate(hashes), np.concatenate(rows)], names="hash,row"))
-    all_hashes, of_rows = pairs["hash"], pairs["row"]
+    all_hashes, of_rows = _distinct(np.concatenate(hashes), np.concatenate(rows))
     totals = np.bincount(of_rows, minlength=len(named)).astype(np.int64)
     _, number, often = np.unique(all_hashes, return_inverse=True, return_counts=True)
     rare = often[number] <= COMMON
@@ -182,8 +181,16 @@ def _runs(texts: Sequence[str]) -> tuple[U64, I64]:
     words = words_of(texts)
     hashes, first = runs_of(words, RUN)
     places: npt.NDArray[np.int64] = np.repeat(np.arange(len(texts)), words.counts)[first]
-    pairs = np.unique(np.rec.fromarrays([hashes, places], names="hash,row"))
-    return pairs["hash"], pairs["row"]
+    return _distinct(hashes, places)
+
+
+def _distinct(hashes: U64, rows: I64) -> tuple[U64, I64]:
+    """Each pair once, by hash and then by row."""
+    order = np.lexsort((rows, hashes))
+    hashes, rows = hashes[order], rows[order]
+    first = np.ones(len(hashes), bool)
+    first[1:] = (hashes[1:] != hashes[:-1]) | (rows[1:] != rows[:-1])
+    return hashes[first], rows[first]
 
 
 def _key(text: str) -> str:

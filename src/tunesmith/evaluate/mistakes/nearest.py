@@ -56,7 +56,8 @@ def nearest(texts: Sequence[str], trained: Iterable[str], seed: int = 0) -> npt.
 
 def _projected(matrix: Any, signs_WD: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     points: npt.NDArray[np.float32] = matrix @ signs_WD
-    return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+    return points
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

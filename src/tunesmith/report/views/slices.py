@@ -98,7 +98,7 @@ def _found(found: Comparison) -> dict[str, Any] | None:
     overall = measure.arms[last].value
     marks = [mark for entry in found.found.slices for mark in marks_of(found, {last: entry.arms[last]})]
     span = intervals.span_of(marks, overall, limits=(measure.lowest, measure.highest))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "kind": entry.column,
             "name": entry.value,
