@@ -12,7 +12,7 @@ from typing import Any
 
 from tunesmith.data.steps.exact_dedup import SAME
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.contamination import contamination
+from tunesmith.evaluate.contamination import clean, contamination
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.evaluate.weigh import weigh
@@ -365,20 +365,22 @@ def fill_evaluation(
     metrics: Sequence[str] = ("accuracy", "f1_macro", "latency_p95"),
     targets: Sequence[Mapping[str, Any]] = TARGETS,
     task: str | None = "classify",
+    trained: Sequence[Record] = (),
 ) -> None:
-    """What the evaluation leaves, made by the evaluation itself."""
+    """What the evaluation leaves, made by the evaluation itself; `trained` are the rows that were trained on."""
+    met = contamination([row.record for row in arms["tuned"]], {"train": trained})
+    write_json(run / "evaluation" / "contamination.json", met.to_json())
+    for arm, predictions in arms.items():
+        write_predictions(run / "evaluation" / f"predictions-{arm}.parquet", predictions)
+    arms = clean(arms, met.ids)
     measured: list[Any] = [METRICS.make(name) for name in metrics]
     comparison = compare(
         arms, measured, slices=["channel", "region"], task=task, resamples=200, discover=["length", "label"]
     )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
     wanted = [Target.model_validate(dict(target)) for target in targets]
-    met = contamination([row.record for row in arms["tuned"]], {"train": records(30, seed=11)})
-    write_json(run / "evaluation" / "contamination.json", met.to_json())
     verdict = weigh(judge(wanted, arms["tuned"], task=task, resamples=200), comparison, met)
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
-    for arm, predictions in arms.items():
-        write_predictions(run / "evaluation" / f"predictions-{arm}.parquet", predictions)
 
 
 def full_run(root: Path, right: float = 0.96, labels: Sequence[str] = INTENTS, num_rows: int = 240) -> Run:
@@ -404,7 +406,7 @@ def crowded_run(root: Path) -> Run:
         replace(row, output="other") if row.record.slices["channel"] == "phone" and n % 3 else row
         for n, row in enumerate(arms["tuned"])
     ]
-    fill_evaluation(run, arms)
+    fill_evaluation(run, arms, trained=[replace(row, source=f"old.jsonl:{n}") for n, row in enumerate(rows[:9])])
     return run
 
 

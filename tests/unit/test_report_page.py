@@ -303,7 +303,7 @@ def test_what_a_reader_must_know_stands_above_the_targets(tmp_path: Path) -> Non
     html = render(run)
     found = json.loads((run / "evaluation" / "verdict.json").read_text("utf-8"))
     kinds = [warning["kind"] for warning in found["warnings"]]
-    assert kinds == ["simpler", "noise", "slice"]
+    assert kinds == ["contamination", "simpler", "noise", "slice"]
     text = Page(html).text
     places = [text.index(warning["text"]) for warning in found["warnings"]]
     assert places == sorted(places) and places[-1] < text.index("What would change it")

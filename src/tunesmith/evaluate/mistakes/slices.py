@@ -26,7 +26,11 @@ from tunesmith.metrics._intervals import wilson
 from tunesmith.records import Prediction, Record
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tunesmith.metrics import Floats, Metric
+
+    Ints = NDArray[np.int64]
 
 FEWEST = 30
 """Rows with a score that a slice needs, and that must be left outside of it."""
@@ -131,16 +135,31 @@ def _apart(metric: Metric, inside: Floats, outside: Floats, confidence: float) -
 
 
 def _two_shares(inside: Floats, outside: Floats, confidence: float) -> tuple[tuple[float, float] | None, float]:
-    from scipy.stats import fisher_exact
-
     (hits, rows), (other_hits, others) = (int(inside.sum()), len(inside)), (int(outside.sum()), len(outside))
     mine, theirs = wilson(hits, rows, confidence), wilson(other_hits, others, confidence)
     assert mine is not None and theirs is not None, "both sides have rows"
     share, other = hits / rows, other_hits / others
     below = math.hypot(share - mine[0], theirs[1] - other)
     above = math.hypot(mine[1] - share, other - theirs[0])
-    p_value = float(fisher_exact([[hits, rows - hits], [other_hits, others - other_hits]])[1])
-    return (share - other - below, share - other + above), p_value
+    return (share - other - below, share - other + above), _fisher(hits, rows, other_hits, others)
+
+
+def _fisher(hits: int, rows: int, other_hits: int, others: int) -> float:
+    """The two-sided p-value of Fisher's exact test: of all tables with these sums, those no likelier than this one."""
+    from scipy.special import gammaln
+
+    total = hits + other_hits
+    first = max(0, total - others)
+    here = np.arange(first, min(rows, total) + 1)
+
+    def ways(of: int, taken: Ints) -> Floats:
+        """The logarithm of in how many ways."""
+        found: Floats = gammaln(of + 1) - gammaln(taken + 1) - gammaln(of - taken + 1)
+        return found
+
+    likely = ways(rows, here) + ways(others, total - here)
+    likely = np.exp(likely - likely.max())
+    return min(1.0, float(likely[likely <= likely[hits - first] * (1 + 1e-7)].sum() / likely.sum()))
 
 
 def _error(left_out: Floats) -> tuple[float, int]:
