@@ -16,10 +16,10 @@ from tunesmith.evaluate.stored import write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.evaluate.weigh import weigh
 from tunesmith.flow.data.prepare import Job
+from tunesmith.flow.data.trained import trained_rows
 from tunesmith.flow.folds import fold_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
-from tunesmith.flow.trained import trained_rows
 from tunesmith.metrics import Metric
 from tunesmith.models.load import open_model
 from tunesmith.prompts.spans import read_spans
