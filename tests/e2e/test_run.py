@@ -116,6 +116,8 @@ def test_test_rows_that_were_trained_on_do_not_decide(tmp_path: Path) -> None:
         "data.sources=[rows.jsonl, {path: held.jsonl, split: test}]",
         "data.split.test=0",
         "data.split.train=0.7",
+        "data.split.validation=0.3",
+        "data.split.leakage=ignore",
     ]
     done = tunesmith("evaluate", "colours.yaml", *changes, "evaluate.discover=[]", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
