@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.steps.exact_dedup import SAME
+from tunesmith.evaluate.caveats.contamination import clean, contamination
+from tunesmith.evaluate.caveats.weigh import weigh
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.contamination import clean, contamination
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
-from tunesmith.evaluate.weigh import weigh
 from tunesmith.part import METRICS
 from tunesmith.records import Prediction, Record, Span
 from tunesmith.runs import Run, write_json, write_text
@@ -40,6 +40,8 @@ TARGETS: tuple[dict[str, Any], ...] = (
     {"metric": "f1_macro", "at_least": 0.85, "slice": {"channel": "email"}},
     {"metric": "latency_p95", "at_most": "300 ms"},
 )
+SIMPLER = frozenset({"base", "majority", "linear", "prompt", "few_shot"})
+"""Arms that cost less than tuning."""
 SPEC_TEXT = """\
 name: support-triage
 goal:
@@ -366,20 +368,28 @@ def fill_evaluation(
     targets: Sequence[Mapping[str, Any]] = TARGETS,
     task: str | None = "classify",
     trained: Sequence[Record] = (),
+    seeds: Sequence[Sequence[Prediction]] = (),
 ) -> None:
     """What the evaluation leaves, made by the evaluation itself; `trained` are the rows that were trained on."""
     met = contamination([row.record for row in arms["tuned"]], {"train": trained})
     write_json(run / "evaluation" / "contamination.json", met.to_json())
     for arm, predictions in arms.items():
         write_predictions(run / "evaluation" / f"predictions-{arm}.parquet", predictions)
-    arms = clean(arms, met.ids)
+    arms = {arm: clean(rows, met) for arm, rows in arms.items()}
     measured: list[Any] = [METRICS.make(name) for name in metrics]
     comparison = compare(
-        arms, measured, slices=["channel", "region"], task=task, resamples=200, discover=["length", "label"]
+        arms,
+        measured,
+        slices=["channel", "region"],
+        task=task,
+        resamples=200,
+        seeds=seeds,
+        discover=["length", "label"],
     )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
     wanted = [Target.model_validate(dict(target)) for target in targets]
-    verdict = weigh(judge(wanted, arms["tuned"], task=task, resamples=200), comparison, met)
+    judged = judge(wanted, arms["tuned"], task=task, resamples=200, arms=arms)
+    verdict = weigh(judged, comparison, met, SIMPLER & arms.keys())
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tunesmith.evaluate.contamination import CHUNK, COMMON, Contamination, clean, contamination
+from tunesmith.evaluate.caveats.contamination import CHUNK, COMMON, Contamination, Leak, clean, contamination, together
 from tunesmith.records import Message, Prediction, Record
 
 LONG = "the quarterly invoice of our second office shows an amount that nobody here has ever agreed to pay"
@@ -101,8 +101,13 @@ def test_no_rows_are_no_contamination() -> None:
 
 def test_what_was_trained_on_is_left_out_of_every_arm() -> None:
     arm = [Prediction(record, "a", "a") for record in rows("one", "two", "three")]
-    left = clean({"base": arm, "tuned": arm[::-1]}, frozenset({"t1"}))
-    assert {name: [row.record.id for row in made] for name, made in left.items()} == {
-        "base": ["t0", "t2"],
-        "tuned": ["t2", "t0"],
-    }
+    met = Contamination(3, 9, [Leak("t1", "t:2", "train", "r", "r:1", "exact", 1.0)])
+    assert [row.record.id for row in clean(arm, met)] == ["t0", "t2"]
+    assert clean(arm, None) == arm
+
+
+def test_folds_are_told_of_together() -> None:
+    """Each fold's rows were looked for among the rows of its own model."""
+    leaks = [Leak(f"t{at}", "t:1", "train", "r", "r:1", "near", 0.8) for at in range(2)]
+    found = together([Contamination(10, 40, leaks[:1]), Contamination(12, 38, leaks[1:])])
+    assert (found.num_rows, found.num_trained, found.leaks, found.num_clean) == (22, 40, leaks, 20)

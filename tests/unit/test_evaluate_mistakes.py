@@ -13,7 +13,7 @@ from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.mistakes.kinds import FAR, KINDS, NEAR, kinds_of, question
 from tunesmith.evaluate.mistakes.nearest import nearest
 from tunesmith.evaluate.mistakes.slices import FEWEST, MOST, weighed
-from tunesmith.evaluate.significance import meaning
+from tunesmith.evaluate.statistics.significance import meaning
 from tunesmith.metrics import Mean, Proportion
 from tunesmith.part import METRICS
 from tunesmith.records import Message, Prediction, Record, Span

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
+from tunesmith.evaluate.caveats.contamination import Contamination, Leak, clean
+from tunesmith.evaluate.caveats.weigh import FEWEST_CLEAN, weigh
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.contamination import Contamination, Leak, clean
 from tunesmith.evaluate.verdict import Verdict, judge
-from tunesmith.evaluate.weigh import FEWEST_CLEAN, weigh
 from tunesmith.part import METRICS
 from tunesmith.records import Prediction, Record
 from tunesmith.spec.sections import Target
 
 CHANNELS = ("email", "phone", "chat")
+SIMPLER = frozenset({"base", "majority", "linear", "few_shot"})
 ROWS = [
     Record(
         f"r{at}", f"t.jsonl:{at + 1}", text=f"row {at}", labels=("ab"[at % 2],), slices={"channel": CHANNELS[at % 3]}
@@ -37,10 +39,10 @@ def arm(share: float | Mapping[str, float], seed: int) -> list[Prediction]:
 def weighed(
     arms: dict[str, list[Prediction]], at_least: float = 0.8, met: Contamination | None = None, metric: str = "accuracy"
 ) -> Verdict:
-    left = clean(arms, met.ids if met else frozenset())
+    left = {name: clean(rows, met) for name, rows in arms.items()}
     comparison = compare(left, [METRICS.make(metric)], slices=["channel"], resamples=200)  # type: ignore[list-item]
     targets = [Target.model_validate({"metric": metric, "at_least": at_least})]
-    return weigh(judge(targets, left["tuned"], resamples=200), comparison, met)
+    return weigh(judge(targets, left["tuned"], resamples=200), comparison, met, SIMPLER)
 
 
 def leaked(count: int) -> Contamination:
@@ -57,11 +59,13 @@ def test_a_sound_gain_has_no_warning() -> None:
     assert (verdict.decision, kinds(verdict)) == ("SHIP", [])
 
 
-def test_a_linear_model_that_beats_it_is_said_first_and_with_figures() -> None:
+def test_a_linear_model_that_beats_it_forbids_to_ship_with_figures() -> None:
     verdict = weighed({"base": arm(0.5, 1), "linear": arm(0.97, 3), "tuned": arm(0.85, 4)}, at_least=0.7)
-    assert (verdict.decision, kinds(verdict)) == ("SHIP", ["simpler"])
-    said = verdict.warnings[0].text
-    assert said.startswith("A linear model beats the tuned one by accuracy") and "linear 0.9" in said
+    assert (verdict.decision, verdict.deciding, kinds(verdict)) == ("DON'T SHIP", None, ["simpler"])
+    assert verdict.targets[0].outcome == "met" and verdict.exit_code == 3
+    assert verdict.reason == verdict.warnings[0].text and verdict.warnings[0].blocks
+    assert verdict.reason.startswith("A linear model beats the tuned one by accuracy: tuned 0.8")
+    assert "linear 0.9" in verdict.reason and "(p below 0.001 among all that was compared)" in verdict.reason
 
 
 def test_a_linear_model_that_ties_is_said() -> None:
@@ -82,6 +86,7 @@ def test_a_gain_that_is_noise_is_said() -> None:
 def test_a_model_that_got_worse_is_said_to_have() -> None:
     verdict = weighed({"base": arm(0.97, 1), "tuned": arm(0.85, 4)}, at_least=0.7)
     assert kinds(verdict)[0] == "loss" and "Tuning made it worse by accuracy" in verdict.warnings[0].text
+    assert (verdict.decision, verdict.reason) == ("DON'T SHIP", verdict.warnings[0].text)
     assert "noise" not in kinds(verdict)
 
 
@@ -130,10 +135,7 @@ def test_all_rows_leaked_is_undecided_and_not_a_crash() -> None:
 
 def test_lost_abilities_are_a_warning() -> None:
     arms = {"base": arm(0.2, 1), "tuned": arm(0.9, 4)}
-    verdict = weighed(arms)
-    forgot = verdict.targets[0].__class__(
-        "retention", {}, "at_least", 0.97, "", 0.7, 0.75, 200, "missed", None, "0.7 on 200 rows"
-    )
+    forgot = replace(weighed(arms).targets[0], metric="retention", bound=0.97, outcome="missed", why="0.7 on 200 rows")
     comparison = compare(arms, [METRICS.make("accuracy")], resamples=100)  # type: ignore[list-item]
     again = weigh(Verdict("DON'T SHIP", "", 0.95, 0, [forgot]), comparison)
     assert kinds(again) == ["forgetting"] and "retention at least 0.97" in again.warnings[0].text

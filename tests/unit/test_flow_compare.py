@@ -20,8 +20,8 @@ from typer.testing import CliRunner, Result
 
 from tunesmith.cli.app import app
 from tunesmith.errors import DataError, NotFound, UserError
-from tunesmith.evaluate.contamination import Contamination, Leak
-from tunesmith.flow.compare import compare_runs
+from tunesmith.evaluate.caveats.contamination import Contamination, Leak
+from tunesmith.flow.evaluation.side import compare_runs
 from tunesmith.records import Record
 from tunesmith.runs import Run, read_json, write_json
 

@@ -127,4 +127,7 @@ from tunesmith.cli import weigh  # noqa: E402
 # isort: split
 from tunesmith.cli import guard  # noqa: E402
 
-__all__ = ["app", "guard", "look", "main", "make", "weigh"]
+# isort: split
+from tunesmith.cli import review  # noqa: E402
+
+__all__ = ["app", "guard", "look", "main", "make", "review", "weigh"]

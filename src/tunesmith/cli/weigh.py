@@ -41,7 +41,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Hold a run's model against that of another, on the test rows that both answered."""
-    from tunesmith.flow.compare import compare_runs
+    from tunesmith.flow.evaluation.side import compare_runs
 
     found = compare_runs(first, second, workspace, page=out)
     if as_json:

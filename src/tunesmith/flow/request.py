@@ -11,8 +11,10 @@ from tunesmith.data.passes.gather import Older
 from tunesmith.data.read.find import find
 from tunesmith.data.steps import Step
 from tunesmith.errors import NotFound
+from tunesmith.evaluate.arms import OWN, Arm
 from tunesmith.flow.environment import threads, versions
 from tunesmith.models.facts import BaseFacts, base_facts
+from tunesmith.models.roles.remote import RemoteResponder, is_remote
 from tunesmith.runs import Run, file_digest, find_run, fingerprint, list_runs, read_json
 from tunesmith.spec.load import Written, load
 from tunesmith.spec.resolve import Resolved
@@ -50,6 +52,9 @@ class Request:
     """The models that stages learn from, by how the spec names them."""
     older: list[Older]
     """What stages replay, in their order."""
+    others: dict[str, str]
+    """The models that arms ask beside the base and the tuned one, and what names their content; of an endpoint, whose
+    content nobody knows, its address."""
 
     @property
     def digests(self) -> list[str]:
@@ -73,7 +78,7 @@ class Request:
         return fingerprint(
             {
                 "spec": _that_matters(self.written.tree),
-                "content": self.digests,
+                "content": [*self.digests, *self.others.values()],
                 "versions": versions(),
                 "threads": threads(),
             }
@@ -108,11 +113,12 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    return Request(spec, written, workspace, base, data, _teachers(spec, path.parent, workspace), older)
+    teachers, others = _teachers(spec, path.parent, workspace), _others(spec, path.parent, workspace)
+    return Request(spec, written, workspace, base, data, teachers, older, others)
 
 
 def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:
-    """What a run was asked for, as far as whoever trains it must know; of data nothing is digested again.
+    """What a run was asked for, as far as whoever trains it must know; of data and arms nothing is digested again.
 
     Args:
         run: it has its folder.
@@ -127,7 +133,7 @@ def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:
         initialize=spec.base.initialize,
     )
     teachers = _teachers(spec, spec_path.parent, workspace)
-    return Request(spec, Written(spec_path, "", {}, {}), workspace, base, [], teachers, _older(spec, workspace))
+    return Request(spec, Written(spec_path, "", {}, {}), workspace, base, [], teachers, _older(spec, workspace), {})
 
 
 def _teachers(spec: Spec, folder: Path, workspace: Path) -> dict[str, BaseFacts]:
@@ -137,6 +143,18 @@ def _teachers(spec: Spec, folder: Path, workspace: Path) -> dict[str, BaseFacts]
         for stage in spec.train
         if stage.objective is not None
         for teacher in cast(Objective, stage.objective).teachers()
+    }
+
+
+def _others(spec: Spec, folder: Path, workspace: Path) -> dict[str, str]:
+    """The models that arms ask; paths are relative to the spec's folder. Refused here, and not when all is trained."""
+    asked = dict.fromkeys(cast(Arm, arm).asks for arm in spec.evaluate.arms or ())
+    return {
+        name: RemoteResponder(name).reference
+        if is_remote(name)
+        else base_facts(resolve_reference(name, folder), workspace=workspace).digest
+        for name in asked
+        if name and name not in OWN
     }
 
 

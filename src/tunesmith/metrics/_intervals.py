@@ -55,18 +55,18 @@ def mcnemar(won: int, lost: int) -> float:
 def two_sided(differences: Floats) -> float | None:
     """The bootstrap p-value of no difference: twice the smaller share of resamples on the other side of 0.
 
-    Where no resample is there, the tail beyond them is taken to be normal: they alone can tell no p-value below their
-    number, and what is corrected for many comparisons has to.
+    Where none lies there, resamples alone could not say less than two in their number, however far off 0 is, and
+    nothing would be left of that once it is corrected for many; the tail is then a normal one.
     """
     differences = differences[np.isfinite(differences)]
     if len(differences) == 0:
         return None
-    tail = min((differences <= 0).sum(), (differences >= 0).sum())
-    least = 2 * float(tail + 1) / (len(differences) + 1)
+    tail = int(min((differences <= 0).sum(), (differences >= 0).sum()))
+    counted = min(1.0, 2 * (tail + 1) / (len(differences) + 1))
     spread = float(differences.std())
-    if tail == 0 and spread > 0:
-        return min(least, 2 * _NORMAL.cdf(-abs(float(differences.mean())) / spread))
-    return min(1.0, least)
+    if tail or not spread:
+        return counted
+    return min(counted, math.erfc(abs(float(differences.mean())) / spread / math.sqrt(2)))
 
 
 def untouched(value: float, rows: int, lowest: float, highest: float, confidence: float) -> tuple[float, float] | None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tunesmith.data.ledger import Ledger
+from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison
-from tunesmith.evaluate.contamination import Contamination
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import read_events

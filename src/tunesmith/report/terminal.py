@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunesmith.evaluate.comparison import Comparison
-from tunesmith.evaluate.verdict import Verdict, Warned
+from tunesmith.evaluate.verdict import Verdict
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.format import figure
 from tunesmith.report.views.comparison import difference_cell, estimate_cell
-from tunesmith.report.views.verdict import GRAVE, OUTCOMES, bound_of, limit_of, rows_wanted, sentence, target_name
+from tunesmith.report.views.verdict import OUTCOMES, bound_of, limit_of, rows_wanted, sentence, target_name, weight
 from tunesmith.runs import Run
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ def terminal_summary(run: Run) -> Group:
     parts: list[RenderableType] = []
     if verdict is not None:
         head = Text.assemble((verdict.decision, INK[verdict.decision]), "  ", sentence(verdict.reason))
-        parts += [head, *(Text(f"! {warning.text}", style=_ink_of(warning)) for warning in verdict.warnings), Text("")]
+        parts += [
+            head,
+            *(Text(f"! {warning.text}", style=INK[weight(warning)]) for warning in verdict.warnings),
+            Text(""),
+        ]
         if verdict.targets:
             parts += [_targets(verdict), Text("")]
     if comparison is not None:
@@ -122,7 +126,7 @@ def verdict_summary(run: Run) -> Group:
     assert verdict is not None, "asked only of a run that has a verdict"
     parts: list[RenderableType] = [
         Text.assemble((verdict.decision, INK[verdict.decision]), "  ", sentence(verdict.reason)),
-        *(Text(f"! {warning.text}", style=_ink_of(warning)) for warning in verdict.warnings),
+        *(Text(f"! {warning.text}", style=INK[weight(warning)]) for warning in verdict.warnings),
         Text(""),
     ]
     if verdict.targets:
@@ -136,7 +140,3 @@ def verdict_summary(run: Run) -> Group:
     digests = evidence.digests
     parts.append(Text("  ".join(f"{name} {said[:16]}" for name, said in digests.items()), style="dim"))
     return Group(*parts)
-
-
-def _ink_of(warning: Warned) -> str:
-    return INK[GRAVE.get(warning.kind, "undecided")]

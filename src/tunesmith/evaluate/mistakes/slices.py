@@ -20,7 +20,7 @@ import numpy as np
 
 from tunesmith.evaluate.comparison import Difference, Estimate, Found, FoundSlice, closed, finite
 from tunesmith.evaluate.mistakes.kinds import Groups, Kind, kinds_of
-from tunesmith.evaluate.significance import family, meaning
+from tunesmith.evaluate.statistics.significance import family, meaning
 from tunesmith.metrics import Proportion
 from tunesmith.metrics._intervals import wilson
 from tunesmith.records import Prediction, Record

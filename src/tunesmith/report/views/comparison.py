@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from tunesmith.evaluate.comparison import Comparison, Difference, Estimate, Measure
-from tunesmith.evaluate.significance import meaning
+from tunesmith.evaluate.comparison import Comparison, Difference, Estimate, FoldMeasure, Measure
+from tunesmith.evaluate.statistics.significance import meaning
 from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import counted, figure, interval, percent
@@ -32,6 +33,7 @@ def content(found: Comparison) -> dict[str, Any]:
         "looked_at": sum(len(measure.differences) for measure in found.measures),
         "resamples": found.resamples,
         "folds": _folds(found),
+        "seeds": _seeds(found),
         "lengths": [(arm, entry) for arm, entry in found.lengths.items()],
     }
 
@@ -43,12 +45,23 @@ def _title(found: Comparison) -> str:
     return f"{found.arms[-1]} against {against}".capitalize()
 
 
+def _seeds(found: Comparison) -> dict[str, Any] | None:
+    """The last arm's model and others of other seeds; None where there are none."""
+    held = [(measure, measure.seeds) for measure in found.measures if measure.seeds is not None]
+    return _models(found.arms[-1], held) if held else None
+
+
 def _folds(found: Comparison) -> dict[str, Any] | None:
     """The last arm fold by fold; None where nothing was folded."""
     arm = found.arms[-1]
     held = [(measure, measure.folds[arm]) for measure in found.measures if arm in measure.folds]
     if not held:
         return None
+    return _models(arm, held)
+
+
+def _models(arm: str, held: Sequence[tuple[Measure, FoldMeasure]]) -> dict[str, Any]:
+    """Figures of several models, one by one and in their mean."""
     return {
         "arm": arm,
         "numbers": range(1, len(held[0][1].values) + 1),

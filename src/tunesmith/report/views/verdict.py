@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from tunesmith.evaluate.verdict import TargetResult, Verdict
+from tunesmith.evaluate.verdict import TargetResult, Warned
 from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import NONE, count, counted, duration, figure, memory, moment, percent, short
@@ -15,8 +15,10 @@ OUTCOMES = {"met": "✓ met", "missed": "✗ missed", "undecided": "? undecided"
 """Each outcome in words and with a sign, so that none rests on its colour."""
 DECISIONS = {"SHIP": "met", "DON'T SHIP": "missed", "NO TARGETS": "none"}
 
-GRAVE = {"contamination": "missed", "simpler": "missed", "loss": "missed", "forgetting": "missed"}
-"""The colour of a warning where it is not that of doubt."""
+GRAVE = frozenset({"contamination", "loss", "forgetting"})
+"""Kinds of warnings that are of harm done, and not of doubt."""
+LEAKS = 20
+"""Test rows that were trained on and are listed."""
 
 
 def head(evidence: Evidence) -> dict[str, Any]:
@@ -47,9 +49,8 @@ def view(evidence: Evidence) -> Section:
             else [],
             "open": any(target.outcome == "undecided" for target in found.targets) if found else False,
             "confidence": percent(found.confidence, 0) if found else "",
-            "cautions": [(GRAVE.get(warning.kind, "undecided"), warning.text) for warning in found.warnings]
-            if found
-            else [],
+            "cautions": [(weight(warning), warning.text) for warning in found.warnings] if found else [],
+            "leaks": _leaks(evidence),
             "digests": [(name, said[:16]) for name, said in evidence.digests.items()],
             "byline": _byline(evidence),
             "facts": _facts(evidence),
@@ -58,9 +59,29 @@ def view(evidence: Evidence) -> Section:
     )
 
 
-def _cautions(found: Verdict | None) -> list[tuple[str, str]]:
-    """(colour, text) of each warning."""
-    return [(GRAVE.get(warning.kind, "undecided"), warning.text) for warning in (found.warnings if found else [])]
+def weight(warning: Warned) -> Literal["missed", "undecided"]:
+    """Whether a warning is of harm or of doubt, in the words that colours have."""
+    return "missed" if warning.blocks or warning.kind in GRAVE else "undecided"
+
+
+def _leaks(evidence: Evidence) -> dict[str, Any] | None:
+    """The test rows that were trained on; None where there are none."""
+    met = evidence.contamination
+    if met is None or not met.leaks:
+        return None
+    return {
+        "count": len(met.leaks),
+        "rows": [
+            (
+                leak.source,
+                leak.trained_source,
+                leak.pool,
+                "word for word" if leak.how == "exact" else percent(leak.share, 0),
+            )
+            for leak in met.leaks[:LEAKS]
+        ],
+        "more": max(0, len(met.leaks) - LEAKS),
+    }
 
 
 def sentence(reason: str) -> str:
@@ -70,9 +91,10 @@ def sentence(reason: str) -> str:
 
 
 def target_name(target: TargetResult) -> str:
-    """A target's metric and the rows it is about."""
+    """A target's metric, the arm it is to be ahead of, and the rows it is about."""
     where = ", ".join(f"{column}: {value}" for column, value in target.slice.items())
-    return f"{target.metric} ({where})" if where else target.metric
+    name = f"{target.metric} over {target.over}" if target.over else target.metric
+    return f"{name} ({where})" if where else name
 
 
 def bound_of(target: TargetResult) -> str:
@@ -102,7 +124,7 @@ def rows_wanted(target: TargetResult) -> str:
 
 def _limits(evidence: Evidence, target: TargetResult) -> tuple[float, float | None] | None:
     """Between which values the target's metric can lie, where the comparison says so."""
-    measures = evidence.comparison.measures if evidence.comparison else []
+    measures = evidence.comparison.measures if evidence.comparison and not target.over else []
     return next(((measure.lowest, measure.highest) for measure in measures if measure.name == target.metric), None)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from tunesmith.errors import DataError, NotFound, UserError
+from tunesmith.evaluate.caveats.contamination import read_contamination
 from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.comparison import Case, Comparison
-from tunesmith.evaluate.contamination import Contamination
 from tunesmith.evaluate.mistakes.cases import regressions
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict
@@ -77,7 +77,7 @@ def compare_runs(first: str, second: str, workspace: Path = Path(), *, page: Pat
     if runs[0].path == runs[1].path:
         raise UserError(f"both are {runs[0]}", where="compare", fix="name two different runs")
     answered = [_predictions(run) for run in runs]
-    leaked = frozenset().union(*(_leaked(run) for run in runs))
+    leaked = frozenset().union(*(met.ids for run in runs if (met := read_contamination(run / "evaluation"))))
     shared = answered[0].keys() & answered[1].keys()
     same = {name for name in shared if _content(answered[0][name]) == _content(answered[1][name])}
     rows = [name for name in answered[0] if name in same - leaked]
@@ -131,11 +131,6 @@ def _content(row: Prediction) -> str:
     asked = record.text if record.text is not None else turns[-1:]
     right = [list(record.labels) or row.expected, [asdict(span) for span in record.spans or ()]]
     return fingerprint([asked, right])
-
-
-def _leaked(run: Run) -> frozenset[str]:
-    path = run / "evaluation" / "contamination.json"
-    return Contamination.from_json(read_json(path)).ids if path.exists() else frozenset()
 
 
 def _verdict(run: Run) -> Verdict | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ from tunesmith.data.digest import digest
 from tunesmith.data.methods.quality.said import asked
 from tunesmith.data.methods.similar.words import I64, U64, folded, runs_of, words_of
 from tunesmith.records import Prediction, Record
+from tunesmith.runs import read_json
+
+FILE = "contamination.json"
 
 RUN = 8
 """Words of a run."""
@@ -111,9 +115,25 @@ def contamination(records: Sequence[Record], trained: Mapping[str, Iterable[Reco
     return Contamination(len(records), count, [leak if leak.share <= 1 else _whole(leak) for leak in leaks])
 
 
-def clean(arms: Mapping[str, Sequence[Prediction]], leaked: frozenset[str]) -> dict[str, list[Prediction]]:
-    """The arms' predictions of rows that were not trained on."""
-    return {arm: [row for row in rows if row.record.id not in leaked] for arm, rows in arms.items()}
+def clean(rows: Iterable[Prediction], met: Contamination | None) -> list[Prediction]:
+    """The predictions of rows that were not trained on; all where nobody looked."""
+    leaked = frozenset[str]() if met is None else met.ids
+    return [row for row in rows if row.record.id not in leaked]
+
+
+def together(parts: Sequence[Contamination]) -> Contamination:
+    """What was met in the parts of a cross-validation, each looked for among the rows that its model learned from."""
+    return Contamination(
+        sum(part.num_rows for part in parts),
+        max((part.num_trained for part in parts), default=0),
+        [leak for part in parts for leak in part.leaks],
+    )
+
+
+def read_contamination(folder: Path) -> Contamination | None:
+    """What `contamination.json` of a folder says; None where there is none."""
+    path = folder / FILE
+    return Contamination.from_json(read_json(path)) if path.exists() else None
 
 
 class _Index(NamedTuple):

@@ -3,49 +3,73 @@
 Warnings come from fixed rules, the gravest first:
 
     contamination   test rows were trained on; they were left out, and with too few left nothing is decided
-    simpler         a linear model or the commonest label beats the tuned model, or is not told apart from it
-    loss            the tuned model does worse than its base by a metric that targets name (or the first one)
-    noise           by none of these metrics is it shown to be better than its base
+    simpler         what costs less than tuning beats the tuned model, or is not told apart from it: a linear model, the
+                    commonest label, the base asked with another prompt or with examples
+    loss            the tuned model does worse than its base
+    noise           by no metric that targets name (or the first one) is it shown to be better than its base
     slice           on a slice it is surely worse than its base
     forgetting      it surely lost abilities that it was to keep
 
 "Worse" and "better" are those of `significance.meaning`: corrected for all that was looked at.
+
+A tuned model that does worse, by a metric that targets name, than its base or than what costs less is not shipped,
+whatever its targets say: there is a better model, and it is there already.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from tunesmith.evaluate.arms import Arm
+from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison, Difference, Measure, SliceMeasure
-from tunesmith.evaluate.contamination import Contamination
-from tunesmith.evaluate.significance import meaning
+from tunesmith.evaluate.statistics.significance import Meaning, meaning
 from tunesmith.evaluate.verdict import TargetResult, Verdict, Warned, _figure, _rows
 
 FEWEST_CLEAN = 30
 """Rows that were not trained on, below which nothing is decided where some were."""
-SIMPLER = ("linear", "majority")
-"""Arms that a fine-tuned model has to be worth more than."""
 REFERENCE = "base"
 """The arm that tuning set out from."""
+CALLED = {
+    "linear": "A linear model",
+    "majority": "Always giving the commonest label",
+    "prompt": "The base with another prompt",
+    "few_shot": "The base with examples",
+    "chain_of_thought": "The base that thinks aloud",
+}
+"""Simpler arms in words."""
 FEWEST_IN_SLICE = 30
 MOST_SLICES = 3
 """Slices that warnings name, the worst first; the rest are counted."""
 
 
-def weigh(verdict: Verdict, comparison: Comparison, met: Contamination | None = None) -> Verdict:
-    """The verdict with its warnings and with what would change it.
+def simpler_arms(arms: Iterable[Arm]) -> frozenset[str]:
+    """Titles of the arms that a tuned model has to be worth more than: they ask no model, or the base in some way."""
+    return frozenset(arm.title for arm in arms if arm.asks in ("", REFERENCE))
+
+
+def weigh(
+    verdict: Verdict, comparison: Comparison, met: Contamination | None = None, simpler: Collection[str] = ()
+) -> Verdict:
+    """The verdict with its warnings and with what would change it, and without leave to ship where one forbids that.
 
     Args:
         verdict: of the tuned arm, on the rows that were not trained on.
         comparison: of all arms, on the same rows; the tuned arm is its last.
         met: test rows that were trained on; None where nobody looked.
+        simpler: arms that cost less than tuning, see `simpler_arms`.
     """
     if met is not None and met.leaks and met.num_clean < FEWEST_CLEAN:
         verdict = _held_back(verdict, met)
     targets = [replace(target, change=what_would_change(target, comparison)) for target in verdict.targets]
-    return replace(verdict, targets=targets, warnings=list(_warnings(verdict, comparison, met)))
+    warnings = list(_warnings(verdict, comparison, met, simpler))
+    verdict = replace(verdict, targets=targets, warnings=warnings)
+    forbids = next((warning for warning in warnings if warning.blocks), None)
+    if verdict.decision != "SHIP" or forbids is None:
+        return verdict
+    return replace(verdict, decision="DON'T SHIP", reason=forbids.text, deciding=None)
 
 
 def what_would_change(target: TargetResult, comparison: Comparison) -> str:
@@ -67,7 +91,8 @@ def what_would_change(target: TargetResult, comparison: Comparison) -> str:
             if ahead > 0
             else (f"It is met up to about {at}; {_figure(abs(value - edge), target.unit)} to spare.")
         )
-    measure = _measure_of(target, comparison)
+    # How far it is ahead of an arm has other ends than the metric.
+    measure = None if target.over else _measure_of(target, comparison)
     if measure is not None and not measure.lowest <= edge <= (math.inf if measure.highest is None else measure.highest):
         told = [f"No value is enough on {rows}"]
     else:
@@ -118,7 +143,12 @@ def _held_back(verdict: Verdict, met: Contamination) -> Verdict:
         f" are too few to decide by (at least {FEWEST_CLEAN})"
     )
     targets = [
-        replace(target, outcome="undecided", more_rows=FEWEST_CLEAN - met.num_clean, why=f"{target.why}; {why}")
+        replace(
+            target,
+            outcome="undecided",
+            more_rows=FEWEST_CLEAN - met.num_clean,
+            why=target.why if why in target.why else f"{target.why}; {why}",
+        )
         for target in verdict.targets
     ]
     if not targets:
@@ -128,22 +158,28 @@ def _held_back(verdict: Verdict, met: Contamination) -> Verdict:
     )
 
 
-def _warnings(verdict: Verdict, comparison: Comparison, met: Contamination | None) -> Iterator[Warned]:
+def _warnings(
+    verdict: Verdict, comparison: Comparison, met: Contamination | None, simpler: Collection[str]
+) -> Iterator[Warned]:
     if met is not None and met.leaks:
         yield _of_contamination(met)
-    main = _main_measures(verdict, comparison)
+    named = {target.metric for target in verdict.targets}
     last = comparison.arms[-1]
-    for arm in SIMPLER:
-        yield from _of_simpler(main, arm, last, comparison.confidence)
-    yield from _against_base(main, last, comparison.confidence)
+    for arm in comparison.arms[:-1]:
+        if arm in simpler and arm != REFERENCE:
+            yield from _of_simpler(comparison, arm, named)
+    yield from _against_base(comparison, named)
     yield from _of_slices(comparison, last)
     yield from _of_forgetting(verdict)
 
 
-def _main_measures(verdict: Verdict, comparison: Comparison) -> list[Measure]:
-    """What targets name, or else the first metric; not those of time, which cheaper arms always win."""
-    quality = [measure for measure in comparison.measures if not measure.unit]
-    named = {target.metric for target in verdict.targets}
+def _quality(comparison: Comparison) -> list[Measure]:
+    """What was measured but for time, by which cheaper arms always win."""
+    return [measure for measure in comparison.measures if not measure.unit]
+
+
+def _main(quality: list[Measure], named: Collection[str]) -> list[Measure]:
+    """What targets name, or else the first metric."""
     return [measure for measure in quality if measure.name in named] or quality[:1]
 
 
@@ -158,17 +194,24 @@ def _of_contamination(met: Contamination) -> Warned:
     )
 
 
-def _of_simpler(measures: Sequence[Measure], arm: str, last: str, confidence: float) -> Iterator[Warned]:
-    called = {"linear": "A linear model", "majority": "Always giving the commonest label"}[arm]
-    told = [
-        (measure, meaning(measure.differences.get(arm), measure.better, confidence))
+def _told(measures: Sequence[Measure], arm: str, confidence: float) -> list[tuple[Measure, Meaning]]:
+    """What the last arm is to another, by each metric that both have."""
+    return [
+        (measure, meaning(measure.differences[arm], measure.better, confidence))
         for measure in measures
         if arm in measure.differences
     ]
+
+
+def _of_simpler(comparison: Comparison, arm: str, named: Collection[str]) -> Iterator[Warned]:
+    called, last = CALLED.get(arm, f"The arm {arm!r}"), comparison.arms[-1]
+    told = _told(_main(_quality(comparison), named), arm, comparison.confidence)
     worse = [measure for measure, means in told if means == "worse"]
     if worse:
         yield Warned(
-            "simpler", f"{called} beats the {last} one by {worse[0].name}: {_held_against(worse[0], arm, last)}."
+            "simpler",
+            f"{called} beats the {last} one by {worse[0].name}: {_held_against(worse[0], arm, last)}.",
+            worse[0].name in named,
         )
     elif told and all(means == "unclear" for _, means in told):
         measure = told[0][0]
@@ -179,16 +222,14 @@ def _of_simpler(measures: Sequence[Measure], arm: str, last: str, confidence: fl
         )
 
 
-def _against_base(measures: Sequence[Measure], last: str, confidence: float) -> Iterator[Warned]:
-    told = [
-        (measure, meaning(measure.differences[REFERENCE], measure.better, confidence))
-        for measure in measures
-        if REFERENCE in measure.differences
-    ]
-    worse = [measure for measure, means in told if means == "worse"]
-    for measure in worse:
-        yield Warned("loss", f"Tuning made it worse by {measure.name}: {_held_against(measure, REFERENCE, last)}.")
-    if told and not worse and all(means == "unclear" for _, means in told):
+def _against_base(comparison: Comparison, named: Collection[str]) -> Iterator[Warned]:
+    quality, last = _quality(comparison), comparison.arms[-1]
+    lost = [measure for measure, means in _told(quality, REFERENCE, comparison.confidence) if means == "worse"]
+    for measure in sorted(lost, key=lambda measure: measure.name not in named):
+        said = f"Tuning made it worse by {measure.name}: {_held_against(measure, REFERENCE, last)}."
+        yield Warned("loss", said, measure.name in named)
+    told = _told(_main(quality, named), REFERENCE, comparison.confidence)
+    if told and all(means == "unclear" for _, means in told):
         measure = told[0][0]
         yield Warned(
             "noise",
@@ -198,8 +239,7 @@ def _against_base(measures: Sequence[Measure], last: str, confidence: float) -> 
 
 def _of_slices(comparison: Comparison, last: str) -> Iterator[Warned]:
     """A slice once, by the first metric that shows it; found ones may hold the same rows as others."""
-    quality = [measure for measure in comparison.measures if not measure.unit]
-    parts = [(measure, part) for measure in quality for part in measure.slices]
+    parts = [(measure, part) for measure in _quality(comparison) for part in measure.slices]
     if comparison.found is not None:
         of = next(measure for measure in comparison.measures if measure.name == comparison.found.metric)
         parts += [(of, part) for part in comparison.found.slices]
@@ -236,7 +276,13 @@ def _said_difference(holder: Measure | SliceMeasure, difference: Difference, uni
     low, high = difference.interval or (None, None)
     if low is not None and high is not None:
         said += f", a difference of {_signed(low)} to {_signed(high)}"
+    if difference.corrected is not None:
+        said += f" (p {_chance(difference.corrected)} among all that was compared)"
     return said
+
+
+def _chance(p_value: float) -> str:
+    return "below 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _signed(value: float) -> str:
