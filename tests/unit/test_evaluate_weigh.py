@@ -68,6 +68,24 @@ def test_a_linear_model_that_beats_it_forbids_to_ship_with_figures() -> None:
     assert "linear 0.9" in verdict.reason and "(p below 0.001 among all that was compared)" in verdict.reason
 
 
+def test_an_arm_that_is_better_by_one_target_and_worse_by_another_forbids_nothing() -> None:
+    """The base is right more often; the tuned model's answers are short, which a target asks for as well."""
+    base = [replace(row, output=f"{row.output} as I would say") for row in arm(0.0, 1)]
+    base = [replace(row, output=row.expected) if at % 10 else row for at, row in enumerate(base)]
+    arms = {"base": base, "tuned": arm(0.7, 4)}
+    metrics = [METRICS.make("accuracy"), METRICS.make("answer_length")]
+    comparison = compare(arms, metrics, resamples=200)  # type: ignore[arg-type]
+    wanted = [
+        {"metric": "accuracy", "at_least": 0.6},
+        {"metric": "answer_length", "at_most": 1.5},
+    ]
+    targets = [Target.model_validate(target) for target in wanted]
+    verdict = weigh(judge(targets, arms["tuned"], resamples=200), comparison, None, SIMPLER)
+    assert (verdict.decision, kinds(verdict)) == ("SHIP", ["loss"]) and not verdict.warnings[0].blocks
+    alone = weigh(judge(targets[:1], arms["tuned"], resamples=200), comparison, None, SIMPLER)
+    assert (alone.decision, alone.warnings[0].blocks) == ("DON'T SHIP", True)
+
+
 def test_a_linear_model_that_ties_is_said() -> None:
     verdict = weighed({"base": arm(0.5, 1), "linear": arm(0.9, 3), "tuned": arm(0.9, 4)})
     assert kinds(verdict) == ["simpler"] and "does as well" in verdict.warnings[0].text

@@ -146,7 +146,6 @@ def carried(predictions: Sequence[Prediction]) -> frozenset[Need]:
         "text": True,
         "spans": any(row.spans is not None for row in predictions),
         "scores": any(row.scores for row in predictions),
-        "samples": any(row.samples for row in predictions),
         "nll": any(row.nll is not None for row in predictions),
         "seconds": any(row.seconds > 0 for row in predictions),
         "measured": any(row.measured for row in predictions),

@@ -13,6 +13,7 @@ from tunesmith.data.steps import Step
 from tunesmith.errors import NotFound
 from tunesmith.evaluate.arms import OWN, Arm
 from tunesmith.flow.environment import threads, versions
+from tunesmith.metrics import Metric
 from tunesmith.models.facts import BaseFacts, base_facts
 from tunesmith.models.roles.remote import RemoteResponder, is_remote
 from tunesmith.runs import Run, file_digest, find_run, fingerprint, list_runs, read_json
@@ -53,8 +54,8 @@ class Request:
     older: list[Older]
     """What stages replay, in their order."""
     others: dict[str, str]
-    """The models that arms ask beside the base and the tuned one, and what names their content; of an endpoint, whose
-    content nobody knows, its address."""
+    """The models that arms and metrics ask beside the base and the tuned one, and what names their content; of an
+    endpoint, whose content nobody knows, its address."""
 
     @property
     def digests(self) -> list[str]:
@@ -147,8 +148,10 @@ def _teachers(spec: Spec, folder: Path, workspace: Path) -> dict[str, BaseFacts]
 
 
 def _others(spec: Spec, folder: Path, workspace: Path) -> dict[str, str]:
-    """The models that arms ask; paths are relative to the spec's folder. Refused here, and not when all is trained."""
-    asked = dict.fromkeys(cast(Arm, arm).asks for arm in spec.evaluate.arms or ())
+    """The models that arms and metrics ask; paths are relative to the spec's folder. Refused here, and not when all is
+    trained."""
+    metrics = [*(spec.evaluate.metrics or ()), *(target.metric for target in spec.goal.targets)]
+    asked = dict.fromkeys(cast(Arm | Metric, part).asks for part in (*(spec.evaluate.arms or ()), *metrics))
     return {
         name: RemoteResponder(name).reference
         if is_remote(name)

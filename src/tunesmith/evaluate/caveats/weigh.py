@@ -12,8 +12,8 @@ Warnings come from fixed rules, the gravest first:
 
 "Worse" and "better" are those of `significance.meaning`: corrected for all that was looked at.
 
-A tuned model that does worse, by a metric that targets name, than its base or than what costs less is not shipped,
-whatever its targets say: there is a better model, and it is there already.
+A tuned model that its base, or what costs less, beats by a metric that targets name, and that is better by none of
+them, is not shipped, whatever its targets say: there is a better model, and it is there already.
 """
 
 from __future__ import annotations
@@ -203,16 +203,19 @@ def _told(measures: Sequence[Measure], arm: str, confidence: float) -> list[tupl
     ]
 
 
+def _beaten(told: Sequence[tuple[Measure, Meaning]], named: Collection[str]) -> bool:
+    """Whether the last arm is worse by a metric that targets name, and better by none of them."""
+    means = {means for measure, means in told if measure.name in named}
+    return "worse" in means and "better" not in means
+
+
 def _of_simpler(comparison: Comparison, arm: str, named: Collection[str]) -> Iterator[Warned]:
     called, last = CALLED.get(arm, f"The arm {arm!r}"), comparison.arms[-1]
     told = _told(_main(_quality(comparison), named), arm, comparison.confidence)
     worse = [measure for measure, means in told if means == "worse"]
     if worse:
-        yield Warned(
-            "simpler",
-            f"{called} beats the {last} one by {worse[0].name}: {_held_against(worse[0], arm, last)}.",
-            worse[0].name in named,
-        )
+        said = f"{called} beats the {last} one by {worse[0].name}: {_held_against(worse[0], arm, last)}."
+        yield Warned("simpler", said, _beaten(told, named))
     elif told and all(means == "unclear" for _, means in told):
         measure = told[0][0]
         yield Warned(
@@ -224,10 +227,11 @@ def _of_simpler(comparison: Comparison, arm: str, named: Collection[str]) -> Ite
 
 def _against_base(comparison: Comparison, named: Collection[str]) -> Iterator[Warned]:
     quality, last = _quality(comparison), comparison.arms[-1]
-    lost = [measure for measure, means in _told(quality, REFERENCE, comparison.confidence) if means == "worse"]
+    told = _told(quality, REFERENCE, comparison.confidence)
+    lost = [measure for measure, means in told if means == "worse"]
     for measure in sorted(lost, key=lambda measure: measure.name not in named):
         said = f"Tuning made it worse by {measure.name}: {_held_against(measure, REFERENCE, last)}."
-        yield Warned("loss", said, measure.name in named)
+        yield Warned("loss", said, measure.name in named and _beaten(told, named))
     told = _told(_main(quality, named), REFERENCE, comparison.confidence)
     if told and all(means == "unclear" for _, means in told):
         measure = told[0][0]

@@ -9,11 +9,12 @@ from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.caveats.contamination import FILE, Contamination, clean, contamination
 from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.statistics.drawn import drawn
+from tunesmith.evaluate.drawn import drawn
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.trained import trained_rows
+from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.evaluation.bench import Bench
 from tunesmith.flow.evaluation.repeats import fold_contamination, fold_predictions, seed_predictions
 from tunesmith.flow.narrator import Narrator
@@ -36,8 +37,10 @@ def evaluate(
     Returns:
         What the stage came to: the decision and the rows it rests on.
     """
-    settings, seed = job.spec.evaluate, job.spec.data.split.seed
-    metrics = [metric for metric in metrics_of(job) if metric.rows == "test"]
+    settings, targets, seed = job.spec.evaluate, job.spec.goal.targets, job.spec.data.split.seed
+    models = RememberingModels(request, job.tokenizer)
+    bound = {metric.name: metric.bind(models) for metric in metrics_of(job)}
+    metrics = [metric for metric in bound.values() if metric.rows == "test"]
     records = [] if settings.folds else test_rows(job)
     bench = Bench(run, request, job, records, metrics, narrator, stop)
     answers, folds = _answers(run, job, bench, print_)
@@ -61,7 +64,7 @@ def evaluate(
     )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
     judged = judge(
-        job.spec.goal.targets,
+        [target.model_copy(update={"metric": bound[cast(Metric, target.metric).name]}) for target in targets],
         arms["tuned"],
         task=job.spec.goal.task,
         confidence=settings.confidence,
