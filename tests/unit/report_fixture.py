@@ -404,18 +404,49 @@ def full_run(root: Path, right: float = 0.96, labels: Sequence[str] = INTENTS, n
     return run
 
 
+def asked() -> dict[str, Any]:
+    """`evaluation/arms.json`: how arms were asked, and what they noted."""
+    variant = {"system": "", "temperature": 0.0, "template": "{{ text }}"}
+    variants = [
+        {**variant, "name": "classify, wording 1", "value": 0.71, "interval": [0.66, 0.76]},
+        {**variant, "name": "classify, wording 2", "system": "Be brief.", "value": 0.78, "interval": [0.73, 0.82]},
+    ]
+    chose = {"metric": "accuracy", "validation_rows": 200, "variants": variants, "chosen": 1}
+    return {
+        "base": {"print": "1f", "arm": {"kind": "base"}, "found": {}},
+        "few_shot": {
+            "print": "2e",
+            "arm": {"kind": "few_shot", "model": "base"},
+            "found": {"examples_a_row": 3.5, "left_out_for_room": 200},
+        },
+        "linear": {
+            "print": "3d",
+            "arm": {"kind": "linear"},
+            "found": {"rows": 1410, "features": 8112, "inverse_regularisation": 8.0},
+        },
+        "prompt": {"print": "4c", "arm": {"kind": "prompt", "model": "run:triage/3"}, "found": chose},
+        "aloud": {
+            "print": "5b",
+            "arm": {"kind": "chain_of_thought", "model": "base"},
+            "found": {"named_an_answer": 180, "rows": 240},
+        },
+    }
+
+
 def crowded_run(root: Path) -> Run:
     """A run that a review board should stop: many arms, a linear model as good, phone tickets worse than before."""
     run = empty_run(root)
     fill_data(run)
     fill_training(run)
     rows = records(400)
-    shares = {"base": 0.72, "majority": 0.2, "few_shot": 0.78, "linear": 0.9, "tuned": 0.88}
+    shares = {"base": 0.72, "majority": 0.2, "few_shot": 0.78, "prompt": 0.75, "aloud": 0.7, "linear": 0.9}
+    shares["tuned"] = 0.88
     arms = {arm: label_predictions(rows, share, seed=seed) for seed, (arm, share) in enumerate(shares.items())}
     arms["tuned"] = [
         replace(row, output="other") if row.record.slices["channel"] == "phone" and n % 3 else row
         for n, row in enumerate(arms["tuned"])
     ]
+    write_json(run / "evaluation" / "arms.json", asked())
     fill_evaluation(run, arms, trained=[replace(row, source=f"old.jsonl:{n}") for n, row in enumerate(rows[:9])])
     return run
 

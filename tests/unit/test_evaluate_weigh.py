@@ -91,6 +91,15 @@ def test_a_linear_model_that_ties_is_said() -> None:
     assert kinds(verdict) == ["simpler"] and "does as well" in verdict.warnings[0].text
 
 
+def test_several_that_tie_are_said_at_once() -> None:
+    arms = {"majority": arm(0.2, 1), "linear": arm(0.9, 3), "few_shot": arm(0.88, 5), "tuned": arm(0.9, 4)}
+    verdict = weighed(arms)
+    assert (verdict.decision, kinds(verdict)) == ("SHIP", ["simpler"])
+    assert "2 arms that cost less than tuning do as well: by accuracy, tuned 0." in verdict.warnings[0].text
+    assert ", linear 0." in verdict.warnings[0].text and ", few_shot 0." in verdict.warnings[0].text
+    assert "majority" not in verdict.warnings[0].text
+
+
 def test_the_commonest_label_is_a_simpler_model_too() -> None:
     verdict = weighed({"majority": arm(0.9, 3), "tuned": arm(0.9, 4)})
     assert kinds(verdict) == ["simpler"] and "commonest label" in verdict.warnings[0].text

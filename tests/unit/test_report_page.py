@@ -318,8 +318,28 @@ def test_what_a_reader_must_know_stands_above_the_targets(tmp_path: Path) -> Non
     for target in found["targets"]:
         assert target["change"] and target["change"] in text
     lineage = json.loads((run / "lineage.json").read_text("utf-8"))
-    assert lineage["spec_digest"][:16] in text[: text.index("Tuned against 4 others")]
+    assert lineage["spec_digest"][:16] in text[: text.index("Tuned against 6 others")]
     assert "Slices that nobody named" in text and "minus few_shot" in text
+
+
+def test_how_the_arms_were_asked_stands_beside_their_figures(tmp_path: Path) -> None:
+    run = crowded_run(tmp_path)
+    html = render(run)
+    chapter = html[html.index('<section id="comparison"') : html.index('<section id="slices"')]
+    text = " ".join(Page(chapter).text.split())
+    chose = "best of 2 ways to ask: classify, wording 2, system “Be brief.”; 0.780 by accuracy on 200 validation rows"
+    assert chose in text and "asked: run:triage/3" in text and "classify, wording 10.710 0.660 to 0.760" in text
+    assert "examples shown before each row: 3.5" in text and "examples left out for want of room: 200" in text
+    assert "learned from: 1,410 rows" in text and "named an answer: in 180 of 240 rows (75.0%)" in text
+    write_json(run / "evaluation" / "arms.json", {"prompt": {"arm": {}, "found": {"variants": [{"name": 1}]}}})
+    broken = Page(render(run)).text
+    assert "evaluation/arms.json cannot be read" in broken and "How the arms were asked" not in broken
+
+
+def test_rows_that_were_trained_on_are_listed(tmp_path: Path) -> None:
+    html = render(crowded_run(tmp_path))
+    assert "9 test rows that the model was trained on" in Page(html).text
+    assert html.count("<td>word for word</td>") == 9 and "old.jsonl:3" in html
 
 
 def test_an_answer_is_marked_word_by_word() -> None:

@@ -19,6 +19,7 @@ from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import read_events
 from tunesmith.records import Prediction
+from tunesmith.report.asked import Asked, read_asked
 from tunesmith.report.format import excerpt
 from tunesmith.runs import Run, fingerprint, read_json
 
@@ -102,6 +103,11 @@ class Evidence:
     @cached_property
     def verdict(self) -> Verdict | None:
         return self._read("evaluation/verdict.json", Verdict.from_json)
+
+    @cached_property
+    def asked(self) -> dict[str, Asked]:
+        """How each arm was asked and what it found; empty where nothing was written down."""
+        return self._read("evaluation/arms.json", read_asked) or {}
 
     @cached_property
     def contamination(self) -> Contamination | None:

@@ -164,12 +164,10 @@ def _warnings(
     if met is not None and met.leaks:
         yield _of_contamination(met)
     named = {target.metric for target in verdict.targets}
-    last = comparison.arms[-1]
-    for arm in comparison.arms[:-1]:
-        if arm in simpler and arm != REFERENCE:
-            yield from _of_simpler(comparison, arm, named)
+    cheaper = [arm for arm in comparison.arms[:-1] if arm in simpler and arm != REFERENCE]
+    yield from _of_simpler(comparison, cheaper, named)
     yield from _against_base(comparison, named)
-    yield from _of_slices(comparison, last)
+    yield from _of_slices(comparison, comparison.arms[-1])
     yield from _of_forgetting(verdict)
 
 
@@ -209,20 +207,37 @@ def _beaten(told: Sequence[tuple[Measure, Meaning]], named: Collection[str]) -> 
     return "worse" in means and "better" not in means
 
 
-def _of_simpler(comparison: Comparison, arm: str, named: Collection[str]) -> Iterator[Warned]:
-    called, last = CALLED.get(arm, f"The arm {arm!r}"), comparison.arms[-1]
-    told = _told(_main(_quality(comparison), named), arm, comparison.confidence)
-    worse = [measure for measure, means in told if means == "worse"]
-    if worse:
-        said = f"{called} beats the {last} one by {worse[0].name}: {_held_against(worse[0], arm, last)}."
-        yield Warned("simpler", said, _beaten(told, named))
-    elif told and all(means == "unclear" for _, means in told):
-        measure = told[0][0]
+def _of_simpler(comparison: Comparison, arms: Sequence[str], named: Collection[str]) -> Iterator[Warned]:
+    """Each arm that is better, then those that are as good, together."""
+    last, ties = comparison.arms[-1], []
+    measures = _main(_quality(comparison), named)
+    for arm in arms:
+        told = _told(measures, arm, comparison.confidence)
+        worse = [measure for measure, means in told if means == "worse"]
+        if worse:
+            said = f"{_called(arm)} beats the {last} one by {worse[0].name}: {_held_against(worse[0], arm, last)}."
+            yield Warned("simpler", said, _beaten(told, named))
+        elif told and all(means == "unclear" for _, means in told):
+            ties.append((arm, told[0][0]))
+    if len(ties) == 1:
+        ((arm, measure),) = ties
         yield Warned(
             "simpler",
-            f"{called} does as well as the {last} one, as far as these rows tell: by {measure.name},"
+            f"{_called(arm)} does as well as the {last} one, as far as these rows tell: by {measure.name},"
             f" {_held_against(measure, arm, last)}.",
         )
+    elif ties:
+        measure = ties[0][1]
+        figures = ", ".join(f"{arm} {_known(held.arms[arm].value, held.unit)}" for arm, held in ties)
+        yield Warned(
+            "simpler",
+            f"As far as these rows tell, {len(ties)} arms that cost less than tuning do as well: by {measure.name},"
+            f" {last} {_known(measure.arms[last].value, measure.unit)}, {figures}.",
+        )
+
+
+def _called(arm: str) -> str:
+    return CALLED.get(arm, f"The arm {arm!r}")
 
 
 def _against_base(comparison: Comparison, named: Collection[str]) -> Iterator[Warned]:

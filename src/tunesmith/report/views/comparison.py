@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.evaluate.comparison import Comparison, Difference, Estimate, FoldMeasure, Measure
 from tunesmith.evaluate.statistics.significance import meaning
+from tunesmith.report.asked import Asked, said_variant
 from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import counted, figure, interval, percent
@@ -18,11 +19,16 @@ def view(evidence: Evidence) -> Section:
     title = _title(found) if found else "Figures"
     if found is None or not found.measures:
         return Section("comparison", title, "Comparison", missing=evidence.why_no_evaluation())
-    return Section("comparison", title, "Comparison", content(found))
+    return Section("comparison", title, "Comparison", content(found, evidence.asked))
 
 
-def content(found: Comparison) -> dict[str, Any]:
-    """What the chapter's template shows."""
+def content(found: Comparison, asked: Mapping[str, Asked] | None = None) -> dict[str, Any]:
+    """What the chapter's template shows.
+
+    Args:
+        found: the arms side by side.
+        asked: arm -> how it was asked, where that was written down.
+    """
     return {
         "says": says(found),
         "last": found.arms[-1],
@@ -32,6 +38,7 @@ def content(found: Comparison) -> dict[str, Any]:
         "level": percent(1 - found.confidence, 0),
         "looked_at": sum(len(measure.differences) for measure in found.measures),
         "resamples": found.resamples,
+        "asked": [shown for arm in found.arms if (shown := _asked(arm, (asked or {}).get(arm)))],
         "folds": _folds(found),
         "seeds": _seeds(found),
         "lengths": [(arm, entry) for arm, entry in found.lengths.items()],
@@ -43,6 +50,17 @@ def _title(found: Comparison) -> str:
         return "Figures"
     against = found.arms[0] if len(found.arms) == 2 else f"{len(found.arms) - 1} others"
     return f"{found.arms[-1]} against {against}".capitalize()
+
+
+def _asked(arm: str, how: Asked | None) -> dict[str, Any] | None:
+    """How an arm was asked; None where there is nothing to tell."""
+    if how is None or not (facts := how.facts()):
+        return None
+    variants = [
+        (said_variant(tried), figure(tried.value), interval(tried.interval), place == how.chosen)
+        for place, tried in enumerate(how.variants())
+    ]
+    return {"arm": arm, "facts": facts, "variants": variants}
 
 
 def _seeds(found: Comparison) -> dict[str, Any] | None:
