@@ -302,7 +302,7 @@ def test_three_arms_stand_side_by_side(tmp_path: Path) -> None:
     page = Page(render(run))
     assert page.text.count("majority") > 3
     assert "Tuned against 2 others" in page.text
-    assert "clearly better than base by 1 of 1 metric; clearly better than majority by 1 of 1 metric" in page.text
+    assert "tuned is clearly better than base and majority by 1 of 1 metric." in page.text
 
 
 def test_what_a_reader_must_know_stands_above_the_targets(tmp_path: Path) -> None:

@@ -104,12 +104,15 @@ def says(found: Comparison) -> str:
     on = f"on the same {counted(found.num_rows, 'row')}"
     if len(found.arms) < 2:
         return f"Measured {on}; there is no other arm to compare with."
-    last = found.arms[-1]
-    told = [f"{last} is {_standing(found, arm)}" for arm in found.arms[:-1]]
-    return f"{on}, {'; '.join([told[0], *(each.removeprefix(f'{last} is ') for each in told[1:])])}.".capitalize()
+    told: dict[tuple[str, str], list[str]] = {}
+    for arm in found.arms[:-1]:
+        told.setdefault(_standing(found, arm), []).append(arm)
+    said = [f"{how} {_listed(arms)} {by}" for (how, by), arms in told.items()]
+    return f"{on}, {found.arms[-1]} is {'; '.join(said)}.".capitalize()
 
 
-def _standing(found: Comparison, arm: str) -> str:
+def _standing(found: Comparison, arm: str) -> tuple[str, str]:
+    """What stands before an arm's name in a sentence, and what behind it."""
     means = [
         meaning(measure.differences.get(arm), measure.better, found.confidence)
         for measure in found.measures
@@ -118,12 +121,16 @@ def _standing(found: Comparison, arm: str) -> str:
     ahead, behind, total = means.count("better"), means.count("worse"), len(means)
     metrics = counted(total, "metric")
     if ahead and not behind:
-        return f"clearly better than {arm} by {ahead} of {metrics}"
+        return "clearly better than", f"by {ahead} of {metrics}"
     if behind and not ahead:
-        return f"clearly worse than {arm} by {behind} of {metrics}"
+        return "clearly worse than", f"by {behind} of {metrics}"
     if ahead:
-        return f"better than {arm} by {ahead} of {metrics} and worse by {behind}"
-    return f"not told apart from {arm} by any of {metrics}"
+        return "better than", f"by {ahead} of {metrics} and worse by {behind}"
+    return "not told apart from", f"by any of {metrics}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def color_of(found: Comparison, arm: str) -> str:
