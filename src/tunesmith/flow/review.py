@@ -6,11 +6,15 @@ import getpass
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.errors import NotFound, UserError
+from tunesmith.evaluate.arms import Arm
+from tunesmith.evaluate.caveats.contamination import clean, read_contamination
+from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
+from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.review import files, links, pairs, stored
 from tunesmith.evaluate.review.draw import lay_out
 from tunesmith.evaluate.review.measured import rated
@@ -20,6 +24,7 @@ from tunesmith.evaluate.review.stored import Filled, Person, Review
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict, decide, judge
 from tunesmith.metrics import Metric
+from tunesmith.part import ARMS
 from tunesmith.records import Prediction
 from tunesmith.runs import Run, find_run, read_json, write_json, write_text
 from tunesmith.spec.sections import Target
@@ -274,12 +279,14 @@ def rejudge(run: Run, review: Filled) -> Verdict | None:
     if len(targets) != len(before.targets):
         raise UserError(f"the verdict of {run} is not of its spec's targets", where=str(path), fix="evaluate it again")
     asked = [number for number, target in enumerate(targets) if cast(Metric, target.metric).rows == "review"]
-    judged = _judge_ratings([targets[number] for number in asked], rated(_predictions(run, "tuned"), review), spec)
+    met = read_contamination(run / "evaluation")
+    rows = rated(clean(_predictions(run, "tuned"), met), review)
+    judged = _judge_ratings([targets[number] for number in asked], rows, spec)
     found = dict(enumerate(before.targets)) | dict(zip(asked, judged.targets, strict=True))
-    after = decide(list(found.values()), before.confidence)
-    verdict = replace(
-        before, decision=after.decision, reason=after.reason, deciding=after.deciding, targets=after.targets
-    )
+    verdict = decide(list(found.values()), before.confidence)
+    comparison = Comparison.from_json(read_json(run / "evaluation" / "comparison.json"))
+    arms = [cast(Arm, ARMS.make(arm)) for arm in spec["evaluate"].get("arms") or []]
+    verdict = weigh(verdict, comparison, met, simpler_arms(arms))
     write_json(path, verdict.to_json())
     from tunesmith.flow.stages import write_report  # which brings everything that a run needs
 
