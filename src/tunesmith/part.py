@@ -217,6 +217,7 @@ LABEL_FUNCTIONS = Family(
     "label_functions", "labelling function", "tunesmith.data.methods.votes.functions", "LabelFunction"
 )
 METRICS = Family("metrics", "metric", "tunesmith.metrics", "Metric")
+JUDGES = Family("judges", "judge", "tunesmith.judges", "Judge", default="rubric")
 ADAPTERS = Family("adapters", "adapter", "tunesmith.models.adapters", "Adapter", default="lora")
 OBJECTIVES = Family("objectives", "objective", "tunesmith.train.objectives", "Objective")
 OPTIMIZERS = Family("optimizers", "optimizer", "tunesmith.train.optimizers", "Optimizer", default="adamw")
@@ -224,5 +225,8 @@ SCHEDULES = Family("schedules", "schedule", "tunesmith.train.schedules", "Schedu
 WATCHERS = Family("watchers", "watcher", "tunesmith.train.watchers", "Watcher")
 TRACKERS = Family("trackers", "tracker", "tunesmith.trackers", "Tracker")
 
-FAMILIES = (READERS, STEPS, LABEL_FUNCTIONS, METRICS, ADAPTERS, OBJECTIVES, OPTIMIZERS, SCHEDULES, WATCHERS, TRACKERS)
+FAMILIES = (
+    *(READERS, STEPS, LABEL_FUNCTIONS, METRICS, JUDGES, ADAPTERS, OBJECTIVES),
+    *(OPTIMIZERS, SCHEDULES, WATCHERS, TRACKERS),
+)
 """Everything that can be extended."""

@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 from tunesmith.evaluate.comparison import finite
 from tunesmith.evaluate.folds import fold_values, mean_over
 from tunesmith.evaluate.resample import draw
-from tunesmith.metrics import Metric
+from tunesmith.metrics import Metric, Rows
 from tunesmith.records import Prediction
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ def judge(
     resamples: int = 2000,
     seed: int = 0,
     folds: Sequence[Sequence[Prediction]] | None = None,
+    others: Mapping[Rows, Sequence[Prediction]] | None = None,
+    doubts: Mapping[str, str] | None = None,
 ) -> Verdict:
     """Holds predictions against targets.
 
@@ -136,11 +138,20 @@ def judge(
         resamples: bootstrap samples behind each limit.
         seed: draws them.
         folds: the predictions by fold, where each fold's rows were predicted by a model of its own.
+        others: the rows of metrics that are not measured on test rows.
+        doubts: name of a metric -> why no target can rest on it, whatever its value: such targets stay undecided.
     """
     measured = _on_rows(predictions, confidence, resamples, seed)
     if folds:
         measured = _in_folds(folds, measured, confidence)
-    found = [_judge_one(target, measured, task, confidence) for target in targets]
+    by_rows = {"test": measured} | {
+        name: _on_rows(rows, confidence, resamples, seed) for name, rows in (others or {}).items()
+    }
+    nothing = _on_rows([], confidence, resamples, seed)
+    found = [
+        _judge_one(target, by_rows.get(cast("Metric", target.metric).rows, nothing), task, confidence, doubts or {})
+        for target in targets
+    ]
     if not found:
         return Verdict("NO TARGETS", "the goal names no targets, so there is nothing to decide", confidence, None, [])
     deciding = min(range(len(found)), key=lambda number: (_ORDER[found[number].outcome], found[number].strength))
@@ -222,16 +233,23 @@ def _in_folds(folds: Sequence[Sequence[Prediction]], together: _Measure, confide
     return measure
 
 
-def _judge_one(target: Target, measure: _Measure, task: str | None, confidence: float) -> TargetResult:
+def _judge_one(
+    target: Target, measure: _Measure, task: str | None, confidence: float, doubts: Mapping[str, str]
+) -> TargetResult:
     metric = cast("Metric", target.metric).for_task(task)
     found = measure(metric, target.slice)
     if found is None:
         return _result(
-            target, metric, "undecided", f"no test row has {_named(target.slice)}" if target.slice else _NONE
+            target,
+            metric,
+            "undecided",
+            f"no {metric.rows} row has {_named(target.slice)}" if target.slice else f"there are no {metric.rows} rows",
         )
     value, interval, num_rows, how, rows_to_settle = found
+    doubt = doubts.get(metric.name)
     if not math.isfinite(value):
-        return _result(target, metric, "undecided", f"{_rows(num_rows)} give {metric.kind} nothing to measure")
+        why = doubt or f"{_rows(num_rows)} give {metric.kind} nothing to measure"
+        return _result(target, metric, "undecided", why)
     bound, sense = _bound(target), _sense(target)
 
     def keeps(figure: float) -> bool:
@@ -241,15 +259,14 @@ def _judge_one(target: Target, measure: _Measure, task: str | None, confidence: 
     above = keeps(value) == (sense == "at_least")
     limit = None if interval is None else finite(interval[0] if above else interval[1])
     said = _said(value, limit, above, how, bound.unit, confidence)
+    if doubt:
+        return _result(target, metric, "undecided", f"{said}; {doubt}", value, limit, num_rows)
     if limit is not None and keeps(limit) == keeps(value):
         return _result(target, metric, "met" if keeps(value) else "missed", said, value, limit, num_rows)
     needed = rows_to_settle(math.nan if limit is None else limit, bound.value)
     more = max(1, math.ceil(needed) - num_rows) if math.isfinite(needed) else None
     hint = "no number of rows is sure to settle it" if more is None else f"about {more:,} more would settle it"
     return _result(target, metric, "undecided", f"{said}; {hint}", value, limit, num_rows, more)
-
-
-_NONE = "there are no test rows"
 
 
 def _result(

@@ -15,6 +15,8 @@ from tunesmith.evaluate.stored import write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.folds import fold_predictions
+from tunesmith.flow.measuring.abilities import measure_retention
+from tunesmith.flow.measuring.judging import judge_arms
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
@@ -45,11 +47,19 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
             arms[arm] = [prediction for fold in folds[arm] for prediction in fold]
         else:
             arms[arm] = _predict(arm, run, request, job, records, metrics, narrator, stop)
-        write_predictions(run / "evaluation" / f"predictions-{arm}.parquet", arms[arm])
+    told = _telling(narrator, stop)
+    arms, doubts = judge_arms(run, request, job, arms, told)
+    for name, predictions in arms.items():
+        write_predictions(run / "evaluation" / f"predictions-{name}.parquet", predictions)
+    kept, unkept = measure_retention(run, request, job, told)
     narrator.progressing("compare", 0, None)
     comparison = compare(
         arms,
-        [metric for metric in metrics if all(_can(metric, predictions) for predictions in arms.values())],
+        [
+            metric
+            for metric in metrics
+            if metric.rows == "test" and all(_can(metric, predictions) for predictions in arms.values())
+        ],
         slices=settings.slices,
         task=job.spec.goal.task,
         confidence=settings.confidence,
@@ -66,6 +76,8 @@ def evaluate(run: Run, request: Request, job: Job, narrator: Narrator, stop: Cal
         resamples=settings.resamples,
         seed=job.spec.data.split.seed,
         folds=folds.get("tuned"),
+        others={"retention": kept},
+        doubts=doubts | unkept,
     )
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
     return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}
@@ -88,7 +100,20 @@ def metrics_of(job: Job) -> list[Metric]:
 
 def _can(metric: Metric, predictions: list[Prediction]) -> bool:
     """Whether predictions carry what a metric reads; time is no figure of an arm that computes nothing."""
+    if "measured" in metric.needs:
+        return metric.score(predictions).num_rows > 0
     return "seconds" not in metric.needs or any(prediction.seconds > 0 for prediction in predictions)
+
+
+def _telling(narrator: Narrator, stop: Callable[[], bool]) -> Callable[[str, int, int], None]:
+    """Tells how far something has come, and ends it where somebody asked to stop."""
+
+    def told(what: str, done: int, total: int) -> None:
+        narrator.progressing(what, done, total)
+        if stop():
+            raise Interrupted(f"stopped at {what}", where="evaluate", fix="give the same command again to go on")
+
+    return told
 
 
 def _predict(

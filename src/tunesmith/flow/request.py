@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from tunesmith.data.read.find import find
 from tunesmith.data.steps import Step
 from tunesmith.errors import NotFound
 from tunesmith.flow.environment import threads, versions
+from tunesmith.flow.measuring.beside import beside
 from tunesmith.models.facts import BaseFacts, base_facts
 from tunesmith.runs import Run, file_digest, find_run, fingerprint, list_runs, read_json
 from tunesmith.spec.load import Written, load
@@ -50,6 +51,8 @@ class Request:
     """The models that stages learn from, by how the spec names them."""
     older: list[Older]
     """What stages replay, in their order."""
+    beside: list[dict[str, Any]] = field(default_factory=list)
+    """What the evaluation reads beside the data, its path and sha256: suites, ratings by people, judges."""
 
     @property
     def digests(self) -> list[str]:
@@ -74,6 +77,7 @@ class Request:
             {
                 "spec": _that_matters(self.written.tree),
                 "content": self.digests,
+                "beside": self.beside,
                 "versions": versions(),
                 "threads": threads(),
             }
@@ -93,7 +97,8 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
     Raises:
         SpecError: the spec is wrong.
         DataError: a source does not exist or cannot be read.
-        ModelError: the base does not exist or cannot be used.
+        ModelError: the base, or a judge's model, does not exist or cannot be used.
+        NotFound: a suite or a file of ratings does not exist.
     """
     spec, written = load(path, changes)
     older = _older(spec, workspace)
@@ -108,7 +113,8 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    return Request(spec, written, workspace, base, data, _teachers(spec, path.parent, workspace), older)
+    teachers = _teachers(spec, path.parent, workspace)
+    return Request(spec, written, workspace, base, data, teachers, older, beside(spec, path.parent, workspace))
 
 
 def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:

@@ -15,6 +15,7 @@ from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
 from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
 from tunesmith.flow.folds import fold_requests
 from tunesmith.flow.interrupt import gentle_stop
+from tunesmith.flow.measuring.check import check_measuring
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.stages import Stop, Until, do, stages, write_lineage, write_report
@@ -122,6 +123,7 @@ def _begin(request: Request, narrator: Narrator) -> Run:
     with narrator.stage("data"):
         job, collected = collect_job(request, narrator)
         check_goal(job, request, collected.survey)
+        check_measuring(job, request)
         job, examples = encode_job(job, collected, narrator)
 
         def fill(folder: Path) -> None:

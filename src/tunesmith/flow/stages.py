@@ -57,7 +57,7 @@ def stages(
         start = str(model_folder(run, job, number).resolve())
     if until == "train":
         return found
-    print_ = fingerprint([print_, spec["evaluate"], spec["goal"], *print_of_folds])
+    print_ = fingerprint([print_, spec["evaluate"], spec["goal"], request.beside, *print_of_folds])
     found.append(
         Stage("evaluate", print_, ["evaluation"], lambda narrator, stop: evaluate(run, request, job, narrator, stop))
     )

@@ -206,6 +206,12 @@ def predictions(count: int = 12) -> list[Prediction]:
                 num_tokens=2 + number % 3,
                 num_chars=10,
                 seconds=0.01 * (1 + number),
+                measured={
+                    "judge.rubric.helpful": number % 5 / 4,
+                    "before": 0.3 + 0.05 * (number % 7),
+                    "after": 0.25 + 0.05 * (number % 5),
+                    "chance": 0.25,
+                },
             )
         )
     return made
