@@ -122,6 +122,9 @@ from tunesmith.cli import make  # noqa: E402
 from tunesmith.cli import look  # noqa: E402
 
 # isort: split
+from tunesmith.cli import suites  # noqa: E402
+
+# isort: split
 from tunesmith.cli import guard  # noqa: E402
 
-__all__ = ["app", "guard", "look", "main", "make"]
+__all__ = ["app", "guard", "look", "main", "make", "suites"]
