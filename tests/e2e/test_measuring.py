@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.desk import write_rows
 from tunesmith.errors import NotFound, SpecError
-from tunesmith.evaluate.forgetting import Forgetting
 from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.flow.data.check import check
 from tunesmith.flow.run import Outcome, run
 from tunesmith.runs import read_json

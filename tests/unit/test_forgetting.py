@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tunesmith.errors import SpecError
-from tunesmith.evaluate.forgetting import Forgetting, forgetting, retention_rows
 from tunesmith.evaluate.suites.ask import Answer
+from tunesmith.evaluate.suites.forgetting import Forgetting, forgetting, retention_rows
 from tunesmith.evaluate.suites.suite import Suite, read_suite
 from tunesmith.evaluate.verdict import judge
 from tunesmith.metrics.retention import Retention

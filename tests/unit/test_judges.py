@@ -277,6 +277,12 @@ def test_least_agreement_says_how_much_it_takes() -> None:
         for least in (0.5, 0.97)
     )
     assert not lax and "0.97" in strict_
+    # Its value alone is not enough: the lower end has to reach it too.
+    some = pairs[:15]
+    value = agreement([one for one, _ in some], [other for _, other in some]).kappa
+    assert value is not None
+    close = rubric(least_agreement=value - 0.01)
+    assert judged_criterion(close, "helpful", {"tuned": rows([1.0])}, {}, some).doubt
 
 
 def test_ratings_by_people_are_read(tmp_path: Path) -> None:

@@ -278,3 +278,16 @@ def test_without_the_harness_the_error_says_what_to_install(model: Model, monkey
     with pytest.raises(MissingDependency, match="lm_eval") as caught:
         run_tasks(model, ["arc_easy"])
     assert caught.value.fix == "pip install 'tunesmith[harness]'"
+
+
+def test_the_page_says_what_a_spec_takes() -> None:
+    """Every spec on docs/evaluation.md is one, and its names exist."""
+    from tunesmith.spec.load import parse
+
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    shown = [
+        block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if not block.startswith("# suite.yaml")
+    ]
+    assert len(shown) == 2
+    for block in shown:
+        parse(f"name: page\ndata: {{sources: [a.jsonl]}}\n{block}", "page.yaml")

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 from tunesmith.data.ledger import Ledger
 from tunesmith.evaluate.comparison import Comparison
-from tunesmith.evaluate.forgetting import Forgetting
 from tunesmith.evaluate.judged import JudgedCriterion
 from tunesmith.evaluate.judged import from_json as judged_from_json
 from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import read_events
 from tunesmith.records import Prediction

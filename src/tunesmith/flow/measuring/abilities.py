@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tunesmith.evaluate.forgetting import Asked, forgetting, retention_rows
 from tunesmith.evaluate.stored import write_predictions
 from tunesmith.evaluate.suites.ask import Answer
+from tunesmith.evaluate.suites.forgetting import Asked, forgetting, retention_rows
 from tunesmith.evaluate.suites.suite import Suite, read_suite
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.measuring.kept import ask_kept

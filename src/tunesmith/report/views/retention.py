@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunesmith.evaluate.forgetting import AbilityResult, Forgetting
+from tunesmith.evaluate.suites.forgetting import AbilityResult, Forgetting
 from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import counted, figure, percent
