@@ -14,6 +14,7 @@ from tunesmith.spec import derive
 from tunesmith.spec.load import parse
 from tunesmith.spec.quantity import Batch, Duration
 from tunesmith.spec.resolve import Facts, Resolved, resolve, resolve_early
+from tunesmith.spec.sections import ABILITIES
 
 MINIMAL = "name: a\ndata: {sources: [a.jsonl]}\n"
 
