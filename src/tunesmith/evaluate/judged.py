@@ -162,7 +162,11 @@ def human_cases(judge: Judge, path: Path) -> list[Rated]:
         DataError: a line cannot be used; it names it.
     """
     said: dict[tuple[str, ...], dict[str, list[float]]] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text("utf-8").split("\n")  # other separators may stand within a text
+    except UnicodeDecodeError as error:
+        raise DataError("the file is not UTF-8", where=str(path), fix="save it as UTF-8") from error
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where = f"{path.name}:{number}"

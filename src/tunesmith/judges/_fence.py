@@ -33,7 +33,7 @@ def fenced(name: str, text: str, longest: int) -> str:
         longest: characters shown; of a longer one the middle is left out.
     """
     shown = shortened(text, longest)
-    mark = blake2b(f"{name}\0{shown}".encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    mark = blake2b(f"{name}\0{shown}".encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
     return f"<<{name} {mark}>>\n{shown}\n<</{name} {mark}>>"
 
 

@@ -16,7 +16,7 @@ CASES = [
     Case("Summarise.", "word " * 5000, "A summary.", "Short."),
 ]
 """Answers as they come: right, empty, hostile, endless."""
-_MARKED = re.compile(r"<<(\w+) ([0-9a-f]{12})>>\n.*?\n<</\1 \2>>", re.DOTALL)
+_MARKED = re.compile(r"<<(\w+) ([0-9a-f]{20})>>\n.*?\n<</\1 \2>>", re.DOTALL)
 
 
 class Scripted:

@@ -164,7 +164,7 @@ def _settings(path: Path) -> Settings:
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")  # other separators may stand within a text
     except UnicodeDecodeError as error:
         raise DataError("the file is not UTF-8", where=str(path), fix="save it as UTF-8") from error
     for number, line in enumerate(lines, 1):
