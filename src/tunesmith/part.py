@@ -218,6 +218,7 @@ LABEL_FUNCTIONS = Family(
 )
 METRICS = Family("metrics", "metric", "tunesmith.metrics", "Metric")
 JUDGES = Family("judges", "judge", "tunesmith.judges", "Judge", default="rubric")
+ARMS = Family("arms", "arm", "tunesmith.evaluate.arms", "Arm")
 ADAPTERS = Family("adapters", "adapter", "tunesmith.models.adapters", "Adapter", default="lora")
 OBJECTIVES = Family("objectives", "objective", "tunesmith.train.objectives", "Objective")
 OPTIMIZERS = Family("optimizers", "optimizer", "tunesmith.train.optimizers", "Optimizer", default="adamw")
@@ -226,7 +227,17 @@ WATCHERS = Family("watchers", "watcher", "tunesmith.train.watchers", "Watcher")
 TRACKERS = Family("trackers", "tracker", "tunesmith.trackers", "Tracker")
 
 FAMILIES = (
-    *(READERS, STEPS, LABEL_FUNCTIONS, METRICS, JUDGES, ADAPTERS, OBJECTIVES),
-    *(OPTIMIZERS, SCHEDULES, WATCHERS, TRACKERS),
+    READERS,
+    STEPS,
+    LABEL_FUNCTIONS,
+    METRICS,
+    JUDGES,
+    ARMS,
+    ADAPTERS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    SCHEDULES,
+    WATCHERS,
+    TRACKERS,
 )
 """Everything that can be extended."""

@@ -98,6 +98,11 @@ class Record:
         return self.messages[self._answer_at].content if self.messages else ""
 
     @property
+    def question(self) -> str:
+        """What a model reads before it answers, in one string: the text, or the turns before the last trained one."""
+        return self.text if self.text is not None else "\n".join(turn.content for turn in self.prompt)
+
+    @property
     def _answer_at(self) -> int:
         trained = [index for index, message in enumerate(self.messages) if message.trained]
         return trained[-1] if trained else len(self.messages) - 1

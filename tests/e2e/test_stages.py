@@ -74,6 +74,7 @@ def at_step(stage: str, number: int):
 KILLS = [begun("train-2"), at_step("train-2", 13), begun("train-3"), at_step("train-3", 13)]
 
 
+@pytest.mark.slow
 def test_killed_between_and_within_stages_it_ends_in_the_same_weights(quiet: Path, tmp_path: Path) -> None:
     killed = staged(tmp_path)
     for moment in KILLS:

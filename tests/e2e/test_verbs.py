@@ -199,4 +199,4 @@ def test_no_row_of_one_arm_is_lost_in_another(desk: Path) -> None:
     assert invoke("evaluate", "colours.yaml", "evaluate.max_rows=20").exit_code in (0, 3)
     folder = desk / "runs/colours/1/evaluation"
     tables = [pq.read_table(path) for path in sorted(folder.glob("predictions-*.parquet"))]
-    assert len(tables) == 3 and {table.num_rows for table in tables} == {20}
+    assert len(tables) == 4 and {table.num_rows for table in tables} == {20}

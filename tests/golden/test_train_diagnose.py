@@ -60,14 +60,20 @@ HEALTHY = {
 }
 
 
-@pytest.mark.parametrize("name", HEALTHY)
+AT_ONCE = ("rule, 3e-3", "classify", "few steps")
+"""The others are for `make durability` alone."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in AT_ONCE else [pytest.mark.slow]) for name in HEALTHY]
+)
 def test_healthy_trainings_hear_nothing(tmp_path, name):
     settings, more = HEALTHY[name]
     model = encoder("classify") if name == "classify" else causal()
     assert notes(tmp_path, model=model, **settings, **more) == []
 
 
-@pytest.mark.parametrize("lr", [1e-7, 1e-6])
+@pytest.mark.parametrize("lr", [pytest.param(1e-7, marks=pytest.mark.slow), 1e-6])
 def test_nothing_learned(tmp_path, lr):
     ((step, said),) = notes(tmp_path, optimizer=AdamW(lr=lr))
     assert step == 150 and said.startswith("Nothing learned: the loss was 4.2")
@@ -90,7 +96,7 @@ def test_nothing_learned_from_noise(tmp_path):
     assert said.startswith("Nothing learned that holds for other rows: the training loss came from 4.1")
 
 
-@pytest.mark.parametrize("lr", [1e-5, 3e-5])
+@pytest.mark.parametrize("lr", [pytest.param(1e-5, marks=pytest.mark.slow), 3e-5])
 def test_a_learning_rate_ten_times_too_low(tmp_path, lr):
     ((step, said),) = notes(tmp_path, optimizer=AdamW(lr=lr))
     assert step == 180 and said.startswith("Learning rate too low, probably by an order: after 180 of 300 steps")
@@ -135,7 +141,7 @@ def test_a_spike_and_then_nothing_is_a_rate_too_high():
     assert words.startswith("Learning rate too high: the loss began at 4.2, rose to 5.") and "Little was" in words
 
 
-@pytest.mark.parametrize("noise", [0.02, 0.1, 0.15])
+@pytest.mark.parametrize("noise", [0.02, 0.1, pytest.param(0.15, marks=pytest.mark.slow)])
 def test_noise_alone_is_no_rate_too_high(noise):
     """Losses as noisy as small batches make them, standing still and falling as they should."""
     for seed in range(30):

@@ -124,7 +124,7 @@ def test_from_every_step_the_next_is_the_same(tmp_path: Path, job: str) -> None:
     assert all(torch.equal(weight, weights_of(model)[name]) for name, weight in weights_of(reference).items())
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", [pytest.param(job, marks=[] if job == "lora" else [pytest.mark.slow]) for job in JOBS])
 def test_broken_off_inside_a_window_the_step_is_taken_again(
     tmp_path: Path, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

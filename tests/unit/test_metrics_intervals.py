@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.resample import draw
+from tunesmith.evaluate.statistics.resample import draw
 from tunesmith.metrics import Metric
 from tunesmith.metrics._intervals import agreed_difference, binomial_at_most, quantile_ranks, rows_to_part, wilson
 from tunesmith.part import METRICS

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tests.unit.report_fixture import (
     empty_run,
     fill_data,
@@ -25,10 +28,13 @@ from tests.unit.report_fixture import (
     span_predictions,
 )
 
+from tunesmith.evaluate.comparison import Comparison, Difference
 from tunesmith.evaluate.predict import majority
 from tunesmith.records import Message, Prediction, Record
 from tunesmith.report.render import render, style
-from tunesmith.runs import write_json, write_text
+from tunesmith.report.terminal import terminal_summary
+from tunesmith.report.views.comparison import difference_cell, verdict_of
+from tunesmith.runs import Run, write_json, write_text
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 PAYLOADS = (
@@ -367,3 +373,43 @@ def test_a_model_without_mistakes_is_not_said_to_have_weak_spots(tmp_path: Path)
 
 def test_what_looked_wrong_is_shown_with_the_training(html: str) -> None:
     assert "What looks wrong" in html and html.count("Plateau: the loss has &lt;stood&gt;") == 1
+
+
+def many_arms(root: Path) -> Run:
+    """A run with three arms beside the tuned one, of which one is about as good, and with two further seeds."""
+    run = empty_run(root)
+    fill_data(run)
+    rows = records(240)
+    arms = {name: label_predictions(rows, right, seed=seed) for seed, (name, right) in enumerate(
+        {"base": 0.35, "majority": 0.3, "linear": 0.93, "tuned": 0.95}.items()
+    )}  # fmt: skip
+    fill_evaluation(run, arms, seeds=[label_predictions(rows, 0.9, seed=8), label_predictions(rows, 0.85, seed=9)])
+    return run
+
+
+def test_the_tuned_model_is_shown_against_every_arm_and_seed(tmp_path: Path) -> None:
+    run = many_arms(tmp_path)
+    found = Comparison.from_json(json.loads((run / "evaluation" / "comparison.json").read_text("utf-8")))
+    text = Page(render(run)).text
+    assert "Tuned against every other arm," in text and "Differences are those of tuned to base" in text
+    accuracy = found.measures[0]
+    assert verdict_of(accuracy.differences["majority"], "higher", 0.95) == "better"
+    assert verdict_of(accuracy.differences["linear"], "higher", 0.95) == "unclear"
+    assert f"linearaccuracy{difference_cell(accuracy.differences['linear'], 'higher', '', 0.95)['value']}" in "".join(
+        text.split()
+    )
+    macro = found.measures[1]
+    assert all(verdict_of(macro.differences[arm], "higher", 0.95) == "better" for arm in ("base", "majority"))
+    assert accuracy.seeds is not None and accuracy.seeds.mean is not None
+    assert "Tuned, seed by seed." in text and f"{accuracy.seeds.mean:.3f}" in text
+    shown = Console(width=160, file=io.StringIO())
+    shown.print(terminal_summary(run))
+    assert "tuned over base" in shown.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_difference_is_no_gain_where_so_many_were_looked_at() -> None:
+    alone = Difference(0.05, (0.001, 0.1), 0.04, 100, corrected=0.04)
+    among = replace(alone, corrected=0.4)
+    assert [verdict_of(each, "higher", 0.95) for each in (alone, among)] == ["better", "unclear"]
+    assert verdict_of(alone, "higher", 0.99) == "unclear"
+    assert difference_cell(among, "higher", "", 0.95)["p"] == "0.400"

@@ -122,11 +122,6 @@ def refusal(facts: Facts, text: str) -> str:
         (replace(CHAT, row_tokens=0), "data.max_length", "64 tokens"),
         (PROSE, "data.max_length", "1024 tokens"),
         (TICKETS, "data.steps.1.kind", "exact_dedup"),
-        (TICKETS, "evaluate.arms", ["base", "majority", "tuned"]),
-        (CHAT, "evaluate.arms", ["base", "tuned"]),
-        (replace(TICKETS, family="encoder"), "evaluate.arms", ["majority", "tuned"]),
-        (replace(SPANS, family="encoder"), "evaluate.arms", ["tuned"]),
-        (replace(TICKETS, family="encoder_decoder"), "evaluate.arms", ["base", "majority", "tuned"]),
         (TICKETS, "evaluate.metrics.1.kind", "f1_macro"),
         (replace(TICKETS, labels_per_record=3), "evaluate.metrics.0.kind", "f1_micro"),
         (SPANS, "evaluate.metrics.0.kind", "entity_f1"),
@@ -139,6 +134,20 @@ def refusal(facts: Facts, text: str) -> str:
 )
 def test_what_is_left_out_is_derived(facts: Facts, path: str, expected: Any) -> None:
     assert value(facts, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "arms"),
+    [
+        (TICKETS, ["base", "majority", "linear", "tuned"]),
+        (CHAT, ["base", "tuned"]),
+        (replace(TICKETS, family="encoder"), ["majority", "linear", "tuned"]),
+        (replace(SPANS, family="encoder"), ["tuned"]),
+        (replace(TICKETS, family="encoder_decoder"), ["base", "majority", "linear", "tuned"]),
+    ],
+)
+def test_arms_follow_base_and_task(facts: Facts, arms: list[str]) -> None:
+    assert [arm["kind"] for arm in value(facts, "evaluate.arms")] == arms
 
 
 @pytest.mark.parametrize(
@@ -294,6 +303,7 @@ def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: 
         "data.split.hold_out",
         "data.split.hardest",
         "data.split.fold",
+        "evaluate.seeds",
         "data.keep",
         "scale.workers",
         "scale.cluster",
@@ -443,8 +453,24 @@ ENCODER = replace(TICKETS, family="encoder")
         ),
         (CHAT, "train: [{}, {objective: tag}]\n", "a.yaml:3 train.1.objective: tag learns from labelled stretches"),
         (PROSE, "train: {objective: sft}\n", "sft learns from answers, and the rows are of shape 'text'"),
-        (ENCODER, "evaluate: {arms: [base, tuned]}\n", "a.yaml:3 evaluate.arms: an encoder cannot answer unaided"),
-        (CHAT, "evaluate: {arms: [majority, tuned]}\n", "a.yaml:3 evaluate.arms: the rows carry no labels"),
+        (ENCODER, "evaluate: {arms: [base, tuned]}\n", "a.yaml:3 evaluate.arms.0: base asks the base, and an encoder"),
+        (ENCODER, "evaluate: {arms: [few_shot, tuned]}\n", "few_shot asks the base, and an encoder cannot answer"),
+        (
+            CHAT,
+            "evaluate: {arms: [majority, tuned]}\n",
+            "a.yaml:3 evaluate.arms.0: majority gives labels, and the rows",
+        ),
+        (CHAT, "evaluate: {arms: [linear, tuned]}\n", "linear gives labels, and the rows carry none; leave it out"),
+        (
+            PROSE,
+            "evaluate: {arms: [chain_of_thought, tuned]}\n",
+            "chain_of_thought asks questions, and the rows are prose",
+        ),
+        (
+            TICKETS,
+            "evaluate: {arms: [{kind: prompt, model: tuned}, tuned]}\n",
+            "prompt asks the tuned model in words, and its head gives labels",
+        ),
         (TICKETS, "evaluate: {arms: [base]}\n", "a.yaml:3 evaluate.arms: the verdict rests on the tuned model"),
         (TICKETS, "train: {watch: [early_stop]}\n", None),
     ],

@@ -14,7 +14,7 @@ from tunesmith.errors import DataError, MissingDependency, ModelError, NotFound
 from tunesmith.evaluate.suites.ask import Answer, ask
 from tunesmith.evaluate.suites.measure import measure, right_choices, scores
 from tunesmith.evaluate.suites.suite import read_suite
-from tunesmith.flow.measuring.kept import ask_kept
+from tunesmith.flow.evaluation.kept import ask_kept
 from tunesmith.models.load import Model, open_model
 from tunesmith.spec.sections import ABILITIES
 from tunesmith.testing.tiny import tiny_model

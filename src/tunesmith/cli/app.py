@@ -127,4 +127,7 @@ from tunesmith.cli import suites  # noqa: E402
 # isort: split
 from tunesmith.cli import guard  # noqa: E402
 
-__all__ = ["app", "guard", "look", "main", "make", "suites"]
+# isort: split
+from tunesmith.cli import review  # noqa: E402
+
+__all__ = ["app", "guard", "look", "main", "make", "review", "suites"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tunesmith.cli.live import Screen
     from tunesmith.cli.progress import Voice
     from tunesmith.flow.stages import Until
+    from tunesmith.runs import Run
 
 from tunesmith.cli.app import AsJson, Overrides, Quiet, SpecPath, Workspace, app, console, edge, print_json
 
@@ -167,17 +168,24 @@ def _audit(spec: Path, changes: list[str], workspace: Path, out: Path | None, *,
     typer.echo(audited.page)
 
 
-@app.command(epilog="Example: tunesmith evaluate triage.yaml")
+@app.command(epilog="Example: tunesmith evaluate triage.yaml --prompts")
 @edge
 def evaluate(
     spec: SpecPath,
     changes: Overrides = None,
     workspace: Workspace = Path(),
+    prompts: Annotated[
+        bool, typer.Option("--prompts", help="Compare prompts on validation rows, and report the best of them.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
     """Do what `run` does, up to the verdict, and print every figure."""
-    return _run(spec, changes, workspace, "evaluate", as_json=as_json, quiet=quiet)
+    if prompts:
+        from tunesmith.flow.evaluation.prompts import with_prompts
+
+        changes = with_prompts(spec, changes or [], workspace)
+    return _run(spec, changes, workspace, "evaluate", as_json=as_json, quiet=quiet, prompts=prompts)
 
 
 @app.command(epilog="Example: tunesmith merge run:triage/4 --into triage-merged")
@@ -232,20 +240,32 @@ def _run(
     as_json: bool,
     quiet: bool,
     live: bool = False,
+    prompts: bool = False,
 ) -> int:
     from tunesmith.flow.run import run as run_spec
 
     with _listener(spec, changes or [], live=live, quiet=quiet or as_json) as listener:
         outcome = run_spec(spec, changes or [], workspace, until=until, listen=listener)
+    tried = _prompts_tried(outcome.run) if prompts else []
     if as_json:
-        print_json(outcome.to_json())
+        print_json({**outcome.to_json(), **({"prompts": tried} if prompts else {})})
     elif until == "train":
         typer.echo(outcome.run.path / "model")
     else:
         from tunesmith.report.terminal import terminal_summary
 
         console().print(terminal_summary(outcome.run))
+        if tried:
+            from tunesmith.cli.tables import prompts_table
+
+            console().print("\nprompts, tried on validation rows:", prompts_table(tried))
     return outcome.exit_code
+
+
+def _prompts_tried(run: Run) -> list[dict[str, Any]]:
+    from tunesmith.flow.evaluation.prompts import prompts_tried
+
+    return prompts_tried(run)
 
 
 def _listener(spec: Path, changes: list[str], *, live: bool, quiet: bool) -> Screen | Voice:

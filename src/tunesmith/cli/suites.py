@@ -42,7 +42,7 @@ def suite(
 ) -> None:
     """Ask a model suites of questions with known answers. The same command goes on where it was stopped."""
     from tunesmith.errors import UserError
-    from tunesmith.flow.measuring.suites import run_harness, run_suites
+    from tunesmith.flow.evaluation.suites import run_harness, run_suites
 
     if not harness and (include is not None or few_shot is not None or network):
         raise UserError(

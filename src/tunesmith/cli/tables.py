@@ -13,6 +13,7 @@ from rich.text import Text
 from tunesmith.report.format import times_seen
 
 if TYPE_CHECKING:
+    from tunesmith.evaluate.review.results import Results
     from tunesmith.flow.data.check import Checked
     from tunesmith.flow.plan import Plan
     from tunesmith.spec.resolve import Resolved
@@ -192,6 +193,25 @@ def runs_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def prompts_table(tried: list[dict[str, Any]]) -> Table:
+    """One line for each prompt that was tried; those that were chosen come first."""
+    temperatures, systems = (any(row[name] for row in tried) for name in ("temperature", "system"))
+    named = ["arm", "prompt", *(["system"] if systems else []), *(["temperature"] if temperatures else [])]
+    table = plain_table(*named, tried[0]["metric"], "95% interval", "")
+    for row in tried:
+        low, high = row["interval"] or (None, None)
+        table.add_row(
+            row["arm"],
+            Text(row["name"]),
+            *([Text(row["system"])] if systems else []),
+            *([f"{row['temperature']:g}"] if temperatures else []),
+            "-" if row["value"] is None else f"{row['value']:.3f}",
+            "-" if low is None or high is None else f"{low:.3f} to {high:.3f}",
+            Text("chosen" if row["chosen"] else "", style="green"),
+        )
+    return table
+
+
 def origins_table(resolved: Resolved) -> Table:
     """Every value of a spec with where it came from."""
     table = plain_table("field", "value", "origin")
@@ -213,3 +233,38 @@ def _at(tree: Any, path: str) -> Any:
 def _heading(console: Console, title: str) -> None:
     console.print()
     console.print(Text(title, style="bold underline"))
+
+
+def review_tables(found: Results) -> list[Table]:
+    """Agreement, raters, and arms of a review."""
+    agreement = plain_table("criterion", "alpha", "95%", "agree", "differ", "settled", numbers=("alpha", "agree"))
+    for one in found.criteria:
+        alpha = one.alpha
+        agreement.add_row(
+            one.name,
+            _figure(alpha.value),
+            _interval((alpha.low, alpha.high)),
+            _figure(one.agreement.value),
+            str(one.differing),
+            str(one.settled),
+        )
+    raters = plain_table("rater", "criterion", "ratings", "with others", "severity", numbers=("ratings",))
+    for rater in found.raters:
+        for row in rater.criteria:
+            raters.add_row(
+                rater.name, row.criterion, str(row.votes), _figure(row.with_others), _figure(row.severity, "+.2f")
+            )
+    arms = plain_table("metric", "arm", "value", "95%", "items", numbers=("value", "items"))
+    for measure in found.comparison.measures:
+        for arm, estimate in measure.arms.items():
+            limits = _interval(estimate.interval)
+            arms.add_row(measure.name, arm, _figure(estimate.value), limits, str(estimate.num_rows))
+    return [agreement, raters, arms]
+
+
+def _figure(value: float | None, form: str = ".2f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _interval(limits: tuple[float | None, float | None] | None) -> str:
+    return "" if limits is None or None in limits else f"{_figure(limits[0])} to {_figure(limits[1])}"

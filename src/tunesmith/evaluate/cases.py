@@ -30,9 +30,12 @@ def notable(
     """
     if not metrics or not next(iter(arms.values())):
         return None
-    sign = 1.0 if metrics[0].better == "higher" else -1.0
-    scores = {arm: metrics[0].per_row(values) for arm, values in measured[0].items()}
     first, last = next(iter(arms)), list(arms)[-1]
+    if last not in measured[0]:
+        return None
+    sign = 1.0 if metrics[0].better == "higher" else -1.0
+    nothing = np.full(len(arms[last]), math.nan)
+    scores = {arm: metrics[0].per_row(measured[0][arm]) if arm in measured[0] else nothing for arm in arms}
     good = sign * scores[last]
     sure = -np.array([_surprise(row) for row in arms[last]])
     gain = good - sign * scores[first]
@@ -78,11 +81,10 @@ def _surprise(row: Prediction) -> float:
 def _case(arms: Mapping[str, Sequence[Prediction]], scores: Mapping[str, Floats], at: int) -> Case:
     row = next(iter(arms.values()))[at]
     record = row.record
-    prompt = record.text if record.text is not None else "\n".join(message.content for message in record.prompt)
     return Case(
         id=record.id,
         source=record.source,
-        prompt=_clipped(prompt),
+        prompt=_clipped(record.question),
         expected=_clipped(row.expected),
         outputs={arm: _clipped(predictions[at].output) for arm, predictions in arms.items()},
         scores={arm: finite(values[at]) for arm, values in scores.items()},

@@ -22,13 +22,13 @@ from tunesmith.evaluate.comparison import (
     finite,
 )
 from tunesmith.evaluate.confusion import label_table
-from tunesmith.evaluate.folds import fold_values, mean_over
-from tunesmith.evaluate.resample import draw
-from tunesmith.evaluate.significance import corrected
+from tunesmith.evaluate.statistics.folds import fold_values, mean_over, mean_over_seeds
+from tunesmith.evaluate.statistics.resample import draw
+from tunesmith.evaluate.statistics.significance import corrected
 from tunesmith.records import Prediction
 
 if TYPE_CHECKING:
-    from tunesmith.metrics import Floats, Metric
+    from tunesmith.metrics import Floats, Metric, Need
 
 SMALL = 30
 """Slices of fewer rows are flagged."""
@@ -36,6 +36,9 @@ MOST_SLICES = 30
 """Values of one column that are broken down, the most frequent first; the rest are taken together."""
 REST = "(other)"
 NONE = "(none)"
+
+NOTHING = Estimate(None, None, 0)
+"""Of an arm that cannot be measured by a metric."""
 
 Statistics = dict[str, "Floats"]
 """Arm -> [N, K]."""
@@ -51,6 +54,7 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
     folds: Mapping[str, Sequence[Sequence[Prediction]]] | None = None,
+    seeds: Sequence[Sequence[Prediction]] = (),
 ) -> Comparison:
     """Measures every arm, and the last against each of the others.
 
@@ -63,6 +67,7 @@ def compare(
         resamples: bootstrap samples behind each interval.
         seed: draws them.
         folds: arm -> its predictions by fold, where the rows were tested in folds.
+        seeds: what models like that of the last arm, but of other seeds, said of the same rows.
 
     Raises:
         GateFailed: the arms were not measured on the same rows.
@@ -70,14 +75,16 @@ def compare(
     aligned = _align(arms)
     rows = next(iter(aligned.values()))
     settled = [metric.for_task(task) for metric in metrics]
-    measured = [{arm: metric.statistics(made) for arm, made in aligned.items()} for metric in settled]
+    measured = [
+        {arm: metric.statistics(made) for arm, made in aligned.items() if _can(metric, made)} for metric in settled
+    ]
 
     def view(chosen: Sequence[int] | None) -> list[tuple[dict[str, Estimate], dict[str, Difference]]]:
         taken = [
             {arm: values if chosen is None else values[chosen] for arm, values in statistics.items()}
             for statistics in measured
         ]
-        return _estimate(settled, taken, confidence, resamples, seed)
+        return _estimate(settled, taken, list(aligned), confidence, resamples, seed)
 
     broken_down: list[list[SliceMeasure]] = [[] for _ in settled]
     for column in slices:
@@ -95,6 +102,7 @@ def compare(
             differences,
             by,
             {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
+            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence) if seeds else None,
         )
         for metric, (values, differences), by in zip(settled, view(None), broken_down, strict=True)
     ]
@@ -112,6 +120,27 @@ def compare(
     )
 
 
+def _can(metric: Metric, predictions: Sequence[Prediction]) -> bool:
+    """Whether predictions carry what a metric reads; figures that others measured may be of other metrics."""
+    told = "measured" not in metric.needs or metric.score(predictions).num_rows > 0
+    return told and metric.needs <= carried(predictions)
+
+
+def carried(predictions: Sequence[Prediction]) -> frozenset[Need]:
+    """What predictions carry, in the words of `Metric.needs`: a word count has no likelihoods, a rule takes no time."""
+    found: dict[Need, bool] = {
+        "label": True,
+        "text": True,
+        "spans": any(row.spans is not None for row in predictions),
+        "scores": any(row.scores for row in predictions),
+        "samples": any(row.samples for row in predictions),
+        "nll": any(row.nll is not None for row in predictions),
+        "seconds": any(row.seconds > 0 for row in predictions),
+        "measured": any(row.measured for row in predictions),
+    }
+    return frozenset(need for need, there in found.items() if there)
+
+
 def _in_folds(
     metric: Metric, folds: Sequence[Sequence[Prediction]], together: Estimate, confidence: float
 ) -> FoldMeasure:
@@ -122,6 +151,16 @@ def _in_folds(
         None if together.interval is None else (-math.inf if low is None else low, math.inf if high is None else high)
     )
     mean, interval = mean_over(metric, values, whole, on_rows, confidence)
+    return FoldMeasure([finite(value) for value in values], finite(mean), closed(interval))
+
+
+def _over_seeds(
+    metric: Metric, first: Estimate, seeds: Sequence[Sequence[Prediction]], confidence: float
+) -> FoldMeasure:
+    values = [math.nan if first.value is None else first.value, *fold_values(metric, seeds)]
+    low, high = first.interval or (None, None)
+    reach = None if low is None or high is None else (values[0] - low, high - values[0])
+    mean, interval = mean_over_seeds(metric, values, reach, confidence)
     return FoldMeasure([finite(value) for value in values], finite(mean), closed(interval))
 
 
@@ -141,7 +180,12 @@ def _align(arms: Mapping[str, Sequence[Prediction]]) -> dict[str, list[Predictio
 
 
 def _estimate(
-    metrics: Sequence[Metric], measured: Sequence[Statistics], confidence: float, resamples: int, seed: int
+    metrics: Sequence[Metric],
+    measured: Sequence[Statistics],
+    arms: Sequence[str],
+    confidence: float,
+    resamples: int,
+    seed: int,
 ) -> list[tuple[dict[str, Estimate], dict[str, Difference]]]:
     pairs = [
         (metric, values) for metric, statistics in zip(metrics, measured, strict=True) for values in statistics.values()
@@ -156,10 +200,13 @@ def _estimate(
                 closed(metric.interval(statistics[arm], draws[arm], confidence)),
                 _num_scored(metric, statistics[arm]),
             )
-            for arm in statistics
+            if arm in statistics
+            else NOTHING
+            for arm in arms
         }
-        *others, last = statistics
-        found.append((values, {arm: _difference(metric, statistics, draws, last, arm, confidence) for arm in others}))
+        others = [arm for arm in arms[:-1] if arm in statistics and arms[-1] in statistics]
+        apart = {arm: _difference(metric, statistics, draws, arms[-1], arm, confidence) for arm in others}
+        found.append((values, apart))
     return found
 
 

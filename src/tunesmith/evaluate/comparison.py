@@ -69,12 +69,12 @@ class SliceMeasure:
 
 @dataclass(frozen=True)
 class FoldMeasure:
-    """A metric in each fold of a cross-validation."""
+    """A metric in each of several models: the folds of a cross-validation, or seeds."""
 
     values: list[float | None]
     mean: float | None
     interval: Interval | None
-    """Of the mean, the folds' models and rows taken as drawn by chance."""
+    """Of the mean, models and rows taken as drawn by chance."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ class Measure:
     slices: list[SliceMeasure] = field(default_factory=list)
     folds: dict[str, FoldMeasure] = field(default_factory=dict)
     """By arm; empty without folds."""
+    seeds: FoldMeasure | None = None
+    """Of the last arm's model, which comes first, and of others that differ in their seed; None where none were."""
 
     @property
     def difference(self) -> Difference | None:

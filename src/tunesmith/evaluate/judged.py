@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from tunesmith.errors import DataError
 from tunesmith.evaluate.comparison import Estimate, Interval, closed, finite
-from tunesmith.evaluate.resample import draw
+from tunesmith.evaluate.statistics.resample import draw
 from tunesmith.judges import Case, Judge
 from tunesmith.judges._agreement import FEWEST, Agreement, agreement
 from tunesmith.metrics._intervals import wilson
-from tunesmith.metrics.judged import Judged
+from tunesmith.metrics.judged import Judged, measure_name
 from tunesmith.records import Prediction
+
+
+class Held(NamedTuple):
+    """An answer of a review that people and the judge rated."""
+
+    row: str
+    """Its record's id; answers of several arms are of one row."""
+    people: float
+    judge: float
+    """From 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,16 @@ class JudgedCriterion:
     criterion: str
     says: str
     """The criterion in words."""
+    against: str
+    """What answers are held against; empty for judges that do not compare."""
     arms: dict[str, Estimate]
     """Mean values from 0 to 1."""
     counts: dict[str, dict[str, int]]
     """By arm: `asked_again`, `unread`, and what else was counted."""
     first_shown: Estimate | None
     """How often the answer shown first was preferred, where one was; None for judges that do not compare."""
+    held: list[tuple[float, float]]
+    """(People's value, the judge's) of the answers in the judge's file of ratings."""
     agreement: Agreement | None
     """With people; None where nobody rated what it rated."""
     least_agreement: float
@@ -69,7 +83,7 @@ def judged_criterion(
     criterion: str,
     arms: Mapping[str, Sequence[Prediction]],
     counts: Mapping[str, Mapping[str, int]],
-    pairs: Sequence[tuple[float, float]] | None,
+    held: Sequence[tuple[float, float]] = (),
     *,
     confidence: float = 0.95,
     resamples: int = 2000,
@@ -82,11 +96,11 @@ def judged_criterion(
         criterion: by which.
         arms: arm -> its rows with their `measured` values.
         counts: arm -> what was counted on the way.
-        pairs: (people's value, the judge's value) of the same answers; None where there are no ratings by people.
+        held: (people's value, the judge's value) of answers in a file; empty where there are no ratings by people.
         confidence, resamples, seed: of the intervals.
     """
     metric = Judged(judge=judge.called, criterion=criterion)
-    name = judge.measure_of(criterion)
+    name = measure_name(judge.called, criterion)
     figures = {}
     for arm, rows in arms.items():
         if any(name in row.measured for row in rows):
@@ -95,23 +109,47 @@ def judged_criterion(
             scored = int(np.isfinite(metric.per_row(statistics)).sum())
             interval = closed(metric.interval(statistics, drawn, confidence))
             figures[arm] = Estimate(finite(metric.whole(statistics)), interval, scored)
-    found = None
-    if pairs is not None:
-        found = agreement([one for one, _ in pairs], [other for _, other in pairs], confidence=confidence, seed=seed)
-    return JudgedCriterion(
+    found = JudgedCriterion(
         metric=metric.name,
         judge=judge.called,
         kind=judge.kind,
         model=judge.model,
         criterion=criterion,
         says=judge.criteria[criterion],
+        against=str(getattr(judge, "against", "")),
         arms=figures,
         counts={arm: dict(of_arm) for arm, of_arm in counts.items()},
         first_shown=_first_shown(counts, confidence) if judge.compares else None,
-        agreement=found,
+        held=list(held),
+        agreement=None,
         least_agreement=judge.least_agreement,
-        doubt=_doubt(judge, found),
+        doubt="",
     )
+    return judged_criterion_with(found, [], confidence=confidence, seed=seed)
+
+
+def judged_criterion_with(
+    found: JudgedCriterion, review: Sequence[Held], *, confidence: float = 0.95, seed: int = 0
+) -> JudgedCriterion:
+    """The same held against people, in the judge's file of ratings and in a review.
+
+    Args:
+        found: with the ratings of the file, if there was one.
+        review: answers of a review.
+        confidence, seed: of the interval.
+    """
+    in_file = [Held(f"file:{place}", *pair) for place, pair in enumerate(found.held)]
+    every = [*in_file, *review]
+    if not every:
+        return replace(found, agreement=None, doubt=_doubt(found, None))
+    held = agreement(
+        [one.people for one in every],
+        [one.judge for one in every],
+        [one.row for one in every],
+        confidence=confidence,
+        seed=seed,
+    )
+    return replace(found, agreement=held, doubt=_doubt(found, held))
 
 
 def _first_shown(counts: Mapping[str, Mapping[str, int]], confidence: float) -> Estimate | None:
@@ -124,19 +162,22 @@ def _first_shown(counts: Mapping[str, Mapping[str, int]], confidence: float) -> 
     return Estimate(first / (first + second), interval, first + second)
 
 
-def _doubt(judge: Judge, found: Agreement | None) -> str:
+def _doubt(judged: JudgedCriterion, found: Agreement | None) -> str:
     """Why a target cannot rest on the judge; empty where it can."""
-    who = f"the judge {judge.called}"
+    who = f"the judge {judged.judge}"
     if found is None:
-        return f"{who} was never held against people; give it a file of rated answers as `human`"
+        return (
+            f"{who} was never held against people; give it rated answers as `human`, or have people rate this run's:"
+            " tunesmith review new RUN"
+        )
     if found.num_rows < FEWEST:
         return f"{who} was held against people on {found.num_rows} answers, and {FEWEST} are the least that tell"
     if found.kappa is None or found.low is None:
         return f"{who} cannot be held against people whose {found.num_rows} ratings are all the same"
-    if found.low < judge.least_agreement:
+    if found.low < judged.least_agreement:
         return (
             f"{who} agrees with people by a kappa of {found.kappa:.2f} on {found.num_rows} answers, at least"
-            f" {found.low:.2f} and not the {judge.least_agreement:g} it would take"
+            f" {found.low:.2f} and not the {judged.least_agreement:g} it would take"
         )
     return ""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from tunesmith.errors import DataError
 from tunesmith.evaluate.surprise import answer_ids, surprises
-from tunesmith.metrics._labels import JOINER
+from tunesmith.metrics._labels import JOINER, right_label
 from tunesmith.records import Message, Prediction, Record, Span
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 Manner = Literal["choose", "generate", "classify", "tag", "prose"]
 After = Callable[[int, int], None]
 """Told how much is done, and of how much."""
+Done = Callable[[int], None]
+Ask = Callable[[Sequence[Record], Done], list[Prediction]]
+"""Answers records, telling how many are answered."""
 
 THRESHOLD = 0.5
 """From this probability on a label is given, where a row may have several."""
@@ -81,6 +84,7 @@ def predict(
     nll: bool = True,
     text: bool = True,
     alone: int = 0,
+    temperature: float = 0.0,
     after: After = silent,
 ) -> list[Prediction]:
     """One prediction a record, in their order.
@@ -99,11 +103,12 @@ def predict(
         nll: whether `generate` measures the right answer's nll.
         text: whether `generate` generates; without, outputs stay empty.
         alone: how many rows, evenly spaced, are asked again one at a time; only these carry `seconds`.
+        temperature: of what `generate` writes; 0 takes the likeliest token each time.
         after: told (done, total) as answers come.
     """
     from tunesmith.models.inference.blocked import blocked
 
-    asker = _Asker(model, codec, tuple(labels), max_new_tokens, batch, text)
+    asker = _Asker(model, codec, tuple(labels), max_new_tokens, batch, text, temperature)
     ask = {
         "choose": asker.choose,
         "generate": asker.generate,
@@ -112,8 +117,8 @@ def predict(
         "prose": asker.prose,
     }[manner]
     surprised = manner == "prose" or (manner == "generate" and nll)
-    timed = _spaced(len(records), alone)
-    total = len(records) * (1 + surprised) + len(timed)
+    num_timed = min(alone, len(records))
+    total = len(records) * (1 + surprised) + num_timed
     with blocked(model.module):  # once for all rows, so that those timed alone do not wait for it
         made = ask(records, lambda done: after(done, total))
         if surprised:
@@ -122,10 +127,7 @@ def predict(
                 replace(row, nll=nats, num_tokens=num_tokens, num_chars=num_chars)
                 for row, (nats, num_tokens, num_chars) in zip(made, found, strict=True)
             ]
-        for count, (place, seconds) in enumerate(_times(ask, [records[place] for place in timed]), 1):
-            made[timed[place]] = replace(made[timed[place]], seconds=seconds)
-            after(total - len(timed) + count, total)
-    return made
+        return timed(made, records, ask, alone, lambda done: after(total - num_timed + done, total))
 
 
 def majority(train: Sequence[Record], records: Sequence[Record]) -> list[Prediction]:
@@ -134,7 +136,7 @@ def majority(train: Sequence[Record], records: Sequence[Record]) -> list[Predict
     Raises:
         DataError: the training rows have no labels.
     """
-    counts = Counter(_right_label(record) for record in train)
+    counts = Counter(right_label(record) for record in train)
     if not counts or not counts.keys() - {""}:
         raise DataError(
             "the training rows have no labels to take the commonest of",
@@ -142,7 +144,7 @@ def majority(train: Sequence[Record], records: Sequence[Record]) -> list[Predict
             fix="leave the arm `majority` out",
         )
     commonest = min(counts, key=lambda label: (-counts[label], label))
-    return [Prediction(record, output=commonest, expected=_right_label(record)) for record in records]
+    return [Prediction(record, output=commonest, expected=right_label(record)) for record in records]
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,9 @@ class _Asker:
     max_new_tokens: int
     batch: int
     text: bool
+    temperature: float
 
-    def choose(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+    def choose(self, records: Sequence[Record], after: Done) -> list[Prediction]:
         """The likeliest label. Its probability is the model's own of answering with it and then stopping,
         shared out over the labels, so that neither short labels nor prefixes of others are favoured."""
         from tunesmith.models.inference.choices import score_choices
@@ -169,7 +172,7 @@ class _Asker:
         place = {label: column for column, label in enumerate(self.labels)}
         made = []
         for record, likely_C, sure_C in zip(records, likely_NC, sure_NC, strict=True):
-            right = _right_label(record)
+            right = right_label(record)
             known = place.get(right)
             made.append(
                 Prediction(
@@ -184,9 +187,9 @@ class _Asker:
             )
         return made
 
-    def generate(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+    def generate(self, records: Sequence[Record], after: Done) -> list[Prediction]:
         """What the model says until it stops."""
-        from tunesmith.models.inference.generate import generate
+        from tunesmith.models.inference.generate import Sampling, generate
 
         if not self.text:
             return [Prediction(record, "", record.answer) for record in records]
@@ -196,18 +199,19 @@ class _Asker:
             stop_ids=self.codec.stop_ids,
             max_new_tokens=self.max_new_tokens,
             batch=self.batch,
+            sampling=Sampling(temperature=self.temperature),
             after=after,
         )
         # What is right is the whole answer: beside a label it may name stretches, as JSON.
         return [Prediction(record, answer.text, record.answer) for record, answer in zip(records, answers, strict=True)]
 
-    def classify(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+    def classify(self, records: Sequence[Record], after: Done) -> list[Prediction]:
         """The head's labels: the likeliest, or all that are likely where rows may have several."""
         from tunesmith.models.inference.score import classify
 
         # What is read does not hang on what is right, which may be a label the model does not know.
         places, examples = self._encoded([replace(record, labels=self.codec.labels[:1]) for record in records])
-        made = [Prediction(record, "", _right_label(record)) for record in records]
+        made = [Prediction(record, "", right_label(record)) for record in records]
         sure_NC, _ = classify(self.model, examples, batch=self.batch, after=after)
         names = self.model.labels
         for place, sure_C in zip(places, np.asarray(sure_NC, np.float64), strict=True):
@@ -223,7 +227,7 @@ class _Asker:
             )
         return made
 
-    def tag(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+    def tag(self, records: Sequence[Record], after: Done) -> list[Prediction]:
         """The spans that the tokens' tags spell."""
         from tunesmith.models.inference.score import tag
 
@@ -234,7 +238,7 @@ class _Asker:
             made[place] = replace(made[place], output=_spelled_spans(records[place], spans), spans=spans)
         return made
 
-    def prose(self, records: Sequence[Record], after: Callable[[int], None]) -> list[Prediction]:
+    def prose(self, records: Sequence[Record], after: Done) -> list[Prediction]:
         """Nothing is asked of plain text; only its nll counts."""
         after(len(records))
         return [Prediction(record, output="", expected="") for record in records]
@@ -256,20 +260,25 @@ def _spaced(total: int, count: int) -> list[int]:
     return sorted({int(place) for place in np.linspace(0, total - 1, min(count, total)).round()}) if total else []
 
 
-def _times(
-    ask: Callable[[Sequence[Record], Callable[[int], None]], list[Prediction]], records: Sequence[Record]
-) -> Iterator[tuple[int, float]]:
-    """Yields (place, seconds) of records asked one at a time; the first is asked once before, to warm up."""
-    if records:
-        ask(records[:1], lambda done: None)
-    for place, record in enumerate(records):
+def timed(made: Sequence[Prediction], records: Sequence[Record], ask: Ask, alone: int, after: Done) -> list[Prediction]:
+    """The predictions with the time that some of them take when nothing else is asked.
+
+    Args:
+        made: of the records, in their order.
+        ask: answers records.
+        alone: how many, evenly spaced, are asked again one at a time; the first is asked once before, to warm up.
+        after: told how many are done.
+    """
+    found = list(made)
+    places = _spaced(len(records), alone)
+    if places:
+        ask([records[places[0]]], lambda done: None)
+    for done, place in enumerate(places, 1):
         started = time.perf_counter()
-        ask([record], lambda done: None)
-        yield place, time.perf_counter() - started
-
-
-def _right_label(record: Record) -> str:
-    return JOINER.join(record.labels) if record.labels else record.answer.strip()
+        ask([records[place]], lambda done: None)
+        found[place] = replace(found[place], seconds=time.perf_counter() - started)
+        after(done)
+    return found
 
 
 def _shares(likely_NC: Floats) -> Floats:

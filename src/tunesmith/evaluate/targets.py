@@ -29,6 +29,7 @@ def check_targets(
     task: str | None,
     columns: Collection[str],
     labels: Collection[str] | None = None,
+    arms: Collection[str] = (),
     where: Callable[[str], str] = str,
 ) -> None:
     """Refuses targets that no training could meet.
@@ -39,6 +40,7 @@ def check_targets(
         task: of the goal.
         columns: what rows can be sliced by.
         labels: of the data; None where they are not known yet.
+        arms: what the tuned model is compared with.
         where: turns a dotted path, `goal.targets.0.metric`, into a place for people.
 
     Raises:
@@ -52,6 +54,7 @@ def check_targets(
         found = {
             "metric": _measurable(metric, manner, task) or _label_known(metric, labels),
             sense: _reachable(metric, target),
+            "over": _compared(metric, target, arms),
             **{f"slice.{column}": _sliceable(column, columns) for column in target.slice},
         }
         problems += [Problem(where(f"{path}.{field}"), what) for field, what in found.items() if what]
@@ -110,6 +113,12 @@ def _reachable(metric: Metric, target: Target) -> str:
     if bound.unit != metric.unit:
         example = f"in {metric.unit}, for example `300 {metric.unit}`" if metric.unit else "without a unit"
         return f"{metric.kind} is measured {example}; {bound} is not"
+    if target.over is not None:
+        span = metric.highest - metric.lowest
+        far = f"{metric.kind} differs by {span:g} at most; {bound} is more" + (
+            "; write 0.05 or 5%" if span == 1 else ""
+        )
+        return far if abs(bound.value) >= span else ""
     reach = f"{metric.kind} runs from {metric.lowest:g} to {metric.highest:g}"
     if not metric.lowest <= bound.value <= metric.highest:
         return f"{reach}; {bound} is outside" + ("; write 0.9 or 90%" if metric.highest == 1 else "")
@@ -118,6 +127,17 @@ def _reachable(metric: Metric, target: Target) -> str:
     if bound.value == (metric.highest if target.at_least is not None else metric.lowest):
         return f"{reach}, and no number of test rows can show that it is never off {bound}; leave it some room"
     return ""
+
+
+def _compared(metric: Metric, target: Target, arms: Collection[str]) -> str:
+    if target.over is None:
+        return ""
+    if metric.rows != "test":
+        return f"{metric.kind} is not measured on the test rows, and arms are compared on those; leave it out"
+    if target.over in arms:
+        return ""
+    known = f"; there are {', '.join(arms)}" if arms else "; there are none"
+    return f"no arm {target.over!r} in evaluate.arms{did_you_mean(target.over, arms)}{known}"
 
 
 def _sliceable(column: str, columns: Collection[str]) -> str:

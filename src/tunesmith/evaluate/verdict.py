@@ -25,8 +25,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tunesmith.evaluate.comparison import finite
-from tunesmith.evaluate.folds import fold_values, mean_over
-from tunesmith.evaluate.resample import draw
+from tunesmith.evaluate.statistics.folds import fold_values, mean_over
+from tunesmith.evaluate.statistics.resample import draw, weights
 from tunesmith.metrics import Metric, Rows
 from tunesmith.records import Prediction
 
@@ -47,6 +47,8 @@ class TargetResult:
 
     metric: str
     slice: dict[str, str]
+    over: str | None
+    """The arm it is to be ahead of; None where the value itself counts."""
     sense: Sense
     bound: float
     unit: str
@@ -64,8 +66,9 @@ class TargetResult:
     @property
     def title(self) -> str:
         """The target in words: `f1_macro on channel=email at least 0.85`."""
+        over = f" over {self.over}" if self.over else ""
         where = f" on {_named(self.slice)}" if self.slice else ""
-        return f"{self.metric}{where} {self.sense.replace('_', ' ')} {_figure(self.bound, self.unit)}"
+        return f"{self.metric}{over}{where} {self.sense.replace('_', ' ')} {_figure(self.bound, self.unit)}"
 
     @property
     def strength(self) -> float:
@@ -125,7 +128,8 @@ def judge(
     resamples: int = 2000,
     seed: int = 0,
     folds: Sequence[Sequence[Prediction]] | None = None,
-    others: Mapping[Rows, Sequence[Prediction]] | None = None,
+    arms: Mapping[str, Sequence[Prediction]] | None = None,
+    beside: Mapping[Rows, Sequence[Prediction]] | None = None,
     doubts: Mapping[str, str] | None = None,
 ) -> Verdict:
     """Holds predictions against targets.
@@ -138,20 +142,25 @@ def judge(
         resamples: bootstrap samples behind each limit.
         seed: draws them.
         folds: the predictions by fold, where each fold's rows were predicted by a model of its own.
-        others: the rows of metrics that are not measured on test rows.
+        arms: arm -> its predictions of the same rows, for targets that name one to be ahead of.
+        beside: what the tuned model did on other rows than the test rows, for metrics that are about those.
         doubts: name of a metric -> why no target can rest on it, whatever its value: such targets stay undecided.
     """
-    measured = _on_rows(predictions, confidence, resamples, seed)
-    if folds:
-        measured = _in_folds(folds, measured, confidence)
-    by_rows = {"test": measured} | {
-        name: _on_rows(rows, confidence, resamples, seed) for name, rows in (others or {}).items()
-    }
-    nothing = _on_rows([], confidence, resamples, seed)
-    found = [
-        _judge_one(target, by_rows.get(cast("Metric", target.metric).rows, nothing), task, confidence, doubts or {})
-        for target in targets
-    ]
+    on_test = _on_rows(predictions, confidence, resamples, seed, arms or {})
+    measures: dict[Rows, _Measure] = {"test": _in_folds(folds, on_test, confidence) if folds else on_test}
+    for kind, rows in (beside or {}).items():
+        measures[kind] = _on_rows(rows, confidence, resamples, seed, {})
+    found = [_judge_one(target, measures, task, confidence, doubts or {}) for target in targets]
+    return decide(found, confidence)
+
+
+def decide(found: list[TargetResult], confidence: float) -> Verdict:
+    """What targets come to together.
+
+    Args:
+        found: how each came out.
+        confidence: that they were judged with.
+    """
     if not found:
         return Verdict("NO TARGETS", "the goal names no targets, so there is nothing to decide", confidence, None, [])
     deciding = min(range(len(found)), key=lambda number: (_ORDER[found[number].outcome], found[number].strength))
@@ -176,21 +185,29 @@ class _Measured(NamedTuple):
     """About how many rows settle it, by the limit that faces the bound and the bound."""
 
 
-_Measure = Callable[["Metric", Mapping[str, str]], _Measured | None]
-"""Measures a metric on the rows of a slice; None where there are no rows."""
+_Measure = Callable[["Metric", Mapping[str, str], str | None], _Measured | None]
+"""Measures a metric on the rows of a slice, or how far it is above an arm; None where there are no rows."""
 
 
 def _in_slice(rows: Sequence[Prediction], slice_: Mapping[str, str]) -> list[Prediction]:
     return [row for row in rows if all(row.record.slices.get(key) == says for key, says in slice_.items())]
 
 
-def _on_rows(predictions: Sequence[Prediction], confidence: float, resamples: int, seed: int) -> _Measure:
-    """What one model comes to on the test rows."""
+def _on_rows(
+    predictions: Sequence[Prediction],
+    confidence: float,
+    resamples: int,
+    seed: int,
+    arms: Mapping[str, Sequence[Prediction]],
+) -> _Measure:
+    """What one model comes to on its rows."""
 
-    def measure(metric: Metric, slice_: Mapping[str, str]) -> _Measured | None:
+    def measure(metric: Metric, slice_: Mapping[str, str], over: str | None) -> _Measured | None:
         rows = _in_slice(predictions, slice_)
         if not rows:
             return None
+        if over is not None:
+            return _ahead(metric, rows, arms[over], over, confidence, resamples, seed)
         statistics = metric.statistics(rows)
         value = metric.whole(statistics)
         if not math.isfinite(value):
@@ -208,12 +225,41 @@ def _on_rows(predictions: Sequence[Prediction], confidence: float, resamples: in
     return measure
 
 
+def _ahead(
+    metric: Metric,
+    rows: Sequence[Prediction],
+    others: Sequence[Prediction],
+    over: str,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> _Measured:
+    """How far the tuned model is above an arm on the same rows."""
+    theirs = {row.record.id: row for row in others}
+    after, before = metric.statistics(rows), metric.statistics([theirs[row.record.id] for row in rows])
+    value = metric.whole(after) - metric.whole(before)
+    if not math.isfinite(value):
+        return _Measured(value, None, len(rows), "", lambda *_: math.nan)
+    drawn = [
+        metric.resampled(after, chunk) - metric.resampled(before, chunk)
+        for chunk in weights(len(rows), resamples, seed)
+    ]
+    interval = metric.difference(after, before, np.concatenate(drawn), 2 * confidence - 1)
+    return _Measured(
+        value,
+        interval,
+        len(rows),
+        f"over {over} on {_rows(len(rows))}",
+        lambda limit, bound: len(rows) * ((value - limit) / (value - bound)) ** 2 if value != bound else math.inf,
+    )
+
+
 def _in_folds(folds: Sequence[Sequence[Prediction]], together: _Measure, confidence: float) -> _Measure:
     """What the models of all folds come to in the mean; `together` measures all their rows at once."""
 
-    def measure(metric: Metric, slice_: Mapping[str, str]) -> _Measured | None:
-        on_rows = together(metric, slice_)
-        if on_rows is None or not math.isfinite(on_rows.value):
+    def measure(metric: Metric, slice_: Mapping[str, str], over: str | None) -> _Measured | None:
+        on_rows = together(metric, slice_, over)
+        if on_rows is None or over is not None or not math.isfinite(on_rows.value):
             return on_rows
         num_rows = on_rows.num_rows
         values = fold_values(metric, [_in_slice(fold, slice_) for fold in folds])
@@ -234,17 +280,21 @@ def _in_folds(folds: Sequence[Sequence[Prediction]], together: _Measure, confide
 
 
 def _judge_one(
-    target: Target, measure: _Measure, task: str | None, confidence: float, doubts: Mapping[str, str]
+    target: Target,
+    measures: Mapping[Rows, _Measure],
+    task: str | None,
+    confidence: float,
+    doubts: Mapping[str, str],
 ) -> TargetResult:
     metric = cast("Metric", target.metric).for_task(task)
-    found = measure(metric, target.slice)
+    if metric.rows not in measures:
+        return _result(target, metric, "undecided", _MISSING[metric.rows])
+    found = measures[metric.rows](metric, target.slice, target.over)
+    if metric.rows == "review" and (found is None or not math.isfinite(found.value)):
+        return _result(target, metric, "undecided", _MISSING["review"])
     if found is None:
-        return _result(
-            target,
-            metric,
-            "undecided",
-            f"no {metric.rows} row has {_named(target.slice)}" if target.slice else f"there are no {metric.rows} rows",
-        )
+        why = f"no {metric.rows} row has {_named(target.slice)}" if target.slice else _MISSING[metric.rows]
+        return _result(target, metric, "undecided", why)
     value, interval, num_rows, how, rows_to_settle = found
     doubt = doubts.get(metric.name)
     if not math.isfinite(value):
@@ -269,6 +319,14 @@ def _judge_one(
     return _result(target, metric, "undecided", f"{said}; {hint}", value, limit, num_rows, more)
 
 
+_MISSING: dict[Rows, str] = {
+    "test": "there are no test rows",
+    "retention": "no abilities were measured before and after",
+    "review": "no review of this run yet; tunesmith review new RUN",
+}
+"""Why a target is undecided where the rows it is about are not there."""
+
+
 def _result(
     target: Target,
     metric: Metric,
@@ -283,6 +341,7 @@ def _result(
     return TargetResult(
         metric=metric.name,
         slice=dict(target.slice),
+        over=target.over,
         sense=_sense(target),
         bound=bound.value,
         unit=bound.unit,

@@ -11,9 +11,12 @@ from tunesmith.data.passes.gather import Older
 from tunesmith.data.read.find import find
 from tunesmith.data.steps import Step
 from tunesmith.errors import NotFound
+from tunesmith.evaluate.arms import OWN, Arm
+from tunesmith.flow.data.beside import files_beside
 from tunesmith.flow.environment import threads, versions
-from tunesmith.flow.measuring.beside import beside
+from tunesmith.judges import Judge
 from tunesmith.models.facts import BaseFacts, base_facts
+from tunesmith.models.roles.remote import RemoteResponder, is_remote
 from tunesmith.runs import Run, file_digest, find_run, fingerprint, list_runs, read_json
 from tunesmith.spec.load import Written, load
 from tunesmith.spec.resolve import Resolved
@@ -51,8 +54,11 @@ class Request:
     """The models that stages learn from, by how the spec names them."""
     older: list[Older]
     """What stages replay, in their order."""
+    others: dict[str, str]
+    """The models that arms and judges ask beside the base and the tuned one, and what names their content; of an
+    endpoint, whose content nobody knows, its address."""
     beside: list[dict[str, Any]] = field(default_factory=list)
-    """What the evaluation reads beside the data, its path and sha256: suites, ratings by people, judges."""
+    """What the evaluation reads beside the data, its path and sha256: suites, and answers that people rated."""
 
     @property
     def digests(self) -> list[str]:
@@ -76,7 +82,7 @@ class Request:
         return fingerprint(
             {
                 "spec": _that_matters(self.written.tree),
-                "content": self.digests,
+                "content": [*self.digests, *self.others.values()],
                 "beside": self.beside,
                 "versions": versions(),
                 "threads": threads(),
@@ -113,12 +119,13 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    teachers = _teachers(spec, path.parent, workspace)
-    return Request(spec, written, workspace, base, data, teachers, older, beside(spec, path.parent, workspace))
+    teachers, others = _teachers(spec, path.parent, workspace), _others(spec, path.parent, workspace)
+    beside = files_beside(spec, path.parent)
+    return Request(spec, written, workspace, base, data, teachers, older, others, beside)
 
 
 def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:
-    """What a run was asked for, as far as whoever trains it must know; of data nothing is digested again.
+    """What a run was asked for, as far as whoever trains it must know; of data and arms nothing is digested again.
 
     Args:
         run: it has its folder.
@@ -133,7 +140,7 @@ def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:
         initialize=spec.base.initialize,
     )
     teachers = _teachers(spec, spec_path.parent, workspace)
-    return Request(spec, Written(spec_path, "", {}, {}), workspace, base, [], teachers, _older(spec, workspace))
+    return Request(spec, Written(spec_path, "", {}, {}), workspace, base, [], teachers, _older(spec, workspace), {})
 
 
 def _teachers(spec: Spec, folder: Path, workspace: Path) -> dict[str, BaseFacts]:
@@ -144,6 +151,24 @@ def _teachers(spec: Spec, folder: Path, workspace: Path) -> dict[str, BaseFacts]
         if stage.objective is not None
         for teacher in cast(Objective, stage.objective).teachers()
     }
+
+
+def _others(spec: Spec, folder: Path, workspace: Path) -> dict[str, str]:
+    """The models that arms and judges ask; paths are relative to the spec's folder. Refused here, and not when all is
+    trained."""
+    arms = (cast(Arm, arm).asks for arm in spec.evaluate.arms or ())
+    asked = dict.fromkeys([*(name for name in arms if name not in OWN), *_judging(spec)])
+    return {
+        name: RemoteResponder(name).reference
+        if is_remote(name)
+        else base_facts(resolve_reference(name, folder), workspace=workspace).digest
+        for name in asked
+        if name
+    }
+
+
+def _judging(spec: Spec) -> list[str]:
+    return [judge.model for judge in cast(list[Judge], spec.evaluate.judges)]
 
 
 def _older(spec: Spec, workspace: Path) -> list[Older]:

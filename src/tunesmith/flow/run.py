@@ -13,9 +13,9 @@ from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
 from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
 from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
-from tunesmith.flow.folds import fold_requests
+from tunesmith.flow.evaluation.check import check_measuring
+from tunesmith.flow.evaluation.repeats import Repeat, repeats_of
 from tunesmith.flow.interrupt import gentle_stop
-from tunesmith.flow.measuring.check import check_measuring
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.stages import Stop, Until, do, stages, write_lineage, write_report
@@ -84,10 +84,10 @@ def run(
     check_trackers(request.spec.track)
     run = request.find() or _begin(request, narrator)
     with gentle_stop() as stop:
-        return _carry(run, request, narrator, stop, until, fold_requests(request, changes))
+        return _carry(run, request, narrator, stop, until, repeats_of(request, changes))
 
 
-def _carry_fold(request: Request, narrator: Narrator, stop: Stop) -> Run:
+def _carry_repeat(request: Request, narrator: Narrator, stop: Stop) -> Run:
     return _carry(request.find() or _begin(request, narrator), request, narrator, stop).run
 
 
@@ -97,14 +97,14 @@ def _carry(
     narrator: Narrator,
     stop: Stop,
     until: Until = "report",
-    folds: Sequence[Request] = (),
+    repeats: Sequence[Repeat] = (),
 ) -> Outcome:
-    """Carries a run from where it stands to `until`, its folds first."""
+    """Carries a run from where it stands to `until`, its folds and further seeds first."""
     with run.locked(), Events(run / "events.jsonl") as events:
         narrator.write_to(events)
         job = load_job(run, request)
         with tracked(run, request.spec.track, narrator):
-            wanted = stages(run, request, job, until, folds, _carry_fold)
+            wanted = stages(run, request, job, until, repeats, _carry_repeat)
             done = [do(stage, run, narrator, stop) for stage in wanted]
             already = all(done) and (run.complete or until != "report")
             if not already:

@@ -1,6 +1,6 @@
 """The stages of a run: what names each, what it leaves, and the work itself.
 
-data (when the run is born) -> fold-1 -> ... -> train-1 -> ... -> evaluate -> report
+data (when the run is born) -> fold-1 or seed-2 -> ... -> train-1 -> ... -> evaluate -> report
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import threads, versions
 from tunesmith.flow.evaluation import evaluate
-from tunesmith.flow.folds import Carry, do_fold, folder_of
+from tunesmith.flow.evaluation.repeats import Carry, Repeat, do_repeat, folder_of
 from tunesmith.flow.lineage import lineage
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
@@ -41,15 +41,15 @@ class Stage:
 
 
 def stages(
-    run: Run, request: Request, job: Job, until: Until, folds: Sequence[Request], carry_fold: Carry
+    run: Run, request: Request, job: Job, until: Until, repeats: Sequence[Repeat], carry_repeat: Carry
 ) -> list[Stage]:
     """The stages up to `until`, in order."""
     spec = job.spec.model_dump(mode="json")
     print_ = fingerprint(
         [spec["data"], spec["prompt"], spec["goal"]["task"], spec["evaluate"]["slices"], request.digests]
     )
-    found = [] if until == "train" else [_fold(run, number, fold, carry_fold) for number, fold in enumerate(folds, 1)]
-    print_of_folds = [stage.fingerprint for stage in found]
+    found = [] if until == "train" else [_repeat(run, repeat, carry_repeat) for repeat in repeats]
+    print_of_repeats = [stage.fingerprint for stage in found]
     start = request.base.reference
     for number in range(len(job.spec.train)):
         print_ = fingerprint([print_, spec["base"], spec["train"][number], versions(), threads()])
@@ -57,20 +57,25 @@ def stages(
         start = str(model_folder(run, job, number).resolve())
     if until == "train":
         return found
-    print_ = fingerprint([print_, spec["evaluate"], spec["goal"], request.beside, *print_of_folds])
+    print_ = fingerprint([print_, spec["evaluate"], spec["goal"], request.others, request.beside, *print_of_repeats])
     found.append(
-        Stage("evaluate", print_, ["evaluation"], lambda narrator, stop: evaluate(run, request, job, narrator, stop))
+        Stage(
+            "evaluate",
+            print_,
+            ["evaluation"],
+            lambda narrator, stop: evaluate(run, request, job, print_, narrator, stop),
+        )
     )
     return found
 
 
-def _fold(run: Run, number: int, asked: Request, carry: Carry) -> Stage:
-    leaves = [str(folder_of(run, number).relative_to(run.path))]
+def _repeat(run: Run, repeat: Repeat, carry: Carry) -> Stage:
+    leaves = [str(folder_of(run, repeat.kind, repeat.number).relative_to(run.path))]
     return Stage(
-        f"fold-{number}",
-        asked.fingerprint,
+        repeat.name,
+        repeat.asked.fingerprint,
         leaves,
-        lambda narrator, stop: do_fold(run, number, asked, carry, narrator, stop),
+        lambda narrator, stop: do_repeat(run, repeat, carry, narrator, stop),
     )
 
 

@@ -20,13 +20,6 @@ from pydantic import Field, field_validator
 from tunesmith.part import Part
 from tunesmith.records import Message, Responder
 
-After = Callable[[int, int], None]
-"""Told how much is done, and of how much."""
-
-
-def _silent(done: int, total: int) -> None:
-    pass
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -93,10 +86,6 @@ class Judge(Part):
         """What figures call it."""
         return self.name or self.kind
 
-    def measure_of(self, criterion: str) -> str:
-        """Under which name a row's value stands in `Prediction.measured`."""
-        return f"judge.{self.called}.{criterion}"
-
     @abstractmethod
     def value_of(self, said: float) -> float:
         """A person's rating on the judge's own scale as a value from 0 to 1.
@@ -106,13 +95,12 @@ class Judge(Part):
         """
 
     @abstractmethod
-    def rate(self, cases: Sequence[Case], responder: Responder, after: After = _silent) -> Ratings:
+    def rate(self, cases: Sequence[Case], responder: Responder) -> Ratings:
         """Judges every case by every criterion.
 
         Args:
             cases: what is judged.
             responder: asked with temperature 0.
-            after: told (done, total) questions.
         """
 
 

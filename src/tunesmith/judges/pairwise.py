@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from tunesmith.judges import After, Case, Judge, Ratings, _silent, ask
+from tunesmith.judges import Case, Judge, Ratings, ask
 from tunesmith.judges._fence import NOT_FOR_YOU, fenced
 from tunesmith.records import Message, Responder
 
@@ -36,10 +36,10 @@ class Pairwise(Judge):
             raise ValueError(f"{said:g} is none of 1 (better), 0.5 (tie) and 0 (worse)")
         return said
 
-    def rate(self, cases: Sequence[Case], responder: Responder, after: After = _silent) -> Ratings:
+    def rate(self, cases: Sequence[Case], responder: Responder) -> Ratings:
         values: dict[str, list[float | None]] = {}
         counts: dict[str, dict[str, int]] = {}
-        for number, (criterion, says) in enumerate(self.criteria.items()):
+        for criterion, says in self.criteria.items():
             orders = [
                 self._question(case, criterion, says, swapped=swapped) for swapped in (False, True) for case in cases
             ]
@@ -56,7 +56,6 @@ class Pairwise(Judge):
                     for one, other in zip(straight, swapped, strict=True)
                 ),
             }
-            after((number + 1) * len(cases), len(self.criteria) * len(cases))
         return Ratings(values, counts)
 
     def _question(self, case: Case, criterion: str, says: str, *, swapped: bool) -> tuple[Message, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, model_validator
 
-from tunesmith.judges import After, Case, Judge, Ratings, _silent, ask
+from tunesmith.judges import Case, Judge, Ratings, ask
 from tunesmith.judges._fence import NOT_FOR_YOU, fenced
 from tunesmith.records import Message, Responder
 
@@ -36,9 +36,9 @@ class Rubric(Judge):
             raise ValueError(f"{said:g} is not on the scale of {self.lowest} to {self.highest}")
         return (said - self.lowest) / (self.highest - self.lowest)
 
-    def rate(self, cases: Sequence[Case], responder: Responder, after: After = _silent) -> Ratings:
+    def rate(self, cases: Sequence[Case], responder: Responder) -> Ratings:
         values, counts = {}, {}
-        for number, (criterion, says) in enumerate(self.criteria.items()):
+        for criterion, says in self.criteria.items():
             values[criterion], counts[criterion] = ask(
                 [self._question(case, criterion, says) for case in cases],
                 self._read,
@@ -46,7 +46,6 @@ class Rubric(Judge):
                 responder,
                 self.max_tokens,
             )
-            after((number + 1) * len(cases), len(self.criteria) * len(cases))
         return Ratings(values, counts)
 
     @property

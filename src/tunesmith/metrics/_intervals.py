@@ -53,12 +53,20 @@ def mcnemar(won: int, lost: int) -> float:
 
 
 def two_sided(differences: Floats) -> float | None:
-    """The bootstrap p-value of no difference: twice the smaller share of resamples on the other side of 0."""
+    """The bootstrap p-value of no difference: twice the smaller share of resamples on the other side of 0.
+
+    Where none lies there, resamples alone could not say less than two in their number, however far off 0 is, and
+    nothing would be left of that once it is corrected for many; the tail is then a normal one.
+    """
     differences = differences[np.isfinite(differences)]
     if len(differences) == 0:
         return None
-    tail = min((differences <= 0).sum(), (differences >= 0).sum())
-    return min(1.0, 2 * float(tail + 1) / (len(differences) + 1))
+    tail = int(min((differences <= 0).sum(), (differences >= 0).sum()))
+    counted = min(1.0, 2 * (tail + 1) / (len(differences) + 1))
+    spread = float(differences.std())
+    if tail or not spread:
+        return counted
+    return min(counted, math.erfc(abs(float(differences.mean())) / spread / math.sqrt(2)))
 
 
 def untouched(value: float, rows: int, lowest: float, highest: float, confidence: float) -> tuple[float, float] | None:

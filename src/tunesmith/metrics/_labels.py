@@ -17,10 +17,15 @@ from typing import ClassVar
 import numpy as np
 
 from tunesmith.metrics import Floats, Metric, Need, ratio
-from tunesmith.records import Prediction
+from tunesmith.records import Prediction, Record
 
 JOINER = ", "
 """Between several labels of one row."""
+
+
+def right_label(record: Record) -> str:
+    """A row's right label as a model would write it, or its right answer."""
+    return JOINER.join(record.labels) if record.labels else record.answer.strip()
 
 
 def label_sets(predictions: Sequence[Prediction]) -> list[tuple[frozenset[str], frozenset[str]]]:

@@ -12,6 +12,11 @@ from tunesmith.metrics import Floats, Metric, Need, ratio
 from tunesmith.records import Prediction
 
 
+def measure_name(judge: str, criterion: str) -> str:
+    """Under which name a row's value stands in `Prediction.measured`."""
+    return f"judge.{judge}.{criterion}"
+
+
 class Judged(Metric):
     """The mean of a judge's values, rows that it could not be read on left out.
 
@@ -26,7 +31,7 @@ class Judged(Metric):
 
     def statistics(self, predictions: Sequence[Prediction]) -> Floats:
         # [N, 2]: the value and 1; a row without one adds nothing.
-        name = f"judge.{self.judge}.{self.criterion}"
+        name = measure_name(self.judge, self.criterion)
         values = [row.measured.get(name) for row in predictions]
         said = [(0.0, 0.0) if value is None else (value, 1.0) for value in values]
         return np.array(said, dtype=np.float64).reshape(-1, 2)

@@ -8,7 +8,7 @@ attributes, no arithmetic. So it can neither reach the machine nor grow without 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -29,6 +29,8 @@ MAX_TEMPLATE = 20_000
 MAX_RENDERED = 10_000_000
 """The most characters of a rendered prompt."""
 
+Shots = Callable[[Record], Sequence[Record]]
+"""Which rows are shown before a row."""
 Vary = Literal["first", "all"] | int
 """Which wordings of a template are used."""
 
@@ -92,7 +94,8 @@ def render(
     *,
     vary: Vary = "first",
     seed: int = 0,
-    examples: Sequence[Record] = (),
+    examples: Sequence[Record] | Shots = (),
+    ending: str = "",
 ) -> list[Record]:
     """Makes conversations of texts with labels or spans, and puts the template around single questions.
 
@@ -110,23 +113,29 @@ def render(
             every time. What is measured is asked in the first.
         seed: another seed draws other wordings.
         examples: rows that are asked and answered before single questions, in the first wording; a row that is one
-            of them goes without it. Their answers are not trained.
+            of them goes without it. Their answers are not trained. A function says which, row by row.
+        ending: put after single questions, but not after those of examples.
 
     Raises:
         NotFound, UserError: as `places` and `wordings`; or the template names a column that the rows do not have.
     """
     compiled = [_compiled(written) for written in wordings(template, task, vary)]
     wanted = places(template, task)
-    shots = [
-        (shot.id, tuple(replace(turn, trained=False) for turn in shot.messages if turn.role != "system"))
-        for shot in (_rendered(each, compiled[0] if compiled else None, wanted, None, labels) for each in examples)
-        if _is_single(shot.messages)
-    ]
+    known: dict[str, tuple[Message, ...]] = {}
+
+    def shown(shot: Record) -> tuple[Message, ...]:
+        if shot.id not in known:
+            turns = _rendered(shot, compiled[0] if compiled else None, wanted, None, labels).messages
+            answered = tuple(replace(turn, trained=False) for turn in turns if turn.role != "system")
+            known[shot.id] = answered if _is_single(turns) else ()
+        return known[shot.id]
+
     found = []
     for record in records:
         chosen = compiled[_draw(record.id, seed, len(compiled))] if compiled else None
-        before = tuple(turn for name, turns in shots if name != record.id for turn in turns)
-        found.append(_rendered(record, chosen, wanted, system, labels, before))
+        shots = examples(record) if callable(examples) else examples
+        before = tuple(turn for shot in shots if shot.id != record.id for turn in shown(shot))
+        found.append(_rendered(record, chosen, wanted, system, labels, before, ending))
     return found
 
 
@@ -166,15 +175,16 @@ def _rendered(
     system: str | None,
     labels: Sequence[str],
     before: tuple[Message, ...] = (),
+    ending: str = "",
 ) -> Record:
     messages = record.messages
     answer = None if messages else answer_of(record, labels)
     if answer is not None:
-        question = _filled(template, record, record.text or "", wanted, labels)
+        question = _filled(template, record, record.text or "", wanted, labels) + ending
         messages = (*before, Message("user", question), Message("assistant", answer, trained=True))
     elif _is_single(messages):
         asked = tuple(
-            replace(turn, content=_filled(template, record, turn.content, wanted, labels))
+            replace(turn, content=_filled(template, record, turn.content, wanted, labels) + ending)
             for turn in messages
             if turn.role == "user"
         )

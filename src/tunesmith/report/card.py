@@ -122,7 +122,11 @@ def _evaluation(found: Comparison) -> dict[str, Any]:
         "folded": folded(found),
         "confidence": write.percent(found.confidence, 0),
         "rows": [
-            (measure.name, [_cell(measure, measure.arms, arm) for arm in found.arms], _difference(measure, measure))
+            (
+                measure.name,
+                [_cell(measure, measure.arms, arm) for arm in found.arms],
+                _difference(found, measure, measure),
+            )
             for measure in found.measures
         ],
         "slices": _slices(found),
@@ -134,8 +138,8 @@ def _cell(measure: Measure, arms: dict[str, Any], arm: str) -> str:
     return f"{cell['value']} ({cell['interval']})" if cell["interval"] else cell["value"]
 
 
-def _difference(measure: Measure, entry: Measure | SliceMeasure) -> str:
-    cell = difference_cell(entry.difference, measure.better, measure.unit)
+def _difference(found: Comparison, measure: Measure, entry: Measure | SliceMeasure) -> str:
+    cell = difference_cell(entry.difference, measure.better, measure.unit, found.confidence)
     return f"{cell['value']} ({cell['interval']})" if cell["interval"] else str(cell["value"])
 
 
@@ -152,7 +156,7 @@ def _slices(found: Comparison) -> dict[str, Any] | None:
                 f"{entry.column}: {entry.value}",
                 entry.num_rows,
                 [_cell(measure, entry.arms, arm) for arm in found.arms],
-                _difference(measure, entry),
+                _difference(found, measure, entry),
             )
             for entry in ordered[:SLICES]
         ],

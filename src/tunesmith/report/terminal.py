@@ -82,11 +82,15 @@ def _comparison(found: Comparison) -> Table:
     from rich.text import Text
 
     paired = len(found.arms) > 1
-    table = _table("metric", *found.arms, *(["difference", f"{found.confidence:.0%} interval", ""] if paired else []))
+    table = _table(
+        "metric",
+        *found.arms,
+        *([f"{found.arms[-1]} over {found.arms[0]}", f"{found.confidence:.0%} interval", ""] if paired else []),
+    )
     for measure in found.measures:
         cells = [estimate_cell(measure.arms.get(arm), measure.unit)["value"] for arm in found.arms]
         if paired:
-            change = difference_cell(measure.difference, measure.better, measure.unit)
+            change = difference_cell(measure.difference, measure.better, measure.unit, found.confidence)
             means = Text(change["means"], style=INK.get(change["means"], "dim"))
             table.add_row(Text(measure.name), *cells, change["value"], change["interval"], means)
         else:

@@ -286,13 +286,18 @@ def precision(facts: Facts) -> Derived:
 
 def arms(facts: Facts, objective: str) -> Derived:
     """What the tuned model is compared with."""
-    if facts.family == "encoder" and objective == "tag":
-        return Derived(["tuned"], "an encoder cannot tag unaided, and there is no commonest tag to stand in")
-    if facts.family == "encoder":
-        return Derived(["majority", "tuned"], "an encoder cannot answer unaided, so the commonest label stands in")
+    names, why = [], []
+    if facts.family != "encoder":
+        names.append("base")
+        why.append("the base as it is")
     if objective == "classify":
-        return Derived(["base", "majority", "tuned"], "the base as it is, and the commonest label, are to be beaten")
-    return Derived(["base", "tuned"], "the base as it is is to be beaten")
+        names += ["majority", "linear"]
+        why += ["the commonest label", "a word count"]
+    if not names:
+        return Derived(_kinds(["tuned"]), "an encoder cannot tag unaided, and there is no commonest tag to stand in")
+    said = ", ".join(why[:-1]) + (" and " if why[:-1] else "") + why[-1]
+    unaided = "; an encoder cannot answer unaided" if facts.family == "encoder" else ""
+    return Derived(_kinds([*names, "tuned"]), f"{said} {'are' if why[1:] else 'is'} to be beaten{unaided}")
 
 
 def metrics(facts: Facts, task: str, objective: str) -> Derived:

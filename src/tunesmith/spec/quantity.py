@@ -46,7 +46,9 @@ class Quantity:
     examples: ClassVar[str] = ""
     """What to write, for messages and help."""
     positive: ClassVar[bool] = True
-    """Whether zero is refused (a negative number always is)."""
+    """Whether zero is refused."""
+    signed: ClassVar[bool] = False
+    """Whether it may be below zero."""
 
     @classmethod
     def parse(cls, written: Any) -> Self:
@@ -75,7 +77,9 @@ class Quantity:
             raise ValueError(f"{written!r}: {said}; write {cls.examples}")
         kept, factor = cls.units[unit]
         value = float(Decimal(number) * _MULTIPLES[multiple] * Decimal(factor))
-        if value < 0 or (cls.positive and value == 0) or value == float("inf"):
+        if abs(value) == float("inf"):
+            raise ValueError(f"{written!r} is too large; write {cls.examples}")
+        if (value < 0 and not cls.signed) or (cls.positive and value == 0):
             raise ValueError(f"{written!r} must be {'above' if cls.positive else 'at least'} 0; write {cls.examples}")
         if kept in _COUNTED and value != int(value):
             raise ValueError(f"{written!r}: there is no part of one of the {kept}; write {cls.examples}")
@@ -229,4 +233,4 @@ class Bound(Quantity):
     }
     plain = ""
     examples = "0.9 or 90% or 300 ms or 8 GB"
-    positive = False
+    positive, signed = False, True

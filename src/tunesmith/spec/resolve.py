@@ -189,15 +189,31 @@ def _conflicts(spec: Spec, facts: Facts, *, validated: bool) -> Iterator[tuple[s
             )
         if any(getattr(watcher, "figure", None) for watcher in stage.watch) and not validated:
             yield f"{path}.watch", "there are no validation rows to go by; give data.split.validation a share"
-    if facts.family == "encoder" and "base" in spec.evaluate.arms:
-        yield "evaluate.arms", "an encoder cannot answer unaided; write [majority, tuned]"
-    if "tuned" not in spec.evaluate.arms:
-        yield "evaluate.arms", "the verdict rests on the tuned model; add tuned"
-    if "majority" in spec.evaluate.arms and facts.num_labels == 0:
-        yield "evaluate.arms", "the rows carry no labels of which one could be the commonest; leave majority out"
+    yield from _arms_that_cannot(spec, facts)
 
 
 _NEEDS = {"chat": "answers", "label": "labels", "spans": "labelled stretches"}
+
+
+def _arms_that_cannot(spec: Spec, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Arms that cannot answer these rows: (path, what) pairs."""
+    last = spec.train[-1].objective
+    questions = getattr(last, "need", "") != "text"
+    for number, arm in enumerate(spec.evaluate.arms or ()):
+        path, asks = f"evaluate.arms.{number}", getattr(arm, "asks", "")
+        if facts.family == "encoder" and asks == "base":
+            yield path, f"{arm.kind} asks the base, and an encoder cannot answer unaided; leave it out"
+        elif asks == "tuned" and getattr(last, "head", "") != "lm":
+            yield (
+                path,
+                f"{arm.kind} asks the tuned model in words, and its head gives labels; ask another, or leave it out",
+            )
+        elif getattr(arm, "asks_anew", False) and not questions:
+            yield path, f"{arm.kind} asks questions, and the rows are prose; leave it out"
+        if getattr(arm, "of_labels", False) and not (facts.num_labels or (questions and spec.goal.task == "classify")):
+            yield path, f"{arm.kind} gives labels, and the rows carry none; leave it out"
+    if all(arm.kind != "tuned" for arm in spec.evaluate.arms or ()):
+        yield "evaluate.arms", "the verdict rests on the tuned model; add tuned"
 
 
 def _origins(spec: Spec, written: Written, reasons: Mapping[str, str]) -> dict[str, str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tunesmith.part import (
     ADAPTERS,
+    ARMS,
     JUDGES,
     METRICS,
     OBJECTIVES,
@@ -43,6 +44,8 @@ class Target(Section):
     """The smallest value that will do."""
     at_most: Bound | None = None
     """The largest value that will do."""
+    over: str | None = None
+    """An arm: the value is then how far the tuned model's figure is above that arm's on the same rows."""
     slice: dict[str, str] = Field(default_factory=dict)
     """Only rows with these values count, for example `{channel: email}`."""
 
@@ -204,8 +207,8 @@ def ability_of(source: str) -> str:
 class Evaluate(Section):
     """What is measured on the test rows."""
 
-    arms: list[Literal["base", "majority", "tuned"]] | None = Field(default=None, min_length=1)
-    """What is compared: the base as it is, the commonest label, the tuned model; derived from base and task."""
+    arms: list[Annotated[Part, ARMS]] | None = Field(default=None, min_length=1, max_length=20)
+    """What is compared on the same rows: `base`, `linear`, `few_shot`, `tuned` and more; derived from base and task."""
     metrics: list[Annotated[Part, METRICS]] | None = None
     """What is measured beside the targets; derived from the task."""
     slices: list[str] = Field(default_factory=list)
@@ -216,6 +219,8 @@ class Evaluate(Section):
     """Bootstrap samples behind each interval."""
     folds: int | None = Field(default=None, ge=2, le=20)
     """Cross-validate: train so many models, each tested on a part of the rows, and decide by their mean."""
+    seeds: int | None = Field(default=None, ge=2, le=20)
+    """Train so many models that differ in `train.seed` alone, and show how far they lie apart; the first one ships."""
     max_rows: int | None = Field(default=None, ge=1)
     """Evaluate at most this many test rows (of each fold), drawn by the split's seed; all when left out."""
     max_new_tokens: int | None = Field(default=None, ge=1)
@@ -233,6 +238,20 @@ class Evaluate(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two judges are called {', '.join(twice)}; give one of them a `name`")
         return self
+
+    @model_validator(mode="after")
+    def _repeated_in_one_way(self) -> Self:
+        if self.folds and self.seeds:
+            raise ValueError("folds train several models already; leave seeds out, or folds")
+        return self
+
+    @field_validator("arms")
+    @classmethod
+    def _each_has_a_name(cls, arms: list[Part] | None) -> list[Part] | None:
+        titles = [str(getattr(arm, "title", arm.kind)) for arm in arms or ()]
+        if twice := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ValueError(f"two arms are called {twice[0]!r}; tell them apart with `called: another-name`")
+        return arms
 
 
 class Scale(Section):

@@ -188,6 +188,13 @@ class Doubles:
 # Metrics
 
 
+_RATED = {
+    f"review.{name}.{end}": value
+    for name, most in (("helpful", 5.0), ("preference", 1.0))
+    for end, value in (("lowest", float(most > 1)), ("highest", most))
+}
+
+
 def predictions(count: int = 12) -> list[Prediction]:
     """Predictions that carry everything a metric can ask for."""
     labels, made = ("delivery", "billing", "account"), []
@@ -207,6 +214,9 @@ def predictions(count: int = 12) -> list[Prediction]:
                 num_chars=10,
                 seconds=0.01 * (1 + number),
                 measured={
+                    **_RATED,
+                    "review.helpful": 1.0 + number % 5,
+                    "review.preference": number % 3 / 2,
                     "judge.rubric.helpful": number % 5 / 4,
                     "before": 0.3 + 0.05 * (number % 7),
                     "after": 0.25 + 0.05 * (number % 5),

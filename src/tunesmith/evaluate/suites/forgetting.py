@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tunesmith.evaluate.comparison import Estimate, closed, finite
-from tunesmith.evaluate.resample import draw
+from tunesmith.evaluate.statistics.resample import draw
 from tunesmith.evaluate.suites.ask import Answer
 from tunesmith.evaluate.suites.measure import scores
 from tunesmith.evaluate.suites.suite import Suite

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tunesmith.data.disk.tables import sample as rendered_sample
 from tunesmith.data.ledger import Ledger
 from tunesmith.flow.data.prepare import check_goal, collect_job, encode_job
-from tunesmith.flow.measuring.check import check_measuring
+from tunesmith.flow.evaluation.check import check_measuring
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.request import make_request
 from tunesmith.spec.resolve import Resolved

@@ -18,6 +18,7 @@ from tunesmith.data.passes.survey import Survey
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
 from tunesmith.errors import ModelError
+from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.predict import Manner, manner
 from tunesmith.evaluate.targets import check_metrics, check_targets
 from tunesmith.flow.data.workshop import workshop
@@ -271,6 +272,7 @@ def check_goal(job: Job, request: Request, survey: Survey) -> None:
         task=task,
         columns=survey.columns,
         labels=labels,
+        arms=[arm.title for arm in cast(list[Arm], job.spec.evaluate.arms or []) if arm.kind != "tuned"],
         where=request.written.where,
     )
 

@@ -23,8 +23,8 @@ OWN = ".tunesmith"
 """The folder of a workspace that holds what can be made again."""
 
 
-class KeptModels(OpenModels):
-    """Models that steps and judges may ask; what responders say is kept."""
+class RememberingModels(OpenModels):
+    """Models that steps, arms and judges may ask; what responders say is kept."""
 
     def __init__(self, request: Request, tokenizer: Any) -> None:
         super().__init__(workspace=request.workspace, folder=request.folder, codec=Codec, tokenizer=tokenizer)
@@ -51,7 +51,7 @@ def workshop(request: Request, after: After, tokenizer: Any = None) -> Iterator[
         write_text(own / ".gitignore", "*\n")
     scale = request.spec.scale
     workers = scale.workers or threads()
-    models = KeptModels(request, tokenizer)
+    models = RememberingModels(request, tokenizer)
     with ExitStack() as stack:
         here = stack.enter_context(Executor(workers))
         cluster = stack.enter_context(Cluster(scale.cluster, workers)) if scale.cluster else None

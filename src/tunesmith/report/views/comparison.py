@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from tunesmith.evaluate.comparison import Comparison, Difference, Estimate, Measure
+from tunesmith.evaluate.comparison import Comparison, Difference, Estimate, FoldMeasure, Measure
 from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import counted, figure, interval, percent
@@ -27,10 +28,32 @@ def view(evidence: Evidence) -> Section:
             "paired": len(found.arms) > 1,
             "confidence": percent(found.confidence, 0),
             "resamples": found.resamples,
+            "against": _against(found),
             "folds": _folds(found),
+            "seeds": _seeds(found),
             "lengths": [(arm, entry) for arm, entry in found.lengths.items()],
         },
     )
+
+
+def _against(found: Comparison) -> list[dict[str, Any]]:
+    """The last arm against each arm but the first, whose differences stand beside the figures."""
+    return [
+        {
+            "arm": arm,
+            "name": measure.name,
+            "difference": difference_cell(difference, measure.better, measure.unit, found.confidence),
+        }
+        for arm in found.arms[1:-1]
+        for measure in found.measures
+        if (difference := measure.differences.get(arm)) is not None
+    ]
+
+
+def _seeds(found: Comparison) -> dict[str, Any] | None:
+    """The last arm's model and others of other seeds; None where there are none."""
+    held = [(measure, measure.seeds) for measure in found.measures if measure.seeds is not None]
+    return _models(found.arms[-1], held) if held else None
 
 
 def _folds(found: Comparison) -> dict[str, Any] | None:
@@ -39,6 +62,11 @@ def _folds(found: Comparison) -> dict[str, Any] | None:
     held = [(measure, measure.folds[arm]) for measure in found.measures if arm in measure.folds]
     if not held:
         return None
+    return _models(arm, held)
+
+
+def _models(arm: str, held: Sequence[tuple[Measure, FoldMeasure]]) -> dict[str, Any]:
+    """Figures of several models, one by one and in their mean."""
     return {
         "arm": arm,
         "numbers": range(1, len(held[0][1].values) + 1),
@@ -64,7 +92,7 @@ def says(found: Comparison) -> str:
     if len(found.arms) < 2:
         return f"Measured {on}; there is no other arm to compare with."
     first, last = found.arms[0], found.arms[-1]
-    told = [verdict_of(measure.difference, measure.better) for measure in found.measures]
+    told = [verdict_of(measure.difference, measure.better, found.confidence) for measure in found.measures]
     ahead, behind, total = told.count("better"), told.count("worse"), len(told)
     what = f"{last} is clearly ahead of {first} {on} by {ahead} of {counted(total, 'metric')}"
     behindhand = f", behind by {behind}" if behind else ""
@@ -72,9 +100,12 @@ def says(found: Comparison) -> str:
     return f"{what}{behindhand}{f', and too close to call by {rest}' if rest else ''}.".capitalize()
 
 
-def verdict_of(difference: Difference | None, better: str) -> str:
-    """`better`, `worse`, or `unclear` when the interval of the difference holds zero."""
+def verdict_of(difference: Difference | None, better: str, confidence: float) -> str:
+    """`better`, `worse`, or `unclear`: the interval of the difference holds zero, or so many differences were looked
+    at that such a one comes by chance."""
     if difference is None or difference.interval is None:
+        return "unclear"
+    if difference.corrected is not None and difference.corrected > 1 - confidence:
         return "unclear"
     low, high = difference.interval
     if better == "lower":
@@ -116,17 +147,17 @@ def estimate_cell(estimate: Estimate | None, unit: str) -> dict[str, str]:
     return {"value": figure(estimate.value, unit), "interval": interval(estimate.interval)}
 
 
-def difference_cell(difference: Difference | None, better: str, unit: str = "") -> dict[str, Any]:
+def difference_cell(difference: Difference | None, better: str, unit: str, confidence: float) -> dict[str, Any]:
     """A difference over its interval, with what it means."""
     if difference is None:
         return {"value": figure(None), "interval": "", "means": "", "css": "", "p": ""}
-    means = verdict_of(difference, better)
+    means = verdict_of(difference, better, confidence)
     return {
         "value": figure(difference.value, unit, signed=True),
         "interval": interval(difference.interval, signed=True),
         "means": {"better": "better", "worse": "worse", "unclear": "too close to call"}[means],
         "css": {"better": "met", "worse": "missed", "unclear": "none"}[means],
-        "p": probability(difference.p_value),
+        "p": probability(difference.corrected),
     }
 
 
@@ -143,7 +174,7 @@ def _row(found: Comparison, measure: Measure) -> dict[str, Any]:
         "name": measure.name,
         "better": measure.better,
         "arms": [(arm, estimate_cell(measure.arms.get(arm), measure.unit)) for arm in found.arms],
-        "difference": difference_cell(measure.difference, measure.better, measure.unit),
+        "difference": difference_cell(measure.difference, measure.better, measure.unit, found.confidence),
         "drawing": {
             "picture": intervals.row(marks, span=span, title=spoken(measure.name, measure.arms, measure.unit)),
             "start": figure(span[0]),

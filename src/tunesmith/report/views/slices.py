@@ -50,7 +50,7 @@ def _table(found: Comparison, measure: Measure) -> dict[str, Any]:
                 "rows": entry.num_rows,
                 "small": entry.small,
                 "arms": [(arm, estimate_cell(entry.arms.get(arm), measure.unit)) for arm in found.arms],
-                "difference": difference_cell(entry.difference, measure.better, measure.unit),
+                "difference": difference_cell(entry.difference, measure.better, measure.unit, found.confidence),
                 "drawing": intervals.row(
                     marks_of(found, entry.arms),
                     span=span,

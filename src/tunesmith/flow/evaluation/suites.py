@@ -10,8 +10,8 @@ from tunesmith.errors import Interrupted
 from tunesmith.evaluate.suites.measure import SuiteResult, measure
 from tunesmith.evaluate.suites.suite import read_suite
 from tunesmith.flow.environment import use_threads
+from tunesmith.flow.evaluation.kept import ask_kept
 from tunesmith.flow.interrupt import gentle_stop
-from tunesmith.flow.measuring.kept import ask_kept
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.models.load import open_model
 from tunesmith.runs import find_run, list_runs

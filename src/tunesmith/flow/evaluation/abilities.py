@@ -10,7 +10,7 @@ from tunesmith.evaluate.suites.ask import Answer
 from tunesmith.evaluate.suites.forgetting import Asked, forgetting, retention_rows
 from tunesmith.evaluate.suites.suite import Suite, read_suite
 from tunesmith.flow.data.prepare import Job
-from tunesmith.flow.measuring.kept import ask_kept
+from tunesmith.flow.evaluation.kept import ask_kept
 from tunesmith.flow.request import Request
 from tunesmith.models.load import open_model
 from tunesmith.models.model import Model

@@ -1,33 +1,28 @@
-"""What an evaluation reads beside the data: suites, ratings by people, models that judge."""
+"""What an evaluation reads beside the data: suites, and answers that people rated."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, cast
 
-from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import NotFound
 from tunesmith.evaluate.suites.suite import files_of
 from tunesmith.judges import Judge
-from tunesmith.models.roles import OpenModels
 from tunesmith.runs import file_digest
 from tunesmith.spec.sections import Spec
 
 
-def beside(spec: Spec, folder: Path, workspace: Path) -> list[dict[str, Any]]:
-    """Each file and judging model: its path or reference, and sha256.
+def files_beside(spec: Spec, folder: Path) -> list[dict[str, Any]]:
+    """Each file: its path and sha256.
 
     Raises:
         NotFound: a suite or a file of ratings does not exist.
-        ModelError: a judge's model does not exist.
     """
-    settings, models = spec.evaluate, OpenModels(workspace=workspace, folder=folder, codec=Codec)
-    found = list[dict[str, Any]]()
+    settings, found = spec.evaluate, list[dict[str, Any]]()
     for source in settings.retention.sources if settings.retention else ():
         files = files_of(source, folder)
         found += [{"path": f"{source} {path.name}", "sha256": file_digest(path)} for path in files]
     for judge in cast(list[Judge], settings.judges):
-        found.append({"path": judge.model, "sha256": models.digest(judge.model)})
         if judge.human is not None:
             if not (folder / judge.human).is_file():
                 raise NotFound(

@@ -1,0 +1,1 @@
+"""How far figures may be off, and whether they differ."""

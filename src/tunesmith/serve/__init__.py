@@ -1,0 +1,1 @@
+"""What is served: pages for people who rate."""
