@@ -67,7 +67,7 @@ def test_a_base_that_guesses_has_nothing_to_keep() -> None:
     verdict = judge(
         [target(metric="retention", at_least=0.9)],
         [],
-        others={"retention": rows([0.2, 0.32] * 20, [0.9] * 40, 0.25)},
+        beside={"retention": rows([0.2, 0.32] * 20, [0.9] * 40, 0.25)},
         doubts=barely.doubts(),
     )
     assert verdict.targets[0].outcome == "undecided" and "guessing" in verdict.targets[0].why
@@ -78,7 +78,7 @@ def test_a_model_that_lost_everything_is_found_out() -> None:
     lost = rows([0.5, 0.55] * 30, [0.25] * 60, chance=0.25)
     found = forgetting(lost)
     assert found.abilities[-1].retention.value == pytest.approx(0.0) and not found.doubts()
-    verdict = judge([target(metric="retention", at_least=0.5)], [], others={"retention": lost})
+    verdict = judge([target(metric="retention", at_least=0.5)], [], beside={"retention": lost})
     assert verdict.targets[0].outcome == "missed"
 
 
@@ -88,10 +88,10 @@ def test_targets_on_retention_read_its_rows_and_no_others() -> None:
         target(metric="retention", at_least=0.9),
         target(metric={"kind": "retention", "ability": "sums"}, at_least=0.9),
     ]
-    verdict = judge(wanted, [], others={"retention": kept})
+    verdict = judge(wanted, [], beside={"retention": kept})
     assert [found.outcome for found in verdict.targets] == ["met", "met"] and verdict.decision == "SHIP"
     alone = judge(wanted[:1], kept)
-    assert alone.targets[0].why == "there are no retention rows"
+    assert alone.targets[0].why == "no abilities were measured before and after"
 
 
 def test_rows_carry_both_scores_and_survive_a_file(tmp_path: Path) -> None:

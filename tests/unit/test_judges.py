@@ -134,7 +134,7 @@ def test_one_who_always_takes_the_first_ties_and_is_found_out() -> None:
     rows = [
         Prediction(Record(str(n), "", text="q"), "a", "b", measured={"judge.pairwise.better": 0.5}) for n in range(20)
     ]
-    found = judged_criterion(judge, "better", {"tuned": rows}, {"tuned": said.counts["better"]}, None)
+    found = judged_criterion(judge, "better", {"tuned": rows}, {"tuned": said.counts["better"]})
     assert found.first_shown is not None and found.first_shown.value == 1.0 and found.first_shown.num_rows == 40
     assert found.first_shown.interval is not None and (found.first_shown.interval[0] or 0) > 0.9
 
@@ -249,14 +249,14 @@ def test_judged_is_the_mean_of_rows_that_were_read() -> None:
 @pytest.mark.parametrize(
     ("pairs", "outcome", "says"),
     [
-        (None, "undecided", "never held against people"),
+        ([], "undecided", "never held against people"),
         ([(1.0, 1.0)] * 5, "undecided", "5 answers, and 10 are the least"),
         ([(n % 5 / 4, (n * 7 % 5) / 4) for n in range(60)], "undecided", "not the 0.5 it would take"),
         ([(n % 5 / 4, n % 5 / 4) for n in range(60)], "met", "at least"),
     ],
 )
 def test_a_target_rests_on_a_judge_only_as_far_as_people_agree(
-    pairs: list[tuple[float, float]] | None, outcome: str, says: str
+    pairs: list[tuple[float, float]], outcome: str, says: str
 ) -> None:
     judge, answers = rubric(), rows([0.75, 1.0] * 60)
     found = judged_criterion(judge, "helpful", {"tuned": answers}, {}, pairs)

@@ -102,7 +102,9 @@ def compare(
             differences,
             by,
             {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
-            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence) if seeds else None,
+            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence)
+            if seeds and all(_can(metric, each) for each in seeds)
+            else None,
         )
         for metric, (values, differences), by in zip(settled, view(None), broken_down, strict=True)
     ]
