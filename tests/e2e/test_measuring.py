@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 
 from tests.e2e.desk import write_rows
 from tunesmith.errors import NotFound, SpecError
+from tunesmith.evaluate.review import stored
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.flow.data.check import check
+from tunesmith.flow.review import Desk, new_review, review_results
 from tunesmith.flow.run import Outcome, run
 from tunesmith.runs import read_json
 from tunesmith.testing.tiny import tiny_model
@@ -40,11 +43,13 @@ evaluate:
 
 
 class _Judge(BaseHTTPRequestHandler):
-    """Rates by the length of a question, and prefers whatever is shown first."""
+    """Rates by how often an answer says four, or by the number that is asked about; prefers whatever is shown first."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["messages"][0]["content"]
-        said = "Better: first" if "<<first " in asked else f"Reason.\nRating: {1 + asked.count('four') % 5}"
+        number = re.search(r"comes after (\d+)", asked)
+        told = asked.count("four") if number is None or "criterion only: orderly" not in asked else int(number[1])
+        said = "Better: first" if "<<first " in asked else f"Reason.\nRating: {1 + told % 5}"
         reply = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(reply)))
@@ -94,7 +99,7 @@ def test_a_run_writes_what_judges_said_and_what_was_kept(outcome: Outcome) -> No
     assert all({"judge.rubric.helpful", "judge.pairwise.helpful"} <= row.measured.keys() for row in rows)
     kept = Forgetting.from_json(read_json(outcome.run / "evaluation/retention.json"))
     assert [found.ability for found in kept.abilities] == ["grammar", "own", None]
-    assert [found.num_rows for found in kept.abilities] == [6, 6, 12]
+    assert [found.num_rows for found in kept.abilities] == [6, 6, 6]  # a tiny model only guesses at grammar
     assert len(read_predictions(outcome.run / "evaluation/retention.parquet")) == 12
 
 
@@ -131,6 +136,11 @@ def test_other_ratings_are_evaluated_anew_and_trained_no_more(desk: Path, outcom
         (["goal.targets.1.metric={kind: judged, judge: rubric, criterion: kind}"], "no criterion 'kind'.*helpful"),
         (["goal.targets.0.metric={kind: retention, ability: grammer}"], "no ability 'grammer'.*'grammar'"),
         (["evaluate.judges.1.against=tuned"], "no arm 'tuned'"),
+        (["goal.targets.0.slice={question: a}"], "no columns of the data"),
+        (
+            ["goal.targets.1.metric={kind: judged, judge: pairwise, criterion: helpful}", "goal.targets.1.over=base"],
+            "pairwise compares answers already",
+        ),
     ],
 )
 def test_what_names_nothing_is_refused_before_training(changes: list[str], says: str, desk: Path) -> None:
@@ -155,3 +165,64 @@ def test_what_is_not_there_is_named(desk: Path) -> None:
         check(desk / "sums.yaml", ["evaluate.judges.0.human=none.jsonl"], desk)
     with pytest.raises(NotFound, match=r"no suite '\./none'"):
         check(desk / "sums.yaml", ["evaluate.retention.sources=[./none]"], desk)
+
+
+def test_a_model_that_forgot_does_not_ship(desk: Path) -> None:
+    wild = ["train.duration=25 steps", "train.optimizer.lr=0.03", "train.schedule.warmup=0%", "evaluate.judges=[]"]
+    wanted = ["goal.targets=[{metric: {kind: retention, ability: own}, at_least: 0.8}]", "evaluate.arms=[base, tuned]"]
+    made = run(desk / "sums.yaml", [*wild, *wanted], desk)
+    assert made.verdict is not None and made.verdict.decision == "DON'T SHIP" and made.exit_code == 3
+    (target,) = made.verdict.targets
+    assert target.outcome == "missed" and target.value is not None and target.value < 0.5
+    assert "retention(ability=own)" in made.verdict.reason
+    page = (made.run / "report.html").read_text()
+    assert "Clearly less than before" in page and "own" in page
+
+
+REVIEW = "criteria: [{name: orderly, question: Is it orderly?}, {name: helpful, kind: preference, question: Better?}]"
+JUDGES = [
+    "evaluate.judges=[{model: '%s', criteria: {orderly: It keeps the order.}}, {kind: pairwise, model: '%s'}]",
+    "goal.targets=[{metric: {kind: judged, judge: rubric, criterion: orderly}, at_least: 0.1}, "
+    "{metric: {kind: judged, judge: pairwise, criterion: helpful}, at_least: 0.1}]",
+    "evaluate.retention=null",
+    "data.split={train: 0.2, validation: 0.1, test: 0.7}",
+]
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_people_who_rate_the_run_settle_what_a_judge_may_decide(desk: Path, endpoint: str, agree: bool) -> None:
+    changes = [change.replace("%s", endpoint) for change in JUDGES] + [f"name=people-{agree}".lower()]
+    made = run(desk / "sums.yaml", changes, desk)
+    assert made.verdict is not None and [one.outcome for one in made.verdict.targets] == ["undecided"] * 2
+    assert "tunesmith review new" in made.verdict.targets[0].why
+    (desk / "rubric.yaml").write_text(REVIEW)
+    new_review(str(made.run), desk / "rubric.yaml", desk, raters=["Ann"], items=40, arms=["base", "tuned"])
+    with Desk(str(made.run), desk) as opened:
+        for number, item in opened.filled().items.items():
+            said = str(1 + int(re.findall(r"comes after (\d+)", json.dumps(item.shown))[0]) % 5)
+            marks = {f"orderly-{letter}": said if agree else "3" if said == "5" else "4" for letter in "ab"}
+            marks["helpful"] = "tie" if number % 4 else "A"
+            stored.save(opened.opened, opened.review, stored.Answer(number, 1, marks, "", 1.0, 1))
+        _, verdict = review_results(opened)
+    assert verdict is not None
+    orderly, better = verdict.targets
+    kept = read_json(made.run / "evaluation/judges.json")
+    assert kept[0]["agreement"]["num_rows"] == 2 * orderly.num_rows and kept[1]["agreement"]["num_rows"] > 10
+    if agree:
+        assert orderly.outcome == "met" and kept[0]["agreement"]["kappa"] == pytest.approx(1.0)
+    else:
+        assert orderly.outcome == "undecided" and "agrees with people by a kappa of" in orderly.why
+    assert better.outcome == "undecided" and verdict.decision == "DON'T SHIP"
+    assert ("kappa 1.000" in (made.run / "report.html").read_text()) == agree
+
+
+def test_other_seeds_ask_no_judge(desk: Path) -> None:
+    metrics = "evaluate.metrics=[exact_match, {kind: judged, judge: pairwise, criterion: helpful}]"
+    against = "evaluate.judges.1.against=base"
+    made = run(
+        desk / "sums.yaml", ["evaluate.seeds=2", metrics, against, "evaluate.retention=null", "goal.targets=[]"], desk
+    )
+    measures = {one["name"]: one for one in read_json(made.run / "evaluation/comparison.json")["measures"]}
+    judged = measures["judged(judge=pairwise, criterion=helpful)"]
+    assert judged["seeds"] is None and measures["exact_match"]["seeds"] is not None
+    assert judged["arms"]["base"]["num_rows"] == 0 and judged["arms"]["tuned"]["value"] == 0.5

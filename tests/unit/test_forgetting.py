@@ -73,6 +73,20 @@ def test_a_base_that_guesses_has_nothing_to_keep() -> None:
     assert verdict.targets[0].outcome == "undecided" and "guessing" in verdict.targets[0].why
 
 
+def test_an_ability_that_the_base_lacks_is_no_part_of_all_together() -> None:
+    """A base that is below chance at one thing would else seem to have little to keep of the other."""
+    known, guessed = rows([0.8] * 40, [0.6] * 40, ability="facts"), rows([0.1] * 40, [0.1] * 40, 0.25, "sums")
+    found = forgetting([*known, *guessed])
+    whole = found.abilities[-1]
+    assert (whole.ability, whole.num_rows, whole.doubt) == (None, 40, "") and whole.retention.value == pytest.approx(
+        0.75
+    )
+    assert found.counted([*known, *guessed]) == known and set(found.doubts()) == {"retention(ability=sums)"}
+    wanted = [target(metric={"kind": "retention", "ability": "sums"}, at_least=0.5)]
+    verdict = judge(wanted, [], beside={"retention": known}, doubts=found.doubts())
+    assert verdict.targets[0].outcome == "undecided" and "guessing" in verdict.targets[0].why
+
+
 def test_a_model_that_lost_everything_is_found_out() -> None:
     """A quarter is right by chance; without taking it off, half would seem to be kept."""
     lost = rows([0.5, 0.55] * 30, [0.25] * 60, chance=0.25)

@@ -12,10 +12,17 @@ import pytest
 from pydantic import ValidationError
 
 from tunesmith.errors import DataError
-from tunesmith.evaluate.judged import from_json, human_cases, judged_criterion, to_json
+from tunesmith.evaluate.judged import (
+    Agreement,
+    Held,
+    from_json,
+    human_cases,
+    judged_criterion,
+    judged_criterion_with,
+    to_json,
+)
 from tunesmith.evaluate.verdict import judge as decide
 from tunesmith.judges import Case, Judge
-from tunesmith.judges._agreement import agreement
 from tunesmith.judges.pairwise import Pairwise
 from tunesmith.judges.rubric import Rubric
 from tunesmith.metrics.judged import Judged
@@ -202,31 +209,52 @@ def test_markers_of_a_chat_are_plain_text_to_a_model_here(tmp_path: Path) -> Non
 # Agreement with people
 
 
-def test_kappa_and_rank_correlation_equal_the_references() -> None:
-    from scipy.stats import spearmanr
+def held(human: Sequence[float], judged: Sequence[float], each: int = 1) -> Agreement:
+    """The agreement of a judge with people, `each` answers of one row."""
+    nothing = judged_criterion(rubric(), "helpful", {}, {})
+    pairs = [
+        Held(f"row-{place // each}", *map(float, pair)) for place, pair in enumerate(zip(human, judged, strict=True))
+    ]
+    found = judged_criterion_with(nothing, pairs).agreement
+    assert found is not None
+    return found
+
+
+def test_kappa_equals_the_reference() -> None:
     from sklearn.metrics import cohen_kappa_score
 
     draw = np.random.default_rng(3)
     human = draw.integers(0, 5, 80)
     judged = np.clip(human + draw.integers(-1, 2, 80), 0, 4)
-    found = agreement(human / 4, judged / 4)
+    found = held(human / 4, judged / 4)
     assert found.kappa == pytest.approx(cohen_kappa_score(human, judged, weights="quadratic"), abs=1e-12)
-    assert found.spearman == pytest.approx(spearmanr(human, judged).statistic, abs=1e-12)
     assert found.low is not None and found.high is not None and found.kappa is not None
     assert found.low < found.kappa < found.high and found.bias == pytest.approx((judged - human).mean() / 4)
 
 
 def test_a_kind_judge_orders_well_and_agrees_badly() -> None:
     human = np.tile([0.0, 0.25, 0.5], 10)
-    found = agreement(human, human + 0.5)
+    found = held(human, human + 0.5)
     assert found.spearman == pytest.approx(1.0) and found.kappa is not None and found.kappa < 0.3
 
 
 def test_agreement_on_few_or_equal_ratings_is_no_certainty() -> None:
-    assert agreement([0.0, 1.0] * 4, [0.0, 1.0] * 4).kappa is None
-    assert agreement([1.0] * 20, [1.0] * 20).kappa is None
-    perfect = agreement([0.0, 1.0] * 6, [0.0, 1.0] * 6)
+    assert held([0.0, 1.0] * 4, [0.0, 1.0] * 4).kappa is None
+    assert held([1.0] * 20, [1.0] * 20).kappa is None
+    perfect = held([0.0, 1.0] * 6, [0.0, 1.0] * 6)
     assert perfect.kappa == 1.0 and perfect.low is not None and perfect.low < 0.8
+
+
+def test_answers_of_one_row_are_drawn_together() -> None:
+    """Asked five times of each row the same, people and judge show no more than once."""
+    draw = np.random.default_rng(1)
+    human = draw.integers(0, 5, 30) / 4
+    judged = np.clip(human + draw.integers(-1, 2, 30) / 4, 0, 1)
+    once, alike, apart = held(human, judged), *(held(human.repeat(5), judged.repeat(5), each) for each in (5, 1))
+    assert once.kappa == pytest.approx(alike.kappa) == pytest.approx(apart.kappa) and alike.num_rows == 150
+    width = [(found.high or 0) - (found.low or 0) for found in (once, alike, apart)]
+    assert width[1] == pytest.approx(width[0], rel=0.1) and width[2] < 0.6 * width[0]
+    assert held(human[:16].repeat(5), judged[:16].repeat(5), 20).kappa is None, "80 answers of 4 rows are 4 rows"
 
 
 # What targets make of it
@@ -279,7 +307,7 @@ def test_least_agreement_says_how_much_it_takes() -> None:
     assert not lax and "0.97" in strict_
     # Its value alone is not enough: the lower end has to reach it too.
     some = pairs[:15]
-    value = agreement([one for one, _ in some], [other for _, other in some]).kappa
+    value = held([one for one, _ in some], [other for _, other in some]).kappa
     assert value is not None
     close = rubric(least_agreement=value - 0.01)
     assert judged_criterion(close, "helpful", {"tuned": rows([1.0])}, {}, some).doubt

@@ -13,12 +13,36 @@ from pydantic import TypeAdapter
 
 from tunesmith.errors import DataError
 from tunesmith.evaluate.comparison import Estimate, Interval, closed, finite
+from tunesmith.evaluate.review.agree import agreement
 from tunesmith.evaluate.statistics.resample import draw
 from tunesmith.judges import Case, Judge
-from tunesmith.judges._agreement import FEWEST, Agreement, agreement
 from tunesmith.metrics._intervals import wilson
 from tunesmith.metrics.judged import Judged, measure_name
 from tunesmith.records import Prediction
+
+FEWEST = 10
+"""Rows below which nothing is said of agreement."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A judge against people on the same answers."""
+
+    num_rows: int
+    """Answers that both rated."""
+    kappa: float | None
+    """Cohen's kappa with quadratic weights (1968); None where nobody's ratings differ, or the answers are too few.
+
+    It falls when the judge orders answers otherwise, and also when it is kinder or harsher, which a correlation
+    does not see.
+    """
+    low: float | None
+    """The lower end of its interval."""
+    high: float | None
+    spearman: float | None
+    """Spearman's rank correlation."""
+    bias: float | None
+    """The judge's mean less that of people."""
 
 
 class Held(NamedTuple):
@@ -140,16 +164,26 @@ def judged_criterion_with(
     """
     in_file = [Held(f"file:{place}", *pair) for place, pair in enumerate(found.held)]
     every = [*in_file, *review]
-    if not every:
-        return replace(found, agreement=None, doubt=_doubt(found, None))
-    held = agreement(
-        [one.people for one in every],
-        [one.judge for one in every],
-        [one.row for one in every],
-        confidence=confidence,
-        seed=seed,
-    )
+    held = _agreement(every, confidence, seed) if every else None
     return replace(found, agreement=held, doubt=_doubt(found, held))
+
+
+def _agreement(held: Sequence[Held], confidence: float, seed: int) -> Agreement:
+    """Answers to one row are drawn together, since they stand or fall together."""
+    groups = [one.row for one in held]
+    rows = len(set(groups))
+    if rows < FEWEST:
+        return Agreement(len(held), None, None, None, None, None)
+    people, judge = [one.people for one in held], [one.judge for one in held]
+    found = agreement(people, judge, same_scale=True, groups=groups, confidence=confidence, resamples=2000, seed=seed)
+    assert found.kappa is not None, "both speak in the same values"
+    kappa, low, high = found.kappa.value, found.kappa.low, found.kappa.high
+    limits = wilson(rows, rows, confidence)
+    if people == judge and limits:
+        # No resample differs either; so many rows out of as many show no more than this.
+        low = min(low, limits[0])
+    bias = float(np.mean(judge) - np.mean(people))
+    return Agreement(len(held), *(finite(value) for value in (kappa, low, high, found.spearman.value, bias)))
 
 
 def _first_shown(counts: Mapping[str, Mapping[str, int]], confidence: float) -> Estimate | None:

@@ -292,11 +292,11 @@ def _judge_one(
     found = measures[metric.rows](metric, target.slice, target.over)
     if metric.rows == "review" and (found is None or not math.isfinite(found.value)):
         return _result(target, metric, "undecided", _MISSING["review"])
+    doubt = doubts.get(metric.name)
     if found is None:
         why = f"no {metric.rows} row has {_named(target.slice)}" if target.slice else _MISSING[metric.rows]
-        return _result(target, metric, "undecided", why)
+        return _result(target, metric, "undecided", doubt or why)
     value, interval, num_rows, how, rows_to_settle = found
-    doubt = doubts.get(metric.name)
     if not math.isfinite(value):
         why = doubt or f"{_rows(num_rows)} give {metric.kind} nothing to measure"
         return _result(target, metric, "undecided", why)

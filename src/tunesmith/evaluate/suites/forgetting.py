@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -52,7 +52,7 @@ class Forgetting:
     """The abilities of a run, before and after, as `evaluation/retention.json` holds them."""
 
     abilities: list[AbilityResult]
-    """Each, and last all of them together."""
+    """Each, and last all together of which something can be said."""
     confidence: float
 
     def to_json(self) -> dict[str, Any]:
@@ -64,6 +64,11 @@ class Forgetting:
     def from_json(cls, value: dict[str, Any]) -> Forgetting:
         """The inverse of `to_json`."""
         return _ADAPTER.validate_python(value)
+
+    def counted(self, rows: Sequence[Prediction]) -> list[Prediction]:
+        """The rows of abilities that the base has; those where it only guesses would be noise in what is kept."""
+        guessed = {found.ability for found in self.abilities[:-1] if found.doubt}
+        return [row for row in rows if row.record.slices[ABILITY] not in guessed] or list(rows)
 
     def doubts(self) -> dict[str, str]:
         """Name of a metric -> why no target can rest on it."""
@@ -96,10 +101,14 @@ def retention_rows(suites: Sequence[Suite], base: Asked, tuned: Asked) -> list[P
 def forgetting(
     rows: Sequence[Prediction], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Forgetting:
-    """What the rows of `retention_rows` come to, for each ability and for all."""
+    """What the rows of `retention_rows` come to, for each ability and for all that the base has."""
     names = list(dict.fromkeys(row.record.slices[ABILITY] for row in rows))
     found = [_result(name, rows, confidence, resamples, seed) for name in names]
-    return Forgetting([*found, _result(None, rows, confidence, resamples, seed)], confidence)
+    told = Forgetting([*found, _result(None, rows, confidence, resamples, seed)], confidence)
+    able = told.counted(rows)
+    if len(able) == len(rows):
+        return told
+    return replace(told, abilities=[*found, _result(None, able, confidence, resamples, seed)])
 
 
 def _result(

@@ -83,7 +83,7 @@ def evaluate(
         seed=job.spec.data.split.seed,
         folds=folds.get("tuned"),
         arms=arms,
-        beside={"retention": kept} if kept else {},
+        beside={"retention": kept} if kept or unkept else {},
         doubts=doubts | unkept,
     )
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())

@@ -37,8 +37,8 @@ def measure_retention(run: Run, request: Request, job: Job, after: After) -> tup
     """Asks the base and the tuned model, and writes what became of each ability.
 
     Returns:
-        The rows of the metric `retention`, and why some of its targets can rest on nothing; both empty where the spec
-        asks for no retention, and in a fold, which is not the model that ships.
+        The rows that the metric `retention` counts, and why some of its targets can rest on nothing; both empty where
+        the spec asks for no retention, and in a fold, which is not the model that ships.
     """
     spec = job.spec
     suites = suites_of(spec, request.folder)
@@ -65,7 +65,7 @@ def measure_retention(run: Run, request: Request, job: Job, after: After) -> tup
     found = forgetting(rows, confidence=settings.confidence, resamples=settings.resamples, seed=spec.data.split.seed)
     write_predictions(run / "evaluation" / "retention.parquet", rows)
     write_json(run / "evaluation" / "retention.json", found.to_json())
-    return rows, found.doubts()
+    return found.counted(rows), found.doubts()
 
 
 def _asking(open_: Callable[[], Model], request: Request, job: Job, arm: str, after: After) -> Asked:

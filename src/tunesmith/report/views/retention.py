@@ -52,7 +52,7 @@ def _marks(result: AbilityResult) -> list[intervals.Mark]:
 
 
 def _row(result: AbilityResult, span: tuple[float, float]) -> dict[str, Any]:
-    name = result.ability or "all together"
+    name = result.ability or "all that the base has"
     return {
         "name": name,
         "rows": result.num_rows,
