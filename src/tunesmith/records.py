@@ -205,6 +205,20 @@ class Embedder(Protocol):
         ...
 
 
+class TokenEmbedder(Protocol):
+    """Turns texts into a vector for each of their tokens, each in its context."""
+
+    def embed_tokens(
+        self, texts: Sequence[str], layer: int | None = None
+    ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+        """(token ids [T], vectors [T, D]) of each text; special tokens included, so that an empty text has those alone.
+
+        Args:
+            layer: whose output the vectors are, counted from 1; 0 is what the first one reads, None the last one's.
+        """
+        ...
+
+
 class Filler(Protocol):
     """A masked language model: says which words could stand in a place."""
 
@@ -238,6 +252,8 @@ class Models(Protocol):
     def responder(self, reference: str) -> Responder: ...
 
     def embedder(self, reference: str) -> Embedder: ...
+
+    def token_embedder(self, reference: str) -> TokenEmbedder: ...
 
     def filler(self, reference: str) -> Filler: ...
 

@@ -9,11 +9,11 @@ import pytest
 
 from tunesmith.errors import DataError, UserError
 from tunesmith.evaluate.arms import Arm
-from tunesmith.evaluate.arms._reading import final_answer, read_label
 from tunesmith.evaluate.arms.chain_of_thought import ENDING, ChainOfThought
 from tunesmith.evaluate.arms.few_shot import FewShot
 from tunesmith.evaluate.arms.linear import STRENGTHS, Linear
 from tunesmith.evaluate.arms.prompt import Prompt
+from tunesmith.evaluate.predict.reading import final_answer, read_label
 from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.metrics import Metric
 from tunesmith.part import ARMS, METRICS

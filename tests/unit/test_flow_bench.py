@@ -173,6 +173,32 @@ def test_temperature_draws_other_answers(desk: Path) -> None:
     assert base == cold != hot
 
 
+def test_metrics_get_what_they_ask_for(desk: Path) -> None:
+    """Models to ask, answers drawn of the rows that are reported, tests from columns, counts of tokens."""
+    rows = [
+        {"question": f"add {n}", "answer": f"say = {n}", "tests": f"assert say == {n}", "noted": n} for n in range(40)
+    ]
+    (desk.parent / "code.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    metrics = (
+        "{kind: bertscore, model: ./base}",
+        "{kind: pass_at_k, samples: 3, k: 2}",
+        "{kind: cost_per_1000, per_million_read: 1, per_million_written: 2}",
+    )
+    changes = [
+        *("name=measured", "train.objective=sft", "goal.task=answer", "data.sources=[code.jsonl]"),
+        *("evaluate.slices=[]", "goal.targets=[{metric: {kind: bertscore, model: ./base}, at_most: 1.0}]"),
+        f"evaluate.metrics=[{', '.join(metrics)}]",
+        arms("{kind: prompt, templates: ['{{ text }}', 'Say: {{ text }}'], rows: 2}"),
+    ]
+    folder = evaluated(desk, *changes)
+    found = read_json(folder / "comparison.json")["measures"]
+    assert [measure["name"].split("(")[0] for measure in found] == ["bertscore", "pass_at_k", "cost_per_1000"]
+    assert all(measure["arms"][arm]["value"] is not None for measure in found for arm in ("prompt", "tuned"))
+    assert all(len(row.samples) == 3 for row in answers(folder, "tuned"))
+    target = read_json(folder / "verdict.json")["targets"][0]
+    assert target["outcome"] == "met" and target["value"] == found[0]["arms"]["tuned"]["value"]
+
+
 def test_arms_that_have_answered_are_not_asked_again(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An evaluation that is stopped in its last arm goes on with that one."""
     changes = ["name=stopped", arms("base", "linear")]

@@ -108,7 +108,13 @@ def test_long_texts_lose_their_middle() -> None:
 
 
 def test_a_scale_and_criteria_make_sense() -> None:
-    for wrong in ({"lowest": 5, "highest": 5}, {"criteria": {}}, {"criteria": {"a.b": "x"}}, {"criteria": {"a": " "}}):
+    for wrong in (
+        {"lowest": 5, "highest": 5},
+        {"model": "tuned"},
+        {"criteria": {}},
+        {"criteria": {"a.b": "x"}},
+        {"criteria": {"a": " "}},
+    ):
         with pytest.raises(ValidationError):
             rubric(**wrong)
     with pytest.raises(ValidationError):

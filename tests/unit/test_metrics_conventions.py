@@ -12,12 +12,21 @@ from tunesmith.metrics import Metric
 from tunesmith.metrics._labels import split_labels
 from tunesmith.part import METRICS
 from tunesmith.records import Prediction, Record, Span
+from tunesmith.testing.contracts import example
+from tunesmith.testing.material import Doubles
 
 
 def metric(what: str | dict[str, object]) -> Metric:
     part = METRICS.make(what)
     assert isinstance(part, Metric)
     return part
+
+
+def any_metric(name: str) -> Metric:
+    """With what it takes, and doubles of the models it asks."""
+    part = example(METRICS, name)
+    assert isinstance(part, Metric)
+    return part.bind(Doubles())
 
 
 def said(output: str, *references: str, **fields: object) -> Prediction:
@@ -27,15 +36,18 @@ def said(output: str, *references: str, **fields: object) -> Prediction:
 
 def test_the_folder_holds_the_metrics_of_the_field() -> None:
     assert METRICS.names() == [
-        *("accuracy", "bleu", "chrf", "entity_f1", "exact_match", "f1", "f1_macro", "f1_micro"),
-        *("latency_p50", "latency_p95", "latency_p99", "perplexity", "precision", "recall"),
-        *("rouge1", "rouge2", "rougeL", "token_f1"),
+        *("accuracy", "answer_length", "automated_readability", "bertscore", "bleu", "brier", "chrf", "coleman_liau"),
+        *("cost_per_1000", "ece", "entity_f1", "exact_match", "f1", "f1_macro", "f1_micro", "faithfulness"),
+        *("field_accuracy", "field_f1", "first_token_p50", "first_token_p95", "flesch_kincaid", "flesch_reading_ease"),
+        *("gunning_fog", "json_valid", "latency_p50", "latency_p95", "latency_p99", "length_ratio", "log_loss"),
+        *("meteor", "pass_at_k", "peak_memory", "perplexity", "precision", "rating", "recall", "refusal_rate"),
+        *("rouge1", "rouge2", "rougeL", "smog", "ter", "token_f1", "tokens_per_second", "toxicity", "win_rate"),
     ]
 
 
 @pytest.mark.parametrize("name", METRICS.names())
 def test_nothing_to_measure_is_nan(name: str) -> None:
-    part = metric(name)
+    part = any_metric(name)
     score = part.score([])
     assert math.isnan(score.value)
     assert score.num_rows == 0
@@ -51,7 +63,7 @@ def test_statistics_add_up(name: str) -> None:
         Prediction(record, word, "one two", spans=(Span(0, at + 1, "A"),), nll=1.0, num_tokens=2, seconds=1 + at)
         for at, word in enumerate(["one two", "two", "one", "three four five"])
     ]
-    part = metric(name)
+    part = any_metric(name)
     statistics = part.statistics(rows)
     assert statistics.shape[0] == len(rows)
     weights = np.array([[1.0, 1, 1, 1], [2, 0, 1, 1], [0, 0, 0, 4]])

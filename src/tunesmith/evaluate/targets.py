@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, cast
 
 from tunesmith.errors import Problem, SpecError, did_you_mean
 from tunesmith.evaluate.predict import Manner, provides
-from tunesmith.metrics import Metric
+from tunesmith.metrics import Metric, Need
 from tunesmith.part import METRICS
 
 if TYPE_CHECKING:
     from tunesmith.spec.sections import Target
 
-_SAYS: dict[str, str] = {
+_SAYS: dict[Need, str] = {
     "label": "labels",
+    "scores": "probabilities of labels",
     "text": "written answers",
     "spans": "tagged spans",
     "nll": "likelihoods of tokens",
     "seconds": "answers that can be timed",
+    "measured": "figures that others measured",
 }
 
 

@@ -15,6 +15,7 @@ from tunesmith.evaluate.arms import OWN, Arm
 from tunesmith.flow.data.beside import files_beside
 from tunesmith.flow.environment import threads, versions
 from tunesmith.judges import Judge
+from tunesmith.metrics import Metric
 from tunesmith.models.facts import BaseFacts, base_facts
 from tunesmith.models.roles.remote import RemoteResponder, is_remote
 from tunesmith.runs import Run, file_digest, find_run, fingerprint, list_runs, read_json
@@ -55,8 +56,8 @@ class Request:
     older: list[Older]
     """What stages replay, in their order."""
     others: dict[str, str]
-    """The models that arms and judges ask beside the base and the tuned one, and what names their content; of an
-    endpoint, whose content nobody knows, its address."""
+    """The models that arms, metrics and judges ask beside the base and the tuned one, and what names their content; of
+    an endpoint, whose content nobody knows, its address."""
     beside: list[dict[str, Any]] = field(default_factory=list)
     """What the evaluation reads beside the data, its path and sha256: suites, and answers that people rated."""
 
@@ -154,21 +155,19 @@ def _teachers(spec: Spec, folder: Path, workspace: Path) -> dict[str, BaseFacts]
 
 
 def _others(spec: Spec, folder: Path, workspace: Path) -> dict[str, str]:
-    """The models that arms and judges ask; paths are relative to the spec's folder. Refused here, and not when all is
-    trained."""
-    arms = (cast(Arm, arm).asks for arm in spec.evaluate.arms or ())
-    asked = dict.fromkeys([*(name for name in arms if name not in OWN), *_judging(spec)])
+    """The models that arms, metrics and judges ask; paths are relative to the spec's folder. Refused here, and not when
+    all is trained."""
+    settings = spec.evaluate
+    metrics = [*(settings.metrics or ()), *(target.metric for target in spec.goal.targets)]
+    parts = cast(list[Arm | Metric | Judge], [*(settings.arms or ()), *metrics, *settings.judges])
+    asked = dict.fromkeys(part.asks for part in parts)
     return {
         name: RemoteResponder(name).reference
         if is_remote(name)
         else base_facts(resolve_reference(name, folder), workspace=workspace).digest
         for name in asked
-        if name
+        if name and name not in OWN
     }
-
-
-def _judging(spec: Spec) -> list[str]:
-    return [judge.model for judge in cast(list[Judge], spec.evaluate.judges)]
 
 
 def _older(spec: Spec, workspace: Path) -> list[Older]:

@@ -81,6 +81,18 @@ class Judge(Part):
                 )
         return criteria
 
+    @field_validator("model")
+    @classmethod
+    def _of_its_own(cls, model: str) -> str:
+        if model in ("base", "tuned"):
+            raise ValueError(f"{model!r} is judged itself; name a run, a folder, `bundled` or an endpoint")
+        return model
+
+    @property
+    def asks(self) -> str:
+        """The model that it asks, as a spec names it."""
+        return self.model
+
     @property
     def called(self) -> str:
         """What figures call it."""

@@ -20,6 +20,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tunesmith.errors import UserError
 from tunesmith.metrics._intervals import (
     accelerated,
     agreed_difference,
@@ -33,9 +34,9 @@ from tunesmith.part import Part
 from tunesmith.records import Models, Prediction
 
 Floats = NDArray[np.float64]
-Need = Literal["label", "scores", "text", "samples", "spans", "nll", "seconds", "measured"]
-"""What a prediction must carry: a label, a probability of each label, free text, several answers drawn, spans, the nll
-of the right tokens, its own time, figures that others measured."""
+Need = Literal["label", "scores", "text", "spans", "nll", "seconds", "measured"]
+"""What a prediction must carry: a label, a probability of each label, free text, spans, the nll of the right tokens,
+its own time, figures that others measured."""
 Rows = Literal["test", "retention", "review"]
 """Whose rows a metric is measured on: the test rows, those of abilities to keep, those that people rated."""
 
@@ -50,6 +51,17 @@ class Score:
     """[N] the score of each row by itself; nan where a row has none."""
     num_rows: int
     """Rows that have a score."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Answers drawn for each question beside the likeliest one."""
+
+    count: int
+    temperature: float
+    """Above 0: what logits are divided by."""
+    top_p: float = 0.95
+    """Drawn among the fewest likeliest tokens whose probabilities sum to this."""
 
 
 class Metric(Part):
@@ -73,9 +85,24 @@ class Metric(Part):
         changed = self.model_dump(mode="json", exclude_defaults=True)
         return self.kind + (f"({', '.join(f'{key}={value}' for key, value in changed.items())})" if changed else "")
 
+    @property
+    def draws(self) -> Draws | None:
+        """The answers it wants in `Prediction.samples`, where it wants any."""
+        return None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads; they must be among the slices of records."""
+        return ()
+
     def for_task(self, task: str | None) -> Metric:
         """Itself as it is best measured for a task; most metrics do not mind."""
         return self
+
+    @property
+    def asks(self) -> str:
+        """The model that it asks, as a spec names it; empty where it asks none."""
+        return ""
 
     def bind(self, models: Models) -> Metric:
         """Itself with the models it asks, if it asks any."""
@@ -176,11 +203,12 @@ class Mean(Metric):
 
     @abstractmethod
     def scores(self, predictions: Sequence[Prediction]) -> list[float]:
-        """One score a row."""
+        """One score a row; nan where a row has none."""
 
     def statistics(self, predictions: Sequence[Prediction]) -> Floats:
         scores = np.array(self.scores(predictions), dtype=np.float64)
-        return np.stack([scores, np.ones_like(scores)], axis=-1)
+        scored = np.isfinite(scores)
+        return np.stack([np.where(scored, scores, 0.0), scored.astype(np.float64)], axis=-1)
 
     def value(self, totals: Floats) -> Floats:
         return ratio(totals[..., 0], totals[..., 1])
@@ -191,23 +219,44 @@ class Proportion(Mean):
 
     def interval(self, statistics: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
         """Wilson's score interval: honest at 0 and 1, where a bootstrap has no width."""
-        return wilson(statistics[:, 0].sum(), len(statistics), confidence)
+        return wilson(statistics[:, 0].sum(), int(statistics[:, 1].sum()), confidence)
 
     def difference(self, after: Floats, before: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
         """The adjusted interval of Bonett and Price (2012) for two proportions of the same rows."""
-        return agreed_difference(*_moved(after, before), len(after), confidence)
+        return agreed_difference(*_moved(after, before), confidence)
 
     def p_value(self, after: Floats, before: Floats, drawn: Floats) -> float | None:
         """McNemar's test (1947), exact: of the rows that differ, half would be won."""
-        return mcnemar(*_moved(after, before)) if len(after) else None
+        won, lost, rows = _moved(after, before)
+        return mcnemar(won, lost) if rows else None
 
     def rows_to_settle(self, statistics: Floats, limit: float, bound: float, confidence: float) -> float:
         return rows_to_part(self.whole(statistics), bound, confidence)
 
 
-def _moved(after: Floats, before: Floats) -> tuple[int, int]:
-    """Rows won and rows lost."""
-    return int((after[:, 0] > before[:, 0]).sum()), int((after[:, 0] < before[:, 0]).sum())
+def _moved(after: Floats, before: Floats) -> tuple[int, int, int]:
+    """Rows won, rows lost, and all rows that are scored in both."""
+    both = (after[:, 1] > 0) & (before[:, 1] > 0)
+    after, before = after[both, 0], before[both, 0]
+    return int((after > before).sum()), int((after < before).sum()), len(after)
+
+
+def draws_of(metrics: Sequence[Metric]) -> Draws | None:
+    """What serves all that want answers drawn: as many as any of them wants; None where none does.
+
+    Raises:
+        UserError: two want them drawn in different ways.
+    """
+    wanted = [(metric.name, draws) for metric in metrics if (draws := metric.draws) is not None]
+    for name, draws in wanted:
+        first, other = wanted[0]
+        if (draws.temperature, draws.top_p) != (other.temperature, other.top_p):
+            raise UserError(
+                f"{first} and {name} want answers drawn in different ways",
+                where="evaluate.metrics",
+                fix="give them the same temperature",
+            )
+    return max((draws for _, draws in wanted), key=lambda draws: draws.count, default=None)
 
 
 def ratio(above: Floats, below: Floats, empty: float = np.nan) -> Floats:

@@ -119,10 +119,13 @@ class Model:
         if self.head is not None:
             self.head.to(device)
 
-    def hidden(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """The last hidden states [B, T, D]; the encoder's of encoder-decoders. Padded places mean nothing."""
-        output = self.trunk(input_ids=ids_BT, **self._masking(mask_BT))
-        hidden_BTD: Tensor = output.last_hidden_state
+    def hidden(self, ids_BT: Tensor, mask_BT: Tensor, layer: int | None = None) -> Tensor:
+        """The hidden states [B, T, D] of a layer, the last where none is named; the encoder's of encoder-decoders.
+
+        Padded places mean nothing. Layers are counted from 1, and 0 is what the first one reads.
+        """
+        output = self.trunk(input_ids=ids_BT, output_hidden_states=layer is not None, **self._masking(mask_BT))
+        hidden_BTD: Tensor = output.last_hidden_state if layer is None else output.hidden_states[layer]
         return hidden_BTD
 
     def logits(self, ids_BT: Tensor, mask_BT: Tensor, answer_ids_BS: Tensor | None = None) -> Tensor:

@@ -220,7 +220,7 @@ class Share(Quantity):
 
 
 class Bound(Quantity):
-    """What a metric is held against: a plain number, a share, a time or a size."""
+    """What a metric is held against: a plain number, a share, a time, a size or a price."""
 
     units = {
         "": ("", "1"),
@@ -230,6 +230,7 @@ class Bound(Quantity):
         **_unit("MB"),
         **_unit("MB", "GB", factor="1000"),
         **_unit("tokens/s"),
+        **_unit("USD"),
     }
     plain = ""
     examples = "0.9 or 90% or 300 ms or 8 GB"

@@ -37,7 +37,7 @@ every value with where it came from: `written triage.yaml:4`, `default`, or `der
 - A field that does not exist is refused, with the nearest one that does.
 """
 
-_PLAIN = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+_PLAIN = {Any: "any value", bool: "true or false", int: "whole number", float: "number", str: "text"}
 _LIMITS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 

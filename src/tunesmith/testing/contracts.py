@@ -54,8 +54,9 @@ def check_part(family: Family, name: str) -> None:
 
 def example(family: Family, name: str) -> Part:
     """The part with its defaults; settings without one take the first of their `examples`."""
-    settings: dict[str, Any] = {}
-    for field, info in family.load(name).model_fields.items():
+    part = family.load(name)
+    settings = dict(part.for_contract)
+    for field, info in part.model_fields.items():
         if info.is_required():
             assert info.examples, f"{name}.{field} has neither a default nor Field(examples=[...])"
             settings[field] = info.examples[0]

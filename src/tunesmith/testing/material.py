@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import wraps
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,19 @@ from tunesmith.data.room import Room
 from tunesmith.data.steps import Step
 from tunesmith.errors import UserError
 from tunesmith.metrics import Metric
-from tunesmith.records import Classifier, Embedder, Filler, Message, Prediction, Record, Responder, Span, Tagger
+from tunesmith.metrics._measured import ANSWER_TOKENS, FIRST_TOKEN, PEAK_MEMORY, PROMPT_TOKENS
+from tunesmith.records import (
+    Classifier,
+    Embedder,
+    Filler,
+    Message,
+    Prediction,
+    Record,
+    Responder,
+    Span,
+    Tagger,
+    TokenEmbedder,
+)
 
 
 def chat(number: int, asked: str, answered: str) -> Record:
@@ -142,6 +156,10 @@ class Doubles:
         """Itself."""
         return self
 
+    def token_embedder(self, reference: str) -> TokenEmbedder:
+        """Itself."""
+        return self
+
     def filler(self, reference: str) -> Filler:
         """Itself."""
         return self
@@ -166,6 +184,13 @@ class Doubles:
         counts_ND = counts_ND.reshape(len(texts), 10)
         counts_ND /= np.linalg.norm(counts_ND, axis=1, keepdims=True)
         return counts_ND
+
+    def embed_tokens(
+        self, texts: Sequence[str], layer: int | None = None
+    ) -> list[tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.float32]]]]:
+        """A token a word between two special ones, and counts of its letters."""
+        words = [["<", *text.split(), ">"] for text in texts]
+        return [(np.array([1 + sum(map(ord, word)) for word in row]), self.embed(row)) for row in words]
 
     def fill(self, words: Sequence[Sequence[str]], places: Sequence[int], count: int) -> list[list[tuple[str, float]]]:
         """A word of its own for each rank."""
@@ -200,8 +225,15 @@ def predictions(count: int = 12) -> list[Prediction]:
     labels, made = ("delivery", "billing", "account"), []
     for number in range(count):
         right, given = labels[number % 3], labels[number * number % 3]
-        record = Record(f"r{number}", f"rows.jsonl:{number}", text="Anna lives in Bern.", labels=(right,))
-        record = Record(record.id, record.source, text=record.text, labels=(right,), spans=(Span(0, 4, "PER"),))
+        record = Record(
+            f"r{number}",
+            f"rows.jsonl:{number}",
+            text="Anna lives in Bern. She has asked for a delivery.",
+            labels=(right,),
+            spans=(Span(0, 4, "PER"),),
+            references=(json.dumps({"label": right}),),
+            slices={"tests": "assert True"},
+        )
         made.append(
             Prediction(
                 record,
@@ -213,6 +245,7 @@ def predictions(count: int = 12) -> list[Prediction]:
                 num_tokens=2 + number % 3,
                 num_chars=10,
                 seconds=0.01 * (1 + number),
+                samples=(given, right),
                 measured={
                     **_RATED,
                     "review.helpful": 1.0 + number % 5,
@@ -221,6 +254,10 @@ def predictions(count: int = 12) -> list[Prediction]:
                     "before": 0.3 + 0.05 * (number % 7),
                     "after": 0.25 + 0.05 * (number % 5),
                     "chance": 0.25,
+                    FIRST_TOKEN: 0.002 * (1 + number),
+                    PROMPT_TOKENS: 20.0,
+                    ANSWER_TOKENS: 1.0 + number % 4,
+                    PEAK_MEMORY: 500.0,
                 },
             )
         )
@@ -267,15 +304,25 @@ def measures_nothing_as_nan(metric: Metric) -> None:
     assert np.isnan(metric.score([]).value)
 
 
+def _bound(check: Callable[[Metric], None]) -> Callable[[Metric], None]:
+    """The same with the doubles of the models that a metric asks."""
+
+    @wraps(check)
+    def checked(metric: Metric) -> None:
+        check(metric.bind(Doubles()))
+
+    return checked
+
+
 CHECKS: dict[str, tuple[Callable[[Any], None], ...]] = {
     "readers": (survives_any_bytes, names_its_endings),
     "steps": (loses_no_row, tells_every_change, gives_the_same_every_time, takes_no_rows, travels),
     "label_functions": (votes_on_every_row, votes_alike_alone, travels),
     "metrics": (
-        adds_up,
-        stays_in_its_range,
-        does_not_mind_the_order,
-        counts_a_row_twice_when_told,
-        measures_nothing_as_nan,
+        _bound(adds_up),
+        _bound(stays_in_its_range),
+        _bound(does_not_mind_the_order),
+        _bound(counts_a_row_twice_when_told),
+        _bound(measures_nothing_as_nan),
     ),
 }

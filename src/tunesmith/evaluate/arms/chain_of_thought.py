@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from tunesmith.evaluate.arms import Asking, Bench, Wordy
-from tunesmith.evaluate.arms._reading import MARK, final_answer
+from tunesmith.evaluate.predict.reading import MARK, final_answer
 from tunesmith.records import Prediction
 
 ENDING = f"\n\nThink step by step. Then write the answer on a line of its own that begins with `{MARK}`."

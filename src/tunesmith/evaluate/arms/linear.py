@@ -10,7 +10,8 @@ from pydantic import Field
 
 from tunesmith.errors import DataError
 from tunesmith.evaluate.arms import Arm, Bench
-from tunesmith.evaluate.predict import THRESHOLD, timed
+from tunesmith.evaluate.predict import THRESHOLD
+from tunesmith.evaluate.predict.clock import timed
 from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.metrics._labels import JOINER, right_label
 from tunesmith.records import Prediction, Record

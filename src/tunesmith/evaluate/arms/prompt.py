@@ -18,8 +18,8 @@ from tunesmith.prompts.template import template_names, wordings
 from tunesmith.records import Prediction
 
 CONFIDENCE, RESAMPLES = 0.95, 1000
-_OF_TIME = frozenset({"seconds", "measured", "samples"})
-"""What single answers do not carry."""
+_OF_TIME = frozenset({"seconds", "measured"})
+"""What is not in an answer itself."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ class Prompt(Wordy):
 
     def _best(self, variants: Sequence[Variant], bench: Bench) -> Variant:
         """The variant that does best on validation rows; notes what each did."""
-        able = [each for each in bench.metrics if each.rows == "test" and not each.needs & _OF_TIME]
+        able = [
+            each for each in bench.metrics if each.rows == "test" and each.draws is None and not each.needs & _OF_TIME
+        ]
         if not able or not bench.validation:
             lacks = "validation rows" if able else "metric of the answers"
             raise UserError(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import DataError, ModelError
+from tunesmith.evaluate.predict.surprise import answer_ids
 from tunesmith.evaluate.suites.suite import Item, Suite
-from tunesmith.evaluate.surprise import answer_ids
 from tunesmith.records import Message, Record
 
 if TYPE_CHECKING:

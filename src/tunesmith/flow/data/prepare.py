@@ -155,14 +155,16 @@ class Job:
 
 
 def columns_to_keep(spec: Spec) -> list[str]:
-    """The columns a spec reports by, targets, splits by, or prompts with."""
+    """The columns a spec reports by, targets, splits by, prompts with, or measures by."""
     rule = spec.data.split
+    measured = [*(spec.evaluate.metrics or []), *(target.metric for target in spec.goal.targets)]
     named = [
         *spec.evaluate.slices,
         *(column for target in spec.goal.targets for column in target.slice),
         *(column for column in rule.columns if column != "label"),
         *([spec.data.curriculum.by] if spec.data.curriculum and spec.data.curriculum.by != "length" else []),
         *sorted(places(spec.prompt.template, spec.goal.task)),
+        *(column for metric in measured for column in cast(Metric, metric).columns),
     ]
     return list(dict.fromkeys(named))
 

@@ -12,6 +12,7 @@ from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.flow.data.prepare import Job
+from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.evaluation.abilities import measure_retention
 from tunesmith.flow.evaluation.bench import Bench
 from tunesmith.flow.evaluation.judging import judge_arms
@@ -36,8 +37,10 @@ def evaluate(
     Returns:
         What the stage came to: the decision and the rows it rests on.
     """
-    settings = job.spec.evaluate
-    metrics = [metric for metric in metrics_of(job) if metric.rows == "test"]
+    settings, targets = job.spec.evaluate, job.spec.goal.targets
+    models = RememberingModels(request, job.tokenizer)
+    bound = {metric.name: metric.bind(models) for metric in metrics_of(job)}
+    metrics = [metric for metric in bound.values() if metric.rows == "test"]
     arms: dict[str, list[Prediction]] = {}
     folds: dict[str, list[list[Prediction]]] = {}
     bench = Bench(run, request, job, [] if settings.folds else test_rows(job), metrics, narrator, stop)
@@ -75,7 +78,7 @@ def evaluate(
     )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
     verdict = judge(
-        job.spec.goal.targets,
+        [target.model_copy(update={"metric": bound[cast(Metric, target.metric).name]}) for target in targets],
         arms["tuned"],
         task=job.spec.goal.task,
         confidence=settings.confidence,

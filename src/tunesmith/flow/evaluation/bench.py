@@ -10,13 +10,14 @@ from typing import Any
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import Interrupted, UserError
 from tunesmith.evaluate.arms import Asking, Shots
-from tunesmith.evaluate.arms._reading import read_label
-from tunesmith.evaluate.predict import Done, Manner, manner, predict, timed
+from tunesmith.evaluate.predict import Manner, manner, predict
+from tunesmith.evaluate.predict.clock import Done, timed
+from tunesmith.evaluate.predict.reading import read_label
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request, resolve_reference
-from tunesmith.metrics import Metric
+from tunesmith.metrics import Metric, draws_of
 from tunesmith.metrics._labels import right_label
 from tunesmith.models.load import open_model
 from tunesmith.models.model import Model
@@ -100,16 +101,16 @@ class Bench:
 
     def ask(self, model: str, rows: Sequence[Record], asking: Asking | None = None) -> list[Prediction]:
         """What a model answers; see `tunesmith.evaluate.arms.Bench`."""
-        # Only the rows that are reported are timed, and not those that variants are tried on.
-        alone = self.alone if rows is self.rows else 0
+        # Only what is reported is timed and drawn from, not the rows that variants are tried on.
+        reported = rows is self.rows
         if is_remote(model):
-            made = self._remote(model, rows, asking or Asking(), alone)
+            made = self._remote(model, rows, asking or Asking(), reported)
         elif asking is not None:
-            made = self._anew(model, rows, asking, alone)
+            made = self._anew(model, rows, asking, reported)
         else:
             asked = self._asked(model)
             put = self._job.asked(rows) if asked.codec.need == "chat" else rows
-            made = self._predict(asked, put, alone)
+            made = self._predict(asked, put, reported)
         # What an answer in words names is measured as a tagger is.
         if self._job.manner(self._job.spec.train[-1]) == "tag":
             return [row if row.spans is not None else _with_spans(row) for row in made]
@@ -117,7 +118,7 @@ class Bench:
 
     # Local models -----------------------------------------------------------------------------------
 
-    def _anew(self, name: str, rows: Sequence[Record], asking: Asking, alone: int) -> list[Prediction]:
+    def _anew(self, name: str, rows: Sequence[Record], asking: Asking, reported: bool) -> list[Prediction]:
         asked = self._asked(name)
         model = asked.model
         if model.head is not None:
@@ -130,10 +131,10 @@ class Bench:
         put = self._fitted(rows, asking, model, model.context - longest)
         asked = replace(asked, codec=self._codec(model, "chat", model.context))
         if asking.read is None:
-            return self._predict(asked, put, alone, asking.temperature, longest)
+            return self._predict(asked, put, reported, asking.temperature, longest)
         # The right answer alone, without reasoning before it, is not what such a model is to say.
         asked = replace(asked, manner="generate")
-        made = self._predict(asked, put, alone, asking.temperature, longest, nll=False)
+        made = self._predict(asked, put, reported, asking.temperature, longest, nll=False)
         return [self._read(row, asking) for row in made]
 
     def _longest(self, asking: Asking) -> int:
@@ -143,7 +144,7 @@ class Bench:
         self,
         asked: _Asked,
         rows: Sequence[Record],
-        alone: int,
+        reported: bool,
         temperature: float = 0.0,
         longest: int | None = None,
         *,
@@ -159,8 +160,10 @@ class Bench:
             max_new_tokens=settings.max_new_tokens or 0 if longest is None else longest,
             batch=settings.batch,
             nll=nll and "nll" in self._needed,
-            alone=alone,
+            alone=self.alone if reported else 0,
             temperature=temperature,
+            draws=draws_of(self.metrics) if reported else None,
+            seed=self.seed,
             after=self.progress,
         )
 
@@ -262,7 +265,7 @@ class Bench:
 
     # Endpoints --------------------------------------------------------------------------------------
 
-    def _remote(self, reference: str, rows: Sequence[Record], asking: Asking, alone: int) -> list[Prediction]:
+    def _remote(self, reference: str, rows: Sequence[Record], asking: Asking, reported: bool) -> list[Prediction]:
         if self._job.objective(self._job.spec.train[-1]).kind == "pretrain":
             raise UserError(
                 "an endpoint says nothing of how likely a text is",
@@ -286,6 +289,7 @@ class Bench:
                 after(len(made))
             return [self._read(row, asking) for row in made]
 
+        alone = self.alone if reported else 0
         total = len(prompts) + min(alone, len(prompts))
         answers = ask(models.responder(reference), prompts, lambda done: self.progress(done, total))
         # A remembered answer takes no time, so those that are timed are asked for again.

@@ -41,6 +41,8 @@ class Answer:
     """Whether the model ended it; False when it ran into the limit."""
     seconds: float
     """From reading its prompt to its last token, in which other rows were answered beside it."""
+    first: float = 0.0
+    """From reading its prompt to its first token, in seconds; 0 where nothing was said."""
 
     @property
     def num_tokens(self) -> int:
@@ -104,6 +106,7 @@ class _Row:
     draws: random.Random
     said: list[int] = field(default_factory=list)
     began: float = 0.0
+    spoke: float = 0.0
     ended: float = 0.0
 
     def ends(self, stops: frozenset[int]) -> bool:
@@ -113,7 +116,7 @@ class _Row:
         finished = bool(self.said) and self.said[-1] in stops
         spoken = self.said[:-1] if finished else self.said
         text = model.tokenizer.decode(spoken, skip_special_tokens=True)
-        return Answer(text, tuple(self.said), finished, self.ended - self.began)
+        return Answer(text, tuple(self.said), finished, self.ended - self.began, self.spoke - self.began)
 
 
 class _Decoder(Protocol):
@@ -160,6 +163,7 @@ def _answer(
         for row, token in zip(fresh, tokens, strict=True):
             row.said.append(token)
             row.ended = time.perf_counter()
+            row.spoke = row.spoke or row.ended
         going_on = _closed_up([not row.ends(stops) for row in running])
         if len(going_on) < len(running):
             done += len(running) - len(going_on)

@@ -12,7 +12,7 @@ from tunesmith.models.references import locate, weights_digest
 from tunesmith.models.roles.codec import MakeCodec
 from tunesmith.models.roles.remote import RemoteResponder, is_remote
 from tunesmith.models.save import read_card
-from tunesmith.records import Classifier, Embedder, Filler, Responder, Tagger
+from tunesmith.records import Classifier, Embedder, Filler, Responder, Tagger, TokenEmbedder
 
 T = TypeVar("T")
 
@@ -48,6 +48,14 @@ class OpenModels:
         from tunesmith.models.roles.embedder import open_embedder
 
         return self._once("embedder", reference, lambda place: open_embedder(place, workspace=self.workspace))
+
+    def token_embedder(self, reference: str) -> TokenEmbedder:
+        """Any encoder of transformers, or any other base."""
+        from tunesmith.models.roles.token_embedder import open_token_embedder
+
+        return self._once(
+            "token_embedder", reference, lambda place: open_token_embedder(place, workspace=self.workspace)
+        )
 
     def filler(self, reference: str) -> Filler:
         """A masked language model."""

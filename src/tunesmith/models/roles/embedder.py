@@ -38,7 +38,7 @@ class TextEmbedder:
         found_ND = np.full((len(texts), width), width**-0.5, np.float32)
         ids = self._ids(texts)
         filled = [row for row in range(len(texts)) if ids[row]]
-        for rows in _batches([len(ids[row]) for row in filled]):
+        for rows in batches([len(ids[row]) for row in filled]):
             ids_BT, mask_BT = pad_right([ids[filled[row]] for row in rows], self.model.pad_id, self.model.device)
             real_BT1 = mask_BT.unsqueeze(-1)
             # Padded places mean nothing, and may hold anything.
@@ -72,7 +72,7 @@ def open_embedder(reference: str, *, workspace: Path, revision: str | None = Non
     return TextEmbedder(model)
 
 
-def _batches(lengths: Sequence[int]) -> list[list[int]]:
+def batches(lengths: Sequence[int]) -> list[list[int]]:
     """Rows of similar length, as many as `TOKENS` hold."""
     found: list[list[int]] = []
     for (row,) in by_length(lengths, 1):

@@ -14,7 +14,7 @@ N records, C labels.
 from __future__ import annotations
 
 import math
-import time
+import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,22 +23,21 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from tunesmith.errors import DataError
-from tunesmith.evaluate.surprise import answer_ids, surprises
+from tunesmith.evaluate.predict.clock import Done, Peak, timed
+from tunesmith.evaluate.predict.surprise import answer_ids, surprises
 from tunesmith.metrics._labels import JOINER, right_label
+from tunesmith.metrics._measured import ANSWER_TOKENS, FIRST_TOKEN, PEAK_MEMORY, PROMPT_TOKENS
 from tunesmith.records import Message, Prediction, Record, Span
 
 if TYPE_CHECKING:
     from tunesmith.data.encode.example import Example
     from tunesmith.data.encode.tokenize import Codec
-    from tunesmith.metrics import Floats, Need
+    from tunesmith.metrics import Draws, Floats, Need
     from tunesmith.models.load import Model
 
 Manner = Literal["choose", "generate", "classify", "tag", "prose"]
 After = Callable[[int, int], None]
 """Told how much is done, and of how much."""
-Done = Callable[[int], None]
-Ask = Callable[[Sequence[Record], Done], list[Prediction]]
-"""Answers records, telling how many are answered."""
 
 THRESHOLD = 0.5
 """From this probability on a label is given, where a row may have several."""
@@ -59,9 +58,9 @@ def provides(asked: Manner, task: str | None = None) -> frozenset[Need]:
     """What predictions made so carry, in the words of `Metric.needs`; written labels only if they are the task."""
     written: frozenset[Need] = frozenset({"label"} if task == "classify" else ())
     carried: dict[Manner, frozenset[Need]] = {
-        "choose": frozenset({"label", "nll", "seconds"}),
+        "choose": frozenset({"label", "scores", "nll", "seconds"}),
         "generate": written | {"text", "nll", "seconds"},
-        "classify": frozenset({"label", "seconds"}),
+        "classify": frozenset({"label", "scores", "seconds"}),
         "tag": frozenset({"spans", "seconds"}),
         "prose": frozenset({"nll"}),
     }
@@ -85,6 +84,8 @@ def predict(
     text: bool = True,
     alone: int = 0,
     temperature: float = 0.0,
+    draws: Draws | None = None,
+    seed: int = 0,
     after: After = silent,
 ) -> list[Prediction]:
     """One prediction a record, in their order.
@@ -102,8 +103,11 @@ def predict(
         batch: rows computed at once.
         nll: whether `generate` measures the right answer's nll.
         text: whether `generate` generates; without, outputs stay empty.
-        alone: how many rows, evenly spaced, are asked again one at a time; only these carry `seconds`.
+        alone: how many rows, evenly spaced, are asked again one at a time; only these carry `seconds` and the time to
+            the first token. Where any are, all rows carry the most memory that predicting took.
         temperature: of what `generate` writes; 0 takes the likeliest token each time.
+        draws: further answers that `generate` draws for each record, into `samples`.
+        seed: draws them; a record's answers depend on it and on the record's id, and on no other record.
         after: told (done, total) as answers come.
     """
     from tunesmith.models.inference.blocked import blocked
@@ -117,17 +121,32 @@ def predict(
         "prose": asker.prose,
     }[manner]
     surprised = manner == "prose" or (manner == "generate" and nll)
+    drawn = draws.count if draws is not None and manner == "generate" and text else 0
     num_timed = min(alone, len(records))
-    total = len(records) * (1 + surprised) + num_timed
+    total = len(records) * (1 + surprised + drawn) + num_timed
+    peak = Peak(model.device) if num_timed else None
     with blocked(model.module):  # once for all rows, so that those timed alone do not wait for it
-        made = ask(records, lambda done: after(done, total))
+        made = [_untimed(row) for row in ask(records, lambda done: after(done, total))]
+        done_before = len(records)
         if surprised:
-            found = surprises(model, codec, records, batch=batch, after=lambda done: after(len(records) + done, total))
+            found = surprises(model, codec, records, batch=batch, after=lambda done: after(done_before + done, total))
             made = [
                 replace(row, nll=nats, num_tokens=num_tokens, num_chars=num_chars)
                 for row, (nats, num_tokens, num_chars) in zip(made, found, strict=True)
             ]
-        return timed(made, records, ask, alone, lambda done: after(total - num_timed + done, total))
+            done_before += len(records)
+        if draws is not None and drawn:
+            samples = asker.sample(records, draws, seed, lambda done: after(done_before + done, total))
+            made = [replace(row, samples=answers) for row, answers in zip(made, samples, strict=True)]
+        made = timed(made, records, ask, alone, lambda done: after(total - num_timed + done, total))
+    most = peak.megabytes() if peak else None
+    return made if most is None else [replace(row, measured={**row.measured, PEAK_MEMORY: most}) for row in made]
+
+
+def _untimed(row: Prediction) -> Prediction:
+    """Without the time to its first token, in which others were answered beside it."""
+    kept = {name: value for name, value in row.measured.items() if name != FIRST_TOKEN}
+    return replace(row, measured=kept) if len(kept) < len(row.measured) else row
 
 
 def majority(train: Sequence[Record], records: Sequence[Record]) -> list[Prediction]:
@@ -171,18 +190,19 @@ class _Asker:
         sure_NC = _shares(likely_NC)
         place = {label: column for column, label in enumerate(self.labels)}
         made = []
-        for record, likely_C, sure_C in zip(records, likely_NC, sure_NC, strict=True):
+        for record, prompt, likely_C, sure_C in zip(records, prompts, likely_NC, sure_NC, strict=True):
             right = right_label(record)
-            known = place.get(right)
+            known, given = place.get(right), int(sure_C.argmax())
             made.append(
                 Prediction(
                     record,
-                    output=self.labels[int(sure_C.argmax())],
+                    output=self.labels[given],
                     expected=right,
                     scores=dict(zip(self.labels, sure_C.tolist(), strict=True)),
                     nll=None if known is None else -float(likely_C[known]),
                     num_tokens=0 if known is None else len(choices[known]),
                     num_chars=0 if known is None else len(right),
+                    measured=_tokens(len(prompt), len(choices[given])),
                 )
             )
         return made
@@ -193,9 +213,10 @@ class _Asker:
 
         if not self.text:
             return [Prediction(record, "", record.answer) for record in records]
+        prompts = [self.codec.prompt_ids(record, room=self.max_new_tokens) for record in records]
         answers = generate(
             self.model,
-            [self.codec.prompt_ids(record, room=self.max_new_tokens) for record in records],
+            prompts,
             stop_ids=self.codec.stop_ids,
             max_new_tokens=self.max_new_tokens,
             batch=self.batch,
@@ -203,7 +224,39 @@ class _Asker:
             after=after,
         )
         # What is right is the whole answer: beside a label it may name stretches, as JSON.
-        return [Prediction(record, answer.text, record.answer) for record, answer in zip(records, answers, strict=True)]
+        return [
+            Prediction(
+                record,
+                answer.text,
+                record.answer,
+                measured={**_tokens(len(prompt), answer.num_tokens), FIRST_TOKEN: answer.first},
+            )
+            for record, prompt, answer in zip(records, prompts, answers, strict=True)
+        ]
+
+    def sample(
+        self, records: Sequence[Record], draws: Draws, seed: int, after: Callable[[int], None]
+    ) -> list[tuple[str, ...]]:
+        """Answers drawn for each record."""
+        from tunesmith.models.inference.generate import Sampling, generate
+
+        prompts = [self.codec.prompt_ids(record, room=self.max_new_tokens) for record in records]
+        answers = generate(
+            self.model,
+            [prompt for prompt in prompts for _ in range(draws.count)],
+            stop_ids=self.codec.stop_ids,
+            max_new_tokens=self.max_new_tokens,
+            batch=self.batch,
+            sampling=Sampling(temperature=draws.temperature, top_p=draws.top_p),
+            seeds=[
+                random.Random(f"{seed} {number} {record.id}").getrandbits(63)
+                for record in records
+                for number in range(draws.count)
+            ],
+            after=after,
+        )
+        said = iter(answers)
+        return [tuple(next(said).text for _ in range(draws.count)) for _ in records]
 
     def classify(self, records: Sequence[Record], after: Done) -> list[Prediction]:
         """The head's labels: the likeliest, or all that are likely where rows may have several."""
@@ -214,7 +267,7 @@ class _Asker:
         made = [Prediction(record, "", right_label(record)) for record in records]
         sure_NC, _ = classify(self.model, examples, batch=self.batch, after=after)
         names = self.model.labels
-        for place, sure_C in zip(places, np.asarray(sure_NC, np.float64), strict=True):
+        for place, example, sure_C in zip(places, examples, np.asarray(sure_NC, np.float64), strict=True):
             record = records[place]
             given = np.flatnonzero(sure_C >= THRESHOLD) if self.model.multi_label else [int(sure_C.argmax())]
             made[place] = replace(
@@ -224,6 +277,7 @@ class _Asker:
                 nll=_label_nll(record, names, sure_C, self.model.multi_label),
                 num_tokens=1,
                 num_chars=len(made[place].expected),
+                measured=_tokens(len(example.ids), 0),
             )
         return made
 
@@ -233,9 +287,15 @@ class _Asker:
 
         places, examples = self._encoded([replace(record, spans=()) for record in records])
         made = [Prediction(record, "", _spelled_spans(record, record.spans or ()), spans=()) for record in records]
-        for place, tags in zip(places, tag(self.model, examples, batch=self.batch, after=after), strict=True):
+        found = tag(self.model, examples, batch=self.batch, after=after)
+        for place, example, tags in zip(places, examples, found, strict=True):
             spans = self.codec.spans_of(records[place], tags.tolist())
-            made[place] = replace(made[place], output=_spelled_spans(records[place], spans), spans=spans)
+            made[place] = replace(
+                made[place],
+                output=_spelled_spans(records[place], spans),
+                spans=spans,
+                measured=_tokens(len(example.ids), 0),
+            )
         return made
 
     def prose(self, records: Sequence[Record], after: Done) -> list[Prediction]:
@@ -255,30 +315,8 @@ class _Asker:
         return answer_ids(self.codec, Record(id=label, source="", messages=turns))
 
 
-def _spaced(total: int, count: int) -> list[int]:
-    """`count` places spread evenly over `total`; all when they are fewer."""
-    return sorted({int(place) for place in np.linspace(0, total - 1, min(count, total)).round()}) if total else []
-
-
-def timed(made: Sequence[Prediction], records: Sequence[Record], ask: Ask, alone: int, after: Done) -> list[Prediction]:
-    """The predictions with the time that some of them take when nothing else is asked.
-
-    Args:
-        made: of the records, in their order.
-        ask: answers records.
-        alone: how many, evenly spaced, are asked again one at a time; the first is asked once before, to warm up.
-        after: told how many are done.
-    """
-    found = list(made)
-    places = _spaced(len(records), alone)
-    if places:
-        ask([records[places[0]]], lambda done: None)
-    for done, place in enumerate(places, 1):
-        started = time.perf_counter()
-        ask([records[place]], lambda done: None)
-        found[place] = replace(found[place], seconds=time.perf_counter() - started)
-        after(done)
-    return found
+def _tokens(read: int, written: int) -> dict[str, float]:
+    return {PROMPT_TOKENS: float(read), ANSWER_TOKENS: float(written)}
 
 
 def _shares(likely_NC: Floats) -> Floats:

@@ -1,0 +1,10 @@
+"""The names under which a clock and its like measure a prediction, in `Prediction.measured`."""
+
+FIRST_TOKEN = "first_token_seconds"
+"""From the question to the first token of its answer, of rows asked alone."""
+PROMPT_TOKENS = "prompt_tokens"
+"""Tokens that were read."""
+ANSWER_TOKENS = "answer_tokens"
+"""Tokens that were generated, the one that ends the answer included."""
+PEAK_MEMORY = "peak_memory_mb"
+"""The most memory while all rows were predicted: of the GPU where the model lies on one, else of the process."""
