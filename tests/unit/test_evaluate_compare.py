@@ -20,6 +20,8 @@ from tunesmith.metrics import Metric
 from tunesmith.metrics._intervals import mcnemar, two_sided
 from tunesmith.part import METRICS
 from tunesmith.records import Message, Prediction, Record, Span
+from tunesmith.testing.contracts import example
+from tunesmith.testing.material import Doubles, predictions
 
 
 def metrics(*whats: str | dict[str, object]) -> list[Metric]:
@@ -368,3 +370,13 @@ def test_no_rows_at_all_compare_to_nothing() -> None:
     assert found.cases is None
     assert all(one.arms["tuned"].value is None for one in found.measures)
     json.dumps(found.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_what_any_metric_comes_to_can_be_written(name: str) -> None:
+    """Ends that a metric does not have are told as such: JSON knows no infinity."""
+    rows, metric = predictions(), example(METRICS, name)
+    assert isinstance(metric, Metric)
+    found = compare({"base": rows, "tuned": rows[::-1]}, [metric.bind(Doubles())], resamples=50)
+    json.dumps(found.to_json(), allow_nan=False)
+    assert Comparison.from_json(found.to_json()) == found

@@ -100,7 +100,7 @@ def compare(
             metric.name,
             metric.unit,
             metric.better,
-            metric.lowest,
+            finite(metric.lowest),
             finite(metric.highest),
             values,
             differences,

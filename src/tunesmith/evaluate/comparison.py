@@ -97,7 +97,7 @@ class Measure:
     name: str
     unit: str
     better: Literal["higher", "lower"]
-    lowest: float
+    lowest: float | None
     highest: float | None
     arms: dict[str, Estimate]
     differences: dict[str, Difference]

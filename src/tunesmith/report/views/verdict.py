@@ -122,13 +122,13 @@ def rows_wanted(target: TargetResult) -> str:
     return NONE if target.more_rows is None else f"about {count(target.more_rows)}"
 
 
-def _limits(evidence: Evidence, target: TargetResult) -> tuple[float, float | None] | None:
+def _limits(evidence: Evidence, target: TargetResult) -> intervals.Limits | None:
     """Between which values the target's metric can lie, where the comparison says so."""
     measures = evidence.comparison.measures if evidence.comparison and not target.over else []
     return next(((measure.lowest, measure.highest) for measure in measures if measure.name == target.metric), None)
 
 
-def _target(target: TargetResult, deciding: bool, limits: tuple[float, float | None] | None) -> dict[str, Any]:
+def _target(target: TargetResult, deciding: bool, limits: intervals.Limits | None) -> dict[str, Any]:
     return {
         "name": target_name(target),
         "asks": bound_of(target),
@@ -145,7 +145,7 @@ def _target(target: TargetResult, deciding: bool, limits: tuple[float, float | N
     }
 
 
-def _drawing(target: TargetResult, limits: tuple[float, float | None] | None) -> dict[str, Any] | None:
+def _drawing(target: TargetResult, limits: intervals.Limits | None) -> dict[str, Any] | None:
     if target.value is None:
         return None
     reach = None
