@@ -120,7 +120,10 @@ def test_a_metric_whose_model_is_gone_is_left_out_and_said(desk: Path) -> None:
     for number in (1, 2):
         path = desk / "runs" / "support-triage" / str(number) / "spec.json"
         spec = read_json(path)
-        spec["spec"]["evaluate"]["metrics"], spec["spec"]["goal"]["targets"] = [{"kind": "bertscore", "model": "./gone"}], []
+        spec["spec"]["evaluate"]["metrics"], spec["spec"]["goal"]["targets"] = (
+            [{"kind": "bertscore", "model": "./gone"}],
+            [],
+        )
         write_json(path, spec)
     with pytest.raises(UserError, match="was not measured again"):
         compare_runs("support-triage/1", "support-triage/2", desk)

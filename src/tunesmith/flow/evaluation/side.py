@@ -174,5 +174,7 @@ def _metrics(runs: Sequence[Run], workspace: Path) -> tuple[list[Metric], list[s
         except UserError as error:  # its model is gone, or its reference is relative to a spec that is elsewhere
             unasked.append(f"{metric.name} was not measured again: {error.what}")
     if not able:
-        raise UserError("; ".join(unasked), where="evaluate.metrics", fix="evaluate both with a metric that asks no model")
+        raise UserError(
+            "; ".join(unasked), where="evaluate.metrics", fix="evaluate both with a metric that asks no model"
+        )
     return able, unasked
