@@ -816,7 +816,7 @@ MUTANTS = [
            "unit/test_review_results.py::test_what_was_warned_of_stands_after_a_review"),
     Mutant("rows that a fold had learned count", "flow/evaluation/repeats.py",
            ', made / "evaluation" / FILE):',
-           "):",
+           ",):",
            "e2e/test_planted_verdicts.py::test_rows_that_a_fold_had_learned_are_left_out"),
     Mutant("a trade-off forbids to ship", "evaluate/caveats/weigh.py",
            'return "worse" in means and "better" not in means',
