@@ -83,8 +83,7 @@ def compare(
     rows = next(iter(aligned.values()))
     settled = [metric.for_task(task) for metric in metrics]
     measured = [
-        {arm: metric.statistics(made) for arm, made in aligned.items() if metric.needs <= carried(made)}
-        for metric in settled
+        {arm: metric.statistics(made) for arm, made in aligned.items() if _can(metric, made)} for metric in settled
     ]
 
     def view(chosen: list[int] | slice) -> list[tuple[dict[str, Estimate], dict[str, Difference]]]:
@@ -106,7 +105,9 @@ def compare(
             differences,
             by,
             {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
-            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence) if seeds else None,
+            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence)
+            if seeds and all(_can(metric, each) for each in seeds)
+            else None,
         )
         for metric, (values, differences), by in zip(settled, view(slice(None)), broken_down, strict=True)
     ]
@@ -137,6 +138,12 @@ def _found(
     if not metrics or list(arms)[-1] not in measured[0]:
         return None
     return find_slices(arms, metrics[0], measured[0], kinds=kinds, trained=trained, confidence=confidence, seed=seed)
+
+
+def _can(metric: Metric, predictions: Sequence[Prediction]) -> bool:
+    """Whether predictions carry what a metric reads; figures that others measured may be of other metrics."""
+    told = "measured" not in metric.needs or metric.score(predictions).num_rows > 0
+    return told and metric.needs <= carried(predictions)
 
 
 def carried(predictions: Sequence[Prediction]) -> frozenset[Need]:

@@ -108,6 +108,10 @@ class Measure:
     seeds: FoldMeasure | None = None
     """Of the last arm's model, which comes first, and of others that differ in their seed; None where none were."""
 
+    def can_be(self, value: float) -> bool:
+        """Whether the metric can come to a value at all."""
+        return (self.lowest is None or value >= self.lowest) and (self.highest is None or value <= self.highest)
+
 
 @dataclass(frozen=True)
 class ClassRow:

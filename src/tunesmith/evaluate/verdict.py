@@ -146,6 +146,7 @@ def judge(
     folds: Sequence[Sequence[Prediction]] | None = None,
     arms: Mapping[str, Sequence[Prediction]] | None = None,
     beside: Mapping[Rows, Sequence[Prediction]] | None = None,
+    doubts: Mapping[str, str] | None = None,
 ) -> Verdict:
     """Holds predictions against targets.
 
@@ -159,12 +160,13 @@ def judge(
         folds: the predictions by fold, where each fold's rows were predicted by a model of its own.
         arms: arm -> its predictions of the same rows, for targets that name one to be ahead of.
         beside: what the tuned model did on other rows than the test rows, for metrics that are about those.
+        doubts: name of a metric -> why no target can rest on it, whatever its value: such targets stay undecided.
     """
     on_test = _on_rows(predictions, confidence, resamples, seed, arms or {})
     measures: dict[Rows, _Measure] = {"test": _in_folds(folds, on_test, confidence) if folds else on_test}
     for kind, rows in (beside or {}).items():
         measures[kind] = _on_rows(rows, confidence, resamples, seed, {})
-    found = [_judge_one(target, measures, task, confidence) for target in targets]
+    found = [_judge_one(target, measures, task, confidence, doubts or {}) for target in targets]
     return decide(found, confidence)
 
 
@@ -293,20 +295,27 @@ def _in_folds(folds: Sequence[Sequence[Prediction]], together: _Measure, confide
     return measure
 
 
-def _judge_one(target: Target, measures: Mapping[Rows, _Measure], task: str | None, confidence: float) -> TargetResult:
+def _judge_one(
+    target: Target,
+    measures: Mapping[Rows, _Measure],
+    task: str | None,
+    confidence: float,
+    doubts: Mapping[str, str],
+) -> TargetResult:
     metric = cast("Metric", target.metric).for_task(task)
     if metric.rows not in measures:
         return _result(target, metric, "undecided", _MISSING[metric.rows])
     found = measures[metric.rows](metric, target.slice, target.over)
     if metric.rows == "review" and (found is None or not math.isfinite(found.value)):
         return _result(target, metric, "undecided", _MISSING["review"])
+    doubt = doubts.get(metric.name)
     if found is None:
-        return _result(
-            target, metric, "undecided", f"no test row has {_named(target.slice)}" if target.slice else _NONE
-        )
+        why = f"no {metric.rows} row has {_named(target.slice)}" if target.slice else _MISSING[metric.rows]
+        return _result(target, metric, "undecided", doubt or why)
     value, interval, num_rows, how, rows_to_settle = found
     if not math.isfinite(value):
-        return _result(target, metric, "undecided", f"{_rows(num_rows)} give {metric.kind} nothing to measure")
+        why = doubt or f"{_rows(num_rows)} give {metric.kind} nothing to measure"
+        return _result(target, metric, "undecided", why)
     bound, sense = _bound(target), _sense(target)
 
     def keeps(figure: float) -> bool:
@@ -316,6 +325,8 @@ def _judge_one(target: Target, measures: Mapping[Rows, _Measure], task: str | No
     above = keeps(value) == (sense == "at_least")
     limit = None if interval is None else finite(interval[0] if above else interval[1])
     said = _said(value, limit, above, how, bound.unit, confidence)
+    if doubt:
+        return _result(target, metric, "undecided", f"{said}; {doubt}", value, limit, num_rows)
     if limit is not None and keeps(limit) == keeps(value):
         return _result(target, metric, "met" if keeps(value) else "missed", said, value, limit, num_rows)
     needed = rows_to_settle(math.nan if limit is None else limit, bound.value)
@@ -324,9 +335,8 @@ def _judge_one(target: Target, measures: Mapping[Rows, _Measure], task: str | No
     return _result(target, metric, "undecided", f"{said}; {hint}", value, limit, num_rows, more)
 
 
-_NONE = "there are no test rows"
 _MISSING: dict[Rows, str] = {
-    "test": _NONE,
+    "test": "there are no test rows",
     "retention": "no abilities were measured before and after",
     "review": "no review of this run yet; tunesmith review new RUN",
 }

@@ -15,7 +15,10 @@ from typing import Any, TypeVar
 from tunesmith.data.ledger import Ledger
 from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison
+from tunesmith.evaluate.judged import JudgedCriterion
+from tunesmith.evaluate.judged import from_json as judged_from_json
 from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import read_events
 from tunesmith.records import Prediction
@@ -126,6 +129,16 @@ class Evidence:
             "environment": self.environment,
         }
         return {name: said if isinstance(said, str) else fingerprint(said) for name, said in told.items() if said}
+
+    @cached_property
+    def retention(self) -> Forgetting | None:
+        """Abilities before and after; None where none were measured."""
+        return self._read("evaluation/retention.json", Forgetting.from_json)
+
+    @cached_property
+    def judged(self) -> list[JudgedCriterion]:
+        """What judges said; empty where there were none."""
+        return self._read("evaluation/judges.json", judged_from_json) or []
 
     @cached_property
     def tuned(self) -> dict[str, Prediction]:

@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from tunesmith.records import Shape
 from tunesmith.spec.quantity import Batch, Duration, Length, Share
+from tunesmith.spec.sections import ABILITIES
 
 
 @dataclass(frozen=True)
@@ -306,6 +307,14 @@ def metrics(facts: Facts, task: str, objective: str) -> Derived:
     if objective == "classify" and facts.labels_per_record > 1:
         return Derived(_kinds(SEVERAL_LABELS), "rows carry several labels")
     return Derived(_kinds(METRICS_OF_TASK[task]), f"what is usual for the task {task!r}")
+
+
+def retention() -> Derived:
+    """The abilities measured where a target or metric is about them."""
+    return Derived(
+        {"sources": list(ABILITIES), "max_rows": None},
+        "a target or metric is about retention; these abilities come with Tunesmith",
+    )
 
 
 def max_new_tokens(facts: Facts) -> Derived:

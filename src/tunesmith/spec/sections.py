@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from tunesmith.part import (
     ADAPTERS,
     ARMS,
+    JUDGES,
     METRICS,
     OBJECTIVES,
     OPTIMIZERS,
@@ -28,7 +29,7 @@ from tunesmith.spec.section import Section
 
 __all__ = [
     "Base", "Curriculum", "Data", "Evaluate", "Freeze", "Goal", "HoldOut", "Mixture", "Prompt", "Regularize", "Replay",
-    "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
+    "Retention", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
 ]  # fmt: skip
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
@@ -178,6 +179,31 @@ class Train(Section):
     """Order of rows, dropout and fresh weights."""
 
 
+ABILITIES = ("arithmetic", "facts", "grammar", "instructions", "prose", "reasoning")
+"""The abilities that come with Tunesmith."""
+
+
+class Retention(Section):
+    """What the base can do and the tuned model should still be able to do, measured before and after."""
+
+    sources: list[str] = Field(default_factory=lambda: list(ABILITIES), min_length=1)
+    """Built-in abilities (arithmetic, facts, grammar, instructions, prose, reasoning), suite folders, JSONL files."""
+    max_rows: int | None = Field(default=None, ge=2)
+    """At most so many items of each ability, the first ones; all when left out."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        names = [ability_of(source) for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sources are called {', '.join(twice)}; give the file or folder another name")
+        return self
+
+
+def ability_of(source: str) -> str:
+    """What a source of `evaluate.retention` measures: its name, without folder and ending."""
+    return re.sub(r"\.jsonl$", "", source.rstrip("/").rpartition("/")[2])
+
+
 class Evaluate(Section):
     """What is measured on the test rows."""
 
@@ -209,6 +235,17 @@ class Evaluate(Section):
     """The longest answer generated; derived from the answers in the training rows."""
     batch: int = Field(default=32, ge=1)
     """Rows predicted at once."""
+    retention: Retention | None = None
+    """Abilities measured before and after; derived: all built-in ones where a target names `retention`."""
+    judges: list[Annotated[Part, JUDGES]] = Field(default_factory=list)
+    """Models that rate the answers; the metric `judged` measures what they say."""
+
+    @model_validator(mode="after")
+    def _judges_have_names(self) -> Self:
+        names = [getattr(judge, "called", judge.kind) for judge in self.judges]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two judges are called {', '.join(twice)}; give one of them a `name`")
+        return self
 
     @model_validator(mode="after")
     def _repeated_in_one_way(self) -> Self:

@@ -18,7 +18,6 @@ them, is not shipped, whatever its targets say: there is a better model, and it 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -93,7 +92,7 @@ def what_would_change(target: TargetResult, comparison: Comparison) -> str:
         )
     # How far it is ahead of an arm has other ends than the metric.
     measure = None if target.over else _measure_of(target, comparison)
-    if measure is not None and not _attainable(edge, measure):
+    if measure is not None and not measure.can_be(edge):
         told = [f"No value is enough on {rows}"]
     else:
         told = [
@@ -107,12 +106,6 @@ def what_would_change(target: TargetResult, comparison: Comparison) -> str:
     if measure is not None and not target.slice and (through := _through_slice(measure, comparison)):
         told.append(through)
     return "; ".join(told) + "."
-
-
-def _attainable(value: float, measure: Measure) -> bool:
-    """Whether a metric can be so much; a bound that it does not have is None."""
-    low, high = measure.lowest, measure.highest
-    return (-math.inf if low is None else low) <= value <= (math.inf if high is None else high)
 
 
 def _measure_of(target: TargetResult, comparison: Comparison) -> Measure | None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from tunesmith.errors import Interrupted
 from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.caveats.contamination import FILE, Contamination, clean, contamination
 from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.drawn import drawn
+from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.trained import trained_rows
 from tunesmith.flow.data.workshop import RememberingModels
+from tunesmith.flow.evaluation.abilities import measure_retention
 from tunesmith.flow.evaluation.bench import Bench
+from tunesmith.flow.evaluation.judging import judge_arms
 from tunesmith.flow.evaluation.repeats import fold_contamination, fold_predictions, seed_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
@@ -44,6 +47,9 @@ def evaluate(
     records = [] if settings.folds else test_rows(job)
     bench = Bench(run, request, job, records, metrics, narrator, stop)
     answers, folds = _answers(run, job, bench, print_)
+    told = _telling(narrator, stop)
+    answers, doubts = judge_arms(run, request, job, answers, told)
+    kept, unkept = measure_retention(run, request, job, told)
     narrator.progressing("compare", 0, None)
     met = fold_contamination(run, settings.folds) if settings.folds else _met(job, request, records, narrator)
     write_json(run / "evaluation" / FILE, met.to_json())
@@ -72,6 +78,8 @@ def evaluate(
         seed=seed,
         folds=parts.get("tuned"),
         arms=arms,
+        beside={"retention": kept} if kept or unkept else {},
+        doubts=doubts | unkept,
     )
     verdict = weigh(judged, comparison, met, simpler_arms(arms_of(job)))
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
@@ -110,6 +118,17 @@ def _met(job: Job, request: Request, records: Sequence[Record], narrator: Narrat
     for run_gone in gone:
         narrator.say("warning", text=f"the rows of {run_gone} are gone: test rows could not be looked for among them")
     return contamination(records, trained)
+
+
+def _telling(narrator: Narrator, stop: Callable[[], bool]) -> Callable[[str, int, int], None]:
+    """Tells how far something has come, and ends it where somebody asked to stop."""
+
+    def told(what: str, done: int, total: int) -> None:
+        narrator.progressing(what, done, total)
+        if stop():
+            raise Interrupted(f"stopped at {what}", where="evaluate", fix="give the same command again to go on")
+
+    return told
 
 
 def arms_of(job: Job) -> list[Arm]:

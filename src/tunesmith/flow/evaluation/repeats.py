@@ -5,15 +5,17 @@ Each is a run of its own, whose predictions the whole one takes over.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tunesmith.evaluate.caveats.contamination import FILE, Contamination, read_contamination, together
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
+from tunesmith.metrics import Metric
 from tunesmith.records import Prediction
 from tunesmith.runs import Run, link_file
 from tunesmith.spec.load import load
@@ -50,7 +52,7 @@ def repeats_of(request: Request, changes: Sequence[str]) -> list[Repeat]:
     ]
     for number in range(2, seeds + 1):
         alone = ["evaluate.seeds=null", "evaluate.arms=[tuned]", "goal.targets=[]", *_other_seeds(request, number - 1)]
-        found.append(_repeat(request, changes, "seed", number, alone))
+        found.append(_repeat(request, changes, "seed", number, [*alone, *_unjudged(request)]))
     return found
 
 
@@ -58,6 +60,14 @@ def _repeat(request: Request, changes: Sequence[str], kind: Kind, number: int, o
     name = f"name={request.spec.name[:LONGEST]}.{kind}-{number}"
     spec, written = load(request.written.path, [*changes, *own, "track=[]", name])
     return Repeat(kind, number, replace(request, spec=spec, written=written))
+
+
+def _unjudged(request: Request) -> list[str]:
+    """What judges say and what was forgotten is measured of the model that ships, and of no other seed."""
+    listed = cast(Sequence[Metric], request.spec.evaluate.metrics or ())
+    left = [metric.settings() for metric in listed if "measured" not in metric.needs]
+    metrics = [] if len(left) == len(listed) else [f"evaluate.metrics={json.dumps(left or None)}"]
+    return ["evaluate.judges=[]", "evaluate.retention=null", *metrics]
 
 
 def _other_seeds(request: Request, further: int) -> list[str]:
