@@ -9,16 +9,17 @@ A target is
     undecided   otherwise. The rows are too few, and it says about how many more would settle it should the
                 value stay what it is.
 
-SHIP when every target is met, DON'T SHIP when one is missed or undecided: what was not shown is not
-promised. As all must be met, testing several needs no correction (an intersection-union test). Without
-targets there is nothing to decide, and the verdict says so.
+SHIP when every target is met. DON'T SHIP when one is missed or undecided, for what was not shown is not
+promised, and when what costs less than tuning is better (`caveats.weigh`). As all targets must be met,
+testing several needs no correction (an intersection-union test). Without targets there is nothing to
+decide, and the verdict says so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -62,6 +63,8 @@ class TargetResult:
     more_rows: int | None
     """About how many further test rows would settle it; None where it is settled or no number would."""
     why: str
+    change: str = ""
+    """What would change the outcome, in a sentence."""
 
     @property
     def title(self) -> str:
@@ -81,6 +84,16 @@ class TargetResult:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """Something that a reader must know before trusting the decision."""
+
+    kind: Literal["contamination", "simpler", "loss", "noise", "slice", "forgetting"]
+    text: str
+    blocks: bool = False
+    """Whether it alone forbids to ship."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the goal's targets come to."""
 
@@ -89,8 +102,10 @@ class Verdict:
     """One sentence that names the target that decided, and its number."""
     confidence: float
     deciding: int | None
-    """Which of `targets` decided."""
+    """Which of `targets` decided; None where there are none, or where a warning did."""
     targets: list[TargetResult]
+    warnings: list[Warned] = field(default_factory=list)
+    """The gravest first."""
 
     @property
     def exit_code(self) -> int:
@@ -102,6 +117,7 @@ class Verdict:
         width = max((len(target.title) for target in self.targets), default=0)
         return [
             f"{self.decision}: {self.reason}",
+            *(f"  warning: {warning.text}" for warning in self.warnings),
             *(f"  {target.outcome:<9}  {target.title:<{width}}  {target.why}" for target in self.targets),
         ]
 

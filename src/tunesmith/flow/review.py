@@ -6,11 +6,15 @@ import getpass
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.errors import NotFound, UserError
+from tunesmith.evaluate.arms import Arm
+from tunesmith.evaluate.caveats.contamination import Contamination, clean, read_contamination
+from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
+from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.review import files, links, pairs, stored
 from tunesmith.evaluate.review.draw import lay_out
 from tunesmith.evaluate.review.measured import rated
@@ -23,6 +27,7 @@ from tunesmith.flow.evaluation.judging import hold_against_review
 from tunesmith.flow.evaluation.repeats import fold_predictions
 from tunesmith.metrics import Metric
 from tunesmith.metrics.judged import Judged
+from tunesmith.part import ARMS
 from tunesmith.records import Prediction
 from tunesmith.runs import Run, find_run, read_json, write_json, write_text
 from tunesmith.spec.sections import Target
@@ -284,12 +289,13 @@ def rejudge(run: Run, review: Filled) -> Verdict | None:
         for number, target in enumerate(targets)
         if cast(Metric, target.metric).rows == "review" or isinstance(target.metric, Judged)
     ]
-    judged = _judge_ratings([targets[number] for number in asked], run, review, spec)
+    met = read_contamination(run / "evaluation")
+    judged = _judge_ratings([targets[number] for number in asked], run, review, spec, met)
     found = dict(enumerate(before.targets)) | dict(zip(asked, judged.targets, strict=True))
-    after = decide(list(found.values()), before.confidence)
-    verdict = replace(
-        before, decision=after.decision, reason=after.reason, deciding=after.deciding, targets=after.targets
-    )
+    verdict = decide(list(found.values()), before.confidence)
+    comparison = Comparison.from_json(read_json(run / "evaluation" / "comparison.json"))
+    arms = [cast(Arm, ARMS.make(arm)) for arm in spec["evaluate"].get("arms") or []]
+    verdict = weigh(verdict, comparison, met, simpler_arms(arms))
     write_json(path, verdict.to_json())
     from tunesmith.flow.stages import write_report  # which brings everything that a run needs
 
@@ -297,18 +303,21 @@ def rejudge(run: Run, review: Filled) -> Verdict | None:
     return verdict
 
 
-def _judge_ratings(targets: Sequence[Target], run: Run, review: Filled, spec: Mapping[str, Any]) -> Verdict:
+def _judge_ratings(
+    targets: Sequence[Target], run: Run, review: Filled, spec: Mapping[str, Any], met: Contamination | None
+) -> Verdict:
     """The one place that judges what people said, and models that are trusted as far as they agree with people: by the
     confidence and the draws of the run's spec."""
     settings = spec.get("evaluate", {})
-    arms = {arm: _predictions(run, arm) for arm in _measured_arms(run)}
+    arms = {arm: clean(_predictions(run, arm), met) for arm in _measured_arms(run)}
+    folds = fold_predictions(run, settings["folds"], "tuned") if settings.get("folds") else None
     return judge(
         targets,
         arms["tuned"],
         arms=arms,
         beside={"review": rated(arms["tuned"], review)},
         doubts=hold_against_review(run, review, arms),
-        folds=fold_predictions(run, settings["folds"], "tuned") if settings.get("folds") else None,
+        folds=folds and [clean(fold, met) for fold in folds],
         task=spec["goal"].get("task"),
         confidence=settings.get("confidence", 0.95),
         resamples=settings.get("resamples", 2000),

@@ -68,6 +68,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "adapter": adapter_kind(evidence) or "",
         "base": str((evidence.lineage.get("base") or {}).get("reference") or "A language model"),
         "verdict": None if decided is None else {"word": decided.decision, "why": verdict.sentence(decided.reason)},
+        "warnings": [] if decided is None else [warning.text for warning in decided.warnings],
         "targets": [
             (verdict.target_name(t), verdict.bound_of(t), write.figure(t.value, t.unit), verdict.limit_of(t), t.outcome)
             for t in (decided.targets if decided else [])
@@ -125,10 +126,12 @@ def _evaluation(found: Comparison) -> dict[str, Any]:
             (
                 measure.name,
                 [_cell(measure, measure.arms, arm) for arm in found.arms],
-                _difference(found, measure, measure),
+                [_difference(found, measure, measure, arm) for arm in found.arms[:-1]],
             )
             for measure in found.measures
         ],
+        "others": found.arms[:-1],
+        "last": found.arms[-1],
         "slices": _slices(found),
     }
 
@@ -138,8 +141,8 @@ def _cell(measure: Measure, arms: dict[str, Any], arm: str) -> str:
     return f"{cell['value']} ({cell['interval']})" if cell["interval"] else cell["value"]
 
 
-def _difference(found: Comparison, measure: Measure, entry: Measure | SliceMeasure) -> str:
-    cell = difference_cell(entry.difference, measure.better, measure.unit, found.confidence)
+def _difference(found: Comparison, measure: Measure, entry: Measure | SliceMeasure, arm: str) -> str:
+    cell = difference_cell(entry.differences.get(arm), measure.better, measure.unit, found.confidence)
     return f"{cell['value']} ({cell['interval']})" if cell["interval"] else str(cell["value"])
 
 
@@ -156,7 +159,6 @@ def _slices(found: Comparison) -> dict[str, Any] | None:
                 f"{entry.column}: {entry.value}",
                 entry.num_rows,
                 [_cell(measure, entry.arms, arm) for arm in found.arms],
-                _difference(found, measure, entry),
             )
             for entry in ordered[:SLICES]
         ],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tunesmith.data.ledger import Ledger
+from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.judged import JudgedCriterion
 from tunesmith.evaluate.judged import from_json as judged_from_json
@@ -21,8 +22,9 @@ from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import read_events
 from tunesmith.records import Prediction
+from tunesmith.report.asked import Asked, read_asked
 from tunesmith.report.format import excerpt
-from tunesmith.runs import Run, read_json
+from tunesmith.runs import Run, fingerprint, read_json
 
 T = TypeVar("T")
 
@@ -114,6 +116,29 @@ class Evidence:
     def judged(self) -> list[JudgedCriterion]:
         """What judges said; empty where there were none."""
         return self._read("evaluation/judges.json", judged_from_json) or []
+
+    @cached_property
+    def asked(self) -> dict[str, Asked]:
+        """How each arm was asked and what it found; empty where nothing was written down."""
+        return self._read("evaluation/arms.json", read_asked) or {}
+
+    @cached_property
+    def contamination(self) -> Contamination | None:
+        """Test rows that were trained on; None where nobody looked."""
+        return self._read("evaluation/contamination.json", Contamination.from_json)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """What the verdict rests on, each by its content: name -> hex digits."""
+        told = {
+            "data": [entry.get("sha256") for entry in self.lineage.get("data") or []],
+            "spec": self.lineage.get("spec_digest"),
+            "code": self.lineage.get("code_digest"),
+            "base": (self.lineage.get("base") or {}).get("digest"),
+            "model": self.lineage.get("model_digest"),
+            "environment": self.environment,
+        }
+        return {name: said if isinstance(said, str) else fingerprint(said) for name, said in told.items() if said}
 
     @cached_property
     def tuned(self) -> dict[str, Prediction]:

@@ -7,16 +7,19 @@ from typing import Any, cast
 
 from tunesmith.errors import Interrupted
 from tunesmith.evaluate.arms import Arm
+from tunesmith.evaluate.caveats.contamination import FILE, Contamination, clean, contamination
+from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
 from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.flow.data.prepare import Job
+from tunesmith.flow.data.trained import trained_rows
 from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.evaluation.abilities import measure_retention
 from tunesmith.flow.evaluation.bench import Bench
 from tunesmith.flow.evaluation.judging import judge_arms
-from tunesmith.flow.evaluation.repeats import fold_predictions, seed_predictions
+from tunesmith.flow.evaluation.repeats import fold_contamination, fold_predictions, seed_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric
@@ -37,20 +40,64 @@ def evaluate(
     Returns:
         What the stage came to: the decision and the rows it rests on.
     """
-    settings, targets = job.spec.evaluate, job.spec.goal.targets
+    settings, targets, seed = job.spec.evaluate, job.spec.goal.targets, job.spec.data.split.seed
     models = RememberingModels(request, job.tokenizer)
     bound = {metric.name: metric.bind(models) for metric in metrics_of(job)}
     metrics = [metric for metric in bound.values() if metric.rows == "test"]
+    records = [] if settings.folds else test_rows(job)
+    bench = Bench(run, request, job, records, metrics, narrator, stop)
+    answers, folds = _answers(run, job, bench, print_)
+    answers, doubts = judge_arms(run, request, job, answers, _telling(narrator, stop))
+    kept, unkept = measure_retention(run, request, job, _telling(narrator, stop))
+    narrator.progressing("compare", 0, None)
+    met = fold_contamination(run, settings.folds) if settings.folds else _met(job, request, records, narrator)
+    write_json(run / "evaluation" / FILE, met.to_json())
+    arms = {arm: clean(rows, met) for arm, rows in answers.items()}
+    parts = {arm: [clean(fold, met) for fold in of_arm] for arm, of_arm in folds.items()}
+    comparison = compare(
+        arms,
+        metrics,
+        slices=settings.slices,
+        task=job.spec.goal.task,
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=seed,
+        folds=parts,
+        seeds=[clean(rows, met) for rows in seed_predictions(run, settings.seeds or 0)],
+        discover=settings.discover,
+        trained=() if settings.folds else job.splits["train"],
+    )
+    write_json(run / "evaluation" / "comparison.json", comparison.to_json())
+    judged = judge(
+        [target.model_copy(update={"metric": bound[cast(Metric, target.metric).name]}) for target in targets],
+        arms["tuned"],
+        task=job.spec.goal.task,
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=seed,
+        folds=parts.get("tuned"),
+        arms=arms,
+        beside={"retention": kept} if kept or unkept else {},
+        doubts=doubts | unkept,
+    )
+    verdict = weigh(judged, comparison, met, simpler_arms(arms_of(job)))
+    write_json(run / "evaluation" / "verdict.json", verdict.to_json())
+    return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}
+
+
+def _answers(
+    run: Run, job: Job, bench: Bench, print_: str
+) -> tuple[dict[str, list[Prediction]], dict[str, list[list[Prediction]]]]:
+    """What every arm answered, and the same by fold where there are folds."""
     arms: dict[str, list[Prediction]] = {}
     folds: dict[str, list[list[Prediction]]] = {}
-    bench = Bench(run, request, job, [] if settings.folds else test_rows(job), metrics, narrator, stop)
     facts = run / "evaluation" / "arms.json"
     done = read_json(facts) if facts.exists() else {}
     for arm in arms_of(job):
         path = run / "evaluation" / f"predictions-{arm.title}.parquet"
         named = fingerprint([print_, arm.settings()])
-        if settings.folds:
-            folds[arm.title] = fold_predictions(run, settings.folds, arm.title)
+        if job.spec.evaluate.folds:
+            folds[arm.title] = fold_predictions(run, job.spec.evaluate.folds, arm.title)
             arms[arm.title] = [prediction for fold in folds[arm.title] for prediction in fold]
             write_predictions(path, arms[arm.title])
         elif done.get(arm.title, {}).get("print") == named and path.exists():
@@ -61,36 +108,15 @@ def evaluate(
             write_predictions(path, arms[arm.title])
             done[arm.title] = {"print": named, "arm": arm.settings(), "found": bench.noted}
             write_json(facts, done)
-    told = _telling(narrator, stop)
-    arms, doubts = judge_arms(run, request, job, arms, told)
-    kept, unkept = measure_retention(run, request, job, told)
-    narrator.progressing("compare", 0, None)
-    comparison = compare(
-        arms,
-        metrics,
-        slices=settings.slices,
-        task=job.spec.goal.task,
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=job.spec.data.split.seed,
-        folds=folds,
-        seeds=seed_predictions(run, settings.seeds) if settings.seeds else (),
-    )
-    write_json(run / "evaluation" / "comparison.json", comparison.to_json())
-    verdict = judge(
-        [target.model_copy(update={"metric": bound[cast(Metric, target.metric).name]}) for target in targets],
-        arms["tuned"],
-        task=job.spec.goal.task,
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=job.spec.data.split.seed,
-        folds=folds.get("tuned"),
-        arms=arms,
-        beside={"retention": kept} if kept or unkept else {},
-        doubts=doubts | unkept,
-    )
-    write_json(run / "evaluation" / "verdict.json", verdict.to_json())
-    return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}
+    return arms, folds
+
+
+def _met(job: Job, request: Request, records: Sequence[Record], narrator: Narrator) -> Contamination:
+    """The test rows that were trained on."""
+    trained, gone = trained_rows(job, request.workspace)
+    for run_gone in gone:
+        narrator.say("warning", text=f"the rows of {run_gone} are gone: test rows could not be looked for among them")
+    return contamination(records, trained)
 
 
 def _telling(narrator: Narrator, stop: Callable[[], bool]) -> Callable[[str, int, int], None]:

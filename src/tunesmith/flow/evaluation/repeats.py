@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from tunesmith.evaluate.caveats.contamination import FILE, Contamination, read_contamination, together
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
@@ -84,9 +85,9 @@ def folder_of(run: Run, kind: Kind, number: int) -> Path:
 
 
 def do_repeat(run: Run, repeat: Repeat, carry: Carry, narrator: Narrator, stop: Callable[[], bool]) -> dict[str, Any]:
-    """Trains and evaluates a fold or seed, and takes its predictions over."""
+    """Trains and evaluates a fold or seed, and takes over its predictions and which of their rows it had learned."""
     made = carry(repeat.asked, narrator.within(f"{repeat.kind} {repeat.number}"), stop)
-    for path in sorted((made / "evaluation").glob("predictions-*.parquet")):
+    for path in (*sorted((made / "evaluation").glob("predictions-*.parquet")), made / "evaluation" / FILE):
         link_file(path, folder_of(run, repeat.kind, repeat.number) / path.name)
     return {"run": str(made)}
 
@@ -94,6 +95,12 @@ def do_repeat(run: Run, repeat: Repeat, carry: Carry, narrator: Narrator, stop: 
 def fold_predictions(run: Run, count: int, arm: str) -> list[list[Prediction]]:
     """What each fold's arm said of the rows it was tested on."""
     return [_predicted(run, "fold", number, arm) for number in range(1, count + 1)]
+
+
+def fold_contamination(run: Run, count: int) -> Contamination:
+    """The rows that the models of the folds were tested on and had learned."""
+    found = [read_contamination(folder_of(run, "fold", number)) for number in range(1, count + 1)]
+    return together([part for part in found if part is not None])
 
 
 def seed_predictions(run: Run, count: int) -> list[list[Prediction]]:
