@@ -107,6 +107,28 @@ def test_what_cannot_be_compared_is_refused_by_name(tmp_path: Path) -> None:
         compare_runs("support-triage/1", "support-triage/4", tmp_path)
 
 
+def test_a_metric_whose_model_is_gone_is_left_out_and_said(desk: Path) -> None:
+    for number in (1, 2):
+        path = desk / "runs" / "support-triage" / str(number) / "spec.json"
+        spec = read_json(path)
+        spec["spec"]["evaluate"]["metrics"] = [{"kind": "bertscore", "model": "./gone"}, {"kind": "accuracy"}]
+        write_json(path, spec)
+    found = compare_runs("support-triage/1", "support-triage/2", desk)
+    assert found.comparison.measures[0].name == "accuracy" and len(found.regressed) > 15
+    (said,) = [note for note in found.said() if "was not measured again" in note]
+    assert said.startswith("bertscore") and "gone" in said
+    for number in (1, 2):
+        path = desk / "runs" / "support-triage" / str(number) / "spec.json"
+        spec = read_json(path)
+        spec["spec"]["evaluate"]["metrics"], spec["spec"]["goal"]["targets"] = (
+            [{"kind": "bertscore", "model": "./gone"}],
+            [],
+        )
+        write_json(path, spec)
+    with pytest.raises(UserError, match="was not measured again"):
+        compare_runs("support-triage/1", "support-triage/2", desk)
+
+
 def test_compare_prints_a_table_lists_rows_and_writes_a_page(desk: Path) -> None:
     plain = tell("compare", "support-triage/1", "support-triage/2", "-w", desk)
     assert plain.exit_code == 0 and "support-triage/1: " in plain.stdout and "worse" in plain.stdout

@@ -466,3 +466,11 @@ def test_a_difference_is_no_gain_where_so_many_were_looked_at() -> None:
     assert [meaning(each, "higher", 0.95) for each in (alone, among)] == ["better", "unclear"]
     assert meaning(alone, "higher", 0.99) == "unclear"
     assert difference_cell(among, "higher", "", 0.95)["p"] == "0.400"
+
+
+def test_what_was_measured_once_is_not_called_too_close() -> None:
+    """Memory is one figure for all rows: no chance can be told of it; and a figure that is lacking says nothing."""
+    once = difference_cell(Difference(345.8, (345.8, 345.8), None, 100), "lower", "MB", 0.95)
+    assert (once["means"], once["p"], once["interval"]) == ("measured once", "–", "")
+    lacking = difference_cell(Difference(None, None, None, 0), "lower", "MB", 0.95)
+    assert (lacking["value"], lacking["means"]) == ("–", "")

@@ -122,10 +122,10 @@ from tunesmith.cli import make  # noqa: E402
 from tunesmith.cli import look  # noqa: E402
 
 # isort: split
-from tunesmith.cli import suites  # noqa: E402
+from tunesmith.cli import weigh  # noqa: E402
 
 # isort: split
-from tunesmith.cli import weigh  # noqa: E402
+from tunesmith.cli import suites  # noqa: E402
 
 # isort: split
 from tunesmith.cli import guard  # noqa: E402

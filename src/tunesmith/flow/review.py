@@ -290,7 +290,7 @@ def rejudge(run: Run, review: Filled) -> Verdict | None:
         if cast(Metric, target.metric).rows == "review" or isinstance(target.metric, Judged)
     ]
     met = read_contamination(run / "evaluation")
-    judged = _judge_ratings([targets[number] for number in asked], run, review, spec, met)
+    judged = _judge_ratings([targets[number] for number in asked], run, review, met, spec)
     found = dict(enumerate(before.targets)) | dict(zip(asked, judged.targets, strict=True))
     verdict = decide(list(found.values()), before.confidence)
     comparison = Comparison.from_json(read_json(run / "evaluation" / "comparison.json"))
@@ -304,7 +304,7 @@ def rejudge(run: Run, review: Filled) -> Verdict | None:
 
 
 def _judge_ratings(
-    targets: Sequence[Target], run: Run, review: Filled, spec: Mapping[str, Any], met: Contamination | None
+    targets: Sequence[Target], run: Run, review: Filled, met: Contamination | None, spec: Mapping[str, Any]
 ) -> Verdict:
     """The one place that judges what people said, and models that are trusted as far as they agree with people: by the
     confidence and the draws of the run's spec."""

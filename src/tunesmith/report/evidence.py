@@ -108,16 +108,6 @@ class Evidence:
         return self._read("evaluation/verdict.json", Verdict.from_json)
 
     @cached_property
-    def retention(self) -> Forgetting | None:
-        """Abilities before and after; None where none were measured."""
-        return self._read("evaluation/retention.json", Forgetting.from_json)
-
-    @cached_property
-    def judged(self) -> list[JudgedCriterion]:
-        """What judges said; empty where there were none."""
-        return self._read("evaluation/judges.json", judged_from_json) or []
-
-    @cached_property
     def asked(self) -> dict[str, Asked]:
         """How each arm was asked and what it found; empty where nothing was written down."""
         return self._read("evaluation/arms.json", read_asked) or {}
@@ -139,6 +129,16 @@ class Evidence:
             "environment": self.environment,
         }
         return {name: said if isinstance(said, str) else fingerprint(said) for name, said in told.items() if said}
+
+    @cached_property
+    def retention(self) -> Forgetting | None:
+        """Abilities before and after; None where none were measured."""
+        return self._read("evaluation/retention.json", Forgetting.from_json)
+
+    @cached_property
+    def judged(self) -> list[JudgedCriterion]:
+        """What judges said; empty where there were none."""
+        return self._read("evaluation/judges.json", judged_from_json) or []
 
     @cached_property
     def tuned(self) -> dict[str, Prediction]:

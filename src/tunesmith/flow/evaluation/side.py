@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import DataError, NotFound, UserError
 from tunesmith.evaluate.caveats.contamination import read_contamination
-from tunesmith.evaluate.compare import compare
+from tunesmith.evaluate.compare import carried, compare
 from tunesmith.evaluate.comparison import Case, Comparison
 from tunesmith.evaluate.mistakes.cases import regressions
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.metrics import Metric
+from tunesmith.models.roles import OpenModels
 from tunesmith.part import METRICS
 from tunesmith.records import Prediction
 from tunesmith.report.side import render_side
@@ -36,16 +38,18 @@ class Compared:
     """Rows of the same id that ask or expect something else."""
     trained_on: int
     """Rows left out as one of the two was trained on them."""
+    unasked: list[str]
+    """Metrics that could not be measured again, and why."""
 
     def said(self) -> list[str]:
-        """Which rows the figures are of."""
+        """Which rows the figures are of, and which figures are not there."""
         told = [f"{run} answered {count:,} more rows that the other did not" for run, count in self.left_out.items()]
         notes = [note for note, count in zip(told, self.left_out.values(), strict=True) if count]
         if self.changed:
             notes.append(f"{self.changed:,} rows have the same id and another content, and were left out")
         if self.trained_on:
             notes.append(f"{self.trained_on:,} rows that one of them was trained on were left out")
-        return notes
+        return [*notes, *self.unasked]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -56,6 +60,7 @@ class Compared:
             "left_out": self.left_out,
             "changed": self.changed,
             "trained_on": self.trained_on,
+            "unasked": self.unasked,
         }
 
 
@@ -90,7 +95,7 @@ def compare_runs(first: str, second: str, workspace: Path = Path(), *, page: Pat
         )
     arms = {str(run): [found[name] for name in rows] for run, found in zip(runs, answered, strict=True)}
     settings = read_json(runs[1] / "spec.json")["spec"]
-    metrics, task = _metrics(runs), settings["goal"].get("task")
+    (metrics, unasked), task = _metrics(runs, workspace), settings["goal"].get("task")
     comparison = compare(
         arms,
         metrics,
@@ -101,18 +106,23 @@ def compare_runs(first: str, second: str, workspace: Path = Path(), *, page: Pat
         seed=settings["data"]["split"]["seed"],
         discover=settings["evaluate"].get("discover", []),
     )
-    ranking = metrics[0].for_task(task)
+    ranking = next((each for each in metrics if all(each.needs <= carried(made) for made in arms.values())), None)
     found = Compared(
         comparison,
         {str(run): _verdict(run) for run in runs},
-        regressions(arms, ranking, {run: ranking.statistics(made) for run, made in arms.items()}),
+        _regressed(arms, ranking.for_task(task)) if ranking else [],
         {str(run): len(made.keys() - shared) for run, made in zip(runs, answered, strict=True)},
         len(shared) - len(same),
         len(same & leaked),
+        unasked,
     )
     if page is not None:
         write_text(page, render_side(found.comparison, found.verdicts, found.said()))
     return found
+
+
+def _regressed(arms: Mapping[str, Sequence[Prediction]], ranking: Metric) -> list[Case]:
+    return regressions(arms, ranking, {run: ranking.statistics(made) for run, made in arms.items()})
 
 
 def _predictions(run: Run) -> Mapping[str, Prediction]:
@@ -138,13 +148,13 @@ def _verdict(run: Run) -> Verdict | None:
     return Verdict.from_json(read_json(path)) if path.exists() else None
 
 
-def _metrics(runs: Sequence[Run]) -> list[Metric]:
-    """What both runs measured, in the order of the first.
+def _metrics(runs: Sequence[Run], workspace: Path) -> tuple[list[Metric], list[str]]:
+    """What both runs measured, in the order of the first; and why some of it cannot be measured again.
 
     Raises:
-        UserError: nothing.
+        UserError: they measured nothing in common.
     """
-    measured = []
+    measured: list[dict[str, Metric]] = []
     for run in runs:
         said = read_json(run / "spec.json")["spec"]
         named = [*(said["evaluate"].get("metrics") or []), *(target["metric"] for target in said["goal"]["targets"])]
@@ -157,4 +167,14 @@ def _metrics(runs: Sequence[Run]) -> list[Metric]:
             where="evaluate.metrics",
             fix="evaluate both with the same metric",
         )
-    return shared
+    models, able, unasked = OpenModels(workspace=workspace, folder=workspace, codec=Codec), [], []
+    for metric in shared:
+        try:
+            able.append(metric.bind(models))
+        except UserError as error:  # its model is gone, or its reference is relative to a spec that is elsewhere
+            unasked.append(f"{metric.name} was not measured again: {error.what}")
+    if not able:
+        raise UserError(
+            "; ".join(unasked), where="evaluate.metrics", fix="evaluate both with a metric that asks no model"
+        )
+    return able, unasked

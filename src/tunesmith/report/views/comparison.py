@@ -167,8 +167,12 @@ def estimate_cell(estimate: Estimate | None, unit: str) -> dict[str, str]:
 
 def difference_cell(difference: Difference | None, better: str, unit: str, confidence: float) -> dict[str, Any]:
     """A difference over its interval, with what it means and the p-value it has among all that were looked at."""
-    if difference is None:
+    if difference is None or difference.value is None:
         return {"value": figure(None), "interval": "", "means": "", "css": "", "p": ""}
+    if difference.p_value is None and difference.interval == (difference.value, difference.value):
+        # One figure for all rows, such as memory: nothing was drawn that could say how sure it is.
+        value = figure(difference.value, unit, signed=True)
+        return {"value": value, "interval": "", "means": "measured once", "css": "none", "p": figure(None)}
     means = meaning(difference, better, confidence)
     return {
         "value": figure(difference.value, unit, signed=True),
