@@ -10,8 +10,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from tests.e2e.desk import write_rows
+from tunesmith.cli.app import app
 from tunesmith.errors import NotFound, SpecError
 from tunesmith.evaluate.review import stored
 from tunesmith.evaluate.stored import read_predictions
@@ -226,3 +228,21 @@ def test_other_seeds_ask_no_judge(desk: Path) -> None:
     judged = measures["judged(judge=pairwise, criterion=helpful)"]
     assert judged["seeds"] is None and measures["exact_match"]["seeds"] is not None
     assert judged["arms"]["base"]["num_rows"] == 0 and judged["arms"]["tuned"]["value"] == 0.5
+
+
+def test_suites_are_asked_from_the_command_line(desk: Path, outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["suite", *arguments])
+
+    said = invoke(str(outcome.run), "grammar", "./own.jsonl", "--limit", "4", "--json")
+    assert said.exit_code == 0, said.output
+    grammar, own = json.loads(said.stdout)
+    assert (grammar["suite"], grammar["num_rows"], grammar["chance"], own["suite"]) == ("grammar", 4, 0.5, "own")
+    assert set(grammar["figures"]) == {"acc", "acc_norm"} and own["figures"]["perplexity"]["value"] > 1
+    table = invoke("./tiny", "./own.jsonl", "--limit", "4", "--batch", "2", "--quiet").stdout
+    assert "perplexity" in table and " 4 " in table
+    refused = invoke("./tiny", "./own.jsonl", "--include", ".")
+    assert refused.exit_code and "add --harness" in refused.output
+    assert "no suite './none'" in invoke("./tiny", "./none").output
