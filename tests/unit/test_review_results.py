@@ -307,7 +307,7 @@ def test_ratings_judge_it_again(tmp_path: Path) -> None:
 
 
 def test_what_was_warned_of_stands_after_a_review(tmp_path: Path) -> None:
-    """A word count is better all the same, and rows that were trained on show nothing to raters either."""
+    """A word count is better all the same, and rows that were trained on are not shown to raters."""
     run = reviewed_run(tmp_path)
     spec = read_json(run / "spec.json")
     spec["spec"]["evaluate"]["arms"] = ["base", "linear", "tuned"]
@@ -325,7 +325,9 @@ def test_what_was_warned_of_stands_after_a_review(tmp_path: Path) -> None:
     assert [target.outcome for target in after.targets] == ["met", "met"]
     assert after.reason.startswith("A linear model beats the tuned one by accuracy")
     assert after.warnings == before.warnings and after.warnings[0].kind == "contamination"
-    assert 0 < after.targets[1].num_rows < 40
+    with Desk(RUN, tmp_path) as desk:
+        asked = {item.hidden["record"] for item in desk.filled().items.values()}
+    assert len(asked) == after.targets[1].num_rows > 0 and not asked & {record.id for record in learned}
 
 
 def test_a_verdict_of_other_targets_is_not_touched(tmp_path: Path) -> None:

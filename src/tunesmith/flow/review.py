@@ -172,12 +172,13 @@ def _measured_arms(run: Run) -> list[str]:
 
 
 def _predictions(run: Run, arm: str) -> list[Prediction]:
+    """What an arm said of the rows that were not trained on."""
     path = run / "evaluation" / f"predictions-{arm}.parquet"
     if "/" in arm or not path.exists():
         known = sorted(file.stem.removeprefix("predictions-") for file in path.parent.glob("predictions-*.parquet"))
         fix = f"use some of: {', '.join(known)}" if known else "evaluate the run first: tunesmith evaluate SPEC"
         raise NotFound(f"{run} holds no answers of an arm {arm!r}", where=str(run.path), fix=fix)
-    return read_predictions(path)
+    return clean(read_predictions(path), read_contamination(run / "evaluation"))
 
 
 def review_status(desk: Desk) -> dict[str, Any]:
@@ -309,7 +310,7 @@ def _judge_ratings(
     """The one place that judges what people said, and models that are trusted as far as they agree with people: by the
     confidence and the draws of the run's spec."""
     settings = spec.get("evaluate", {})
-    arms = {arm: clean(_predictions(run, arm), met) for arm in _measured_arms(run)}
+    arms = {arm: _predictions(run, arm) for arm in _measured_arms(run)}
     folds = fold_predictions(run, settings["folds"], "tuned") if settings.get("folds") else None
     return judge(
         targets,
