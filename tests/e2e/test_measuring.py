@@ -218,16 +218,29 @@ def test_people_who_rate_the_run_settle_what_a_judge_may_decide(desk: Path, endp
     assert ("kappa 1.000" in (made.run / "report.html").read_text()) == agree
 
 
-def test_other_seeds_ask_no_judge(desk: Path) -> None:
-    metrics = "evaluate.metrics=[exact_match, {kind: judged, judge: pairwise, criterion: helpful}]"
-    against = "evaluate.judges.1.against=base"
-    made = run(
-        desk / "sums.yaml", ["evaluate.seeds=2", metrics, against, "evaluate.retention=null", "goal.targets=[]"], desk
-    )
-    measures = {one["name"]: one for one in read_json(made.run / "evaluation/comparison.json")["measures"]}
+def test_other_seeds_ask_no_judge_and_rows_that_were_trained_on_count_in_no_figure(desk: Path) -> None:
+    copies = [{"question": f"WHAT COMES AFTER {n}?", "answer": str(n + 1)} for n in range(20)]
+    (desk / "copies.jsonl").write_text("".join(json.dumps(row) + "\n" for row in copies))
+    changes = [
+        "data.sources=[rows.jsonl, {path: copies.jsonl, split: test}]",
+        "data.split.leakage=ignore",
+        "evaluate.seeds=2",
+        "evaluate.metrics=[exact_match, {kind: judged, judge: pairwise, criterion: helpful}]",
+        "evaluate.judges.1.against=base",
+        "evaluate.retention=null",
+        "goal.targets=[]",
+    ]
+    made = run(desk / "sums.yaml", changes, desk).run
+    comparison = read_json(made / "evaluation/comparison.json")
+    measures = {one["name"]: one for one in comparison["measures"]}
     judged = measures["judged(judge=pairwise, criterion=helpful)"]
     assert judged["seeds"] is None and measures["exact_match"]["seeds"] is not None
     assert judged["arms"]["base"]["num_rows"] == 0 and judged["arms"]["tuned"]["value"] == 0.5
+    left_out = {leak["id"] for leak in read_json(made / "evaluation/contamination.json")["leaks"]}
+    answered = len(read_predictions(made / "evaluation/predictions-tuned.parquet"))
+    said = {criterion["judge"]: criterion["arms"]["tuned"] for criterion in read_json(made / "evaluation/judges.json")}
+    assert left_out and answered - len(left_out) == comparison["num_rows"]
+    assert [said[judge]["num_rows"] for judge in ("rubric", "pairwise")] == [comparison["num_rows"]] * 2
 
 
 def test_suites_are_asked_from_the_command_line(desk: Path, outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:

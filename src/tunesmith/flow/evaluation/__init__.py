@@ -47,12 +47,12 @@ def evaluate(
     records = [] if settings.folds else test_rows(job)
     bench = Bench(run, request, job, records, metrics, narrator, stop)
     answers, folds = _answers(run, job, bench, print_)
-    told = _telling(narrator, stop)
-    answers, doubts = judge_arms(run, request, job, answers, told)
-    kept, unkept = measure_retention(run, request, job, told)
-    narrator.progressing("compare", 0, None)
     met = fold_contamination(run, settings.folds) if settings.folds else _met(job, request, records, narrator)
     write_json(run / "evaluation" / FILE, met.to_json())
+    told = _telling(narrator, stop)
+    answers, doubts = judge_arms(run, request, job, answers, met, told)
+    kept, unkept = measure_retention(run, request, job, told)
+    narrator.progressing("compare", 0, None)
     arms = {arm: clean(rows, met) for arm, rows in answers.items()}
     parts = {arm: [clean(fold, met) for fold in of_arm] for arm, of_arm in folds.items()}
     comparison = compare(

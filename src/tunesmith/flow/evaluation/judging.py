@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from tunesmith.evaluate.caveats.contamination import Contamination, clean
 from tunesmith.evaluate.judged import (
     JudgedCriterion,
     from_json,
@@ -36,8 +37,15 @@ Counts = dict[str, dict[str, dict[str, int]]]
 """Criterion -> arm -> what was counted."""
 
 
-def judge_arms(run: Run, request: Request, job: Job, arms: Arms, after: After) -> tuple[Arms, dict[str, str]]:
+def judge_arms(
+    run: Run, request: Request, job: Job, arms: Arms, met: Contamination, after: After
+) -> tuple[Arms, dict[str, str]]:
     """Has every judge of the spec rate the answers, and writes what they said.
+
+    Args:
+        arms: what each answered.
+        met: test rows that were trained on; they count in no figure.
+        after: told how far the judges are.
 
     Returns:
         The arms with `judge.NAME.CRITERION` in each row's `measured`, and, by the name of a metric, why no target can
@@ -55,7 +63,7 @@ def judge_arms(run: Run, request: Request, job: Job, arms: Arms, after: After) -
             judged_criterion(
                 judge,
                 criterion,
-                arms,
+                {arm: clean(rows, met) for arm, rows in arms.items()},
                 counts[criterion],
                 held[criterion],
                 confidence=settings.confidence,
