@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -1121,14 +1122,18 @@ def test_every_sound_line_stands_where_it_says():
     assert not moved, f"mend these mutants: {moved}"
 
 
-@pytest.mark.parametrize(
-    "mutant",
-    [
-        pytest.param(each, marks=[pytest.mark.slow] if each.test.partition("::")[0] in AT_LENGTH else [])
-        for each in MUTANTS
-    ],
-    ids=lambda mutant: mutant.name.replace(" ", "-"),
-)
+def seeded() -> list[object]:
+    """Every mutant; all but the first two of each quick file of tests for `make mutants` alone."""
+    files, marked = Counter[str](), []
+    for each in MUTANTS:
+        file = each.test.partition("::")[0]
+        files[file] += 1
+        at_length = file in AT_LENGTH or file.startswith("e2e/") or files[file] > 2
+        marked.append(pytest.param(each, marks=[pytest.mark.slow] if at_length else []))
+    return marked
+
+
+@pytest.mark.parametrize("mutant", seeded(), ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_seeded_bug_is_noticed(tmp_path, mutant):
     source = copy(tmp_path)
     mutate(source, mutant)
