@@ -14,6 +14,9 @@ Change = Literal["typos", "case", "punctuation", "paraphrase", "distractors", "i
 """What becomes of a row: slips of the keyboard, other case, other marks, other words, a sentence about something else,
 an order to answer something else; or another question altogether, which the model should not answer."""
 
+TYPOS = Share(0.1, "")
+"""Share of a row's words that get a typo where nothing is said."""
+
 
 class Robustness(Section):
     """Test rows asked once more after a change that leaves the right answer, and questions that have none."""
@@ -24,7 +27,7 @@ class Robustness(Section):
     """What is changed: typos, case, punctuation, paraphrase, distractors, injection, out_of_scope."""
     rows: int = Field(default=200, ge=10)
     """At most so many test rows are changed in each way, the same ones, drawn by the split's seed."""
-    share: Share = Share(0.1, "")
+    share: Share = TYPOS
     """Share of a row's words that get a typo, at least one."""
     metric: Annotated[Part, METRICS] | None = None
     """What is measured; when left out the first of evaluate.metrics that scores single answers."""
@@ -40,7 +43,7 @@ class Robustness(Section):
         for name, kind in (("model", "paraphrase"), ("questions", "out_of_scope")):
             if getattr(self, name) is not None and kind not in self.kinds:
                 raise ValueError(f"{name} is for {kind}; add {kind} to kinds, or leave {name} out")
-        if "share" in self.model_fields_set and "typos" not in self.kinds:
+        if self.share != TYPOS and "typos" not in self.kinds:
             raise ValueError("share is for typos; add typos to kinds, or leave share out")
         if self.model in ("base", "tuned"):
             raise ValueError(f"{self.model} is what is measured; name another model to say rows in other words")

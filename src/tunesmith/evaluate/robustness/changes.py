@@ -21,12 +21,10 @@ from tunesmith.data.steps.typos import Typos
 from tunesmith.evaluate.robustness.sentences import DISTRACTORS, ORDERS, PASSWORD
 from tunesmith.records import Record, Responder
 from tunesmith.spec.quantity import Share
-from tunesmith.spec.robustness import Change
+from tunesmith.spec.robustness import TYPOS, Change
 
 OTHER_WORDS = Share(0.25, "")
 """Share of a row's words that WordNet's synonyms take the place of."""
-TYPOS = Share(0.1, "")
-"""Share of a row's words that get a typo."""
 _MARKS = r"[.,;:!?…¿¡\"“”„«»()]+"
 _LOOSE = re.compile(rf"(?<!\S){_MARKS}|{_MARKS}(?!\S)")
 """Marks with a blank on one side: those within `3.50` or an address carry meaning."""
