@@ -11,12 +11,15 @@ from tunesmith.errors import NotFound, SpecError
 from tunesmith.evaluate.robustness.measure import RobustnessResult
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.flow.data.check import check
+from tunesmith.flow.evaluation.repeats import repeats_of
+from tunesmith.flow.request import make_request
 from tunesmith.flow.run import Outcome, run
 from tunesmith.runs import read_json
 
 ASKED = [
-    "evaluate.robustness={kinds: [case, distractors, injection, out_of_scope], rows: 24, questions: questions.txt}",
-    "evaluate.resamples=200",
+    "evaluate.robustness={kinds: [case, distractors, injection, out_of_scope], rows: 16, questions: questions.txt}",
+    "evaluate.resamples=100",
+    "evaluate.discover=[]",
     "evaluate.arms=[majority, base, tuned]",
     "train.objective=classify",
 ]
@@ -47,18 +50,18 @@ def test_a_run_writes_what_changes_do(outcome: Outcome) -> None:
         "injection",
     ]
     for each in found.changes:
-        assert set(each.arms) == {"base", "tuned"} and each.num_rows == 24
-        assert each.arms["tuned"].before.num_rows == 24 and each.arms["tuned"].difference.corrected is not None
+        assert set(each.arms) == {"base", "tuned"} and each.num_rows == 16
+        assert each.arms["tuned"].before.num_rows == 16 and each.arms["tuned"].difference.corrected is not None
     assert found.out_of_scope is not None and found.out_of_scope.num_rows == 12
     rows = read_predictions(outcome.run / "evaluation/robustness.parquet")
-    assert len(rows) == 3 * 24 + 12
+    assert len(rows) == 3 * 16 + 12
 
 
 def test_the_verdict_rests_on_them(outcome: Outcome) -> None:
     assert outcome.verdict is not None
     whole, email, outside = outcome.verdict.targets
-    assert whole.outcome == "met" and whole.num_rows == 24 and "robustness(change=distractors)" in whole.title
-    assert 0 < email.num_rows < 24
+    assert whole.outcome == "met" and whole.num_rows == 16 and "robustness(change=distractors)" in whole.title
+    assert 0 < email.num_rows < 16
     assert outside.num_rows == 12 and outside.outcome == "missed"
 
 
@@ -94,11 +97,7 @@ def test_a_file_of_questions_has_to_be_there(spec: Path) -> None:
         check(spec, [*ASKED, "evaluate.robustness.questions=none.txt"], spec.parent)
 
 
-def test_other_seeds_are_asked_once(spec: Path) -> None:
-    made = run(
-        spec,
-        [*ASKED, "evaluate.seeds=2", "goal.targets=[]", "train.duration=1 steps", "evaluate.arms=[tuned]"],
-        spec.parent,
-    )
-    assert (made.run / "evaluation/robustness.json").exists()
-    assert not list((spec.parent / "runs").glob("*seed*/*/evaluation/robustness.json"))
+def test_other_seeds_are_not_asked(spec: Path) -> None:
+    changes = [*ASKED, "evaluate.seeds=2"]
+    (other,) = repeats_of(make_request(spec, changes, spec.parent), changes)
+    assert other.asked.spec.evaluate.robustness is None

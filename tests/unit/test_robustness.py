@@ -284,6 +284,21 @@ def test_intervals_of_what_is_kept_hold_as_often_as_they_say() -> None:
     assert held >= 108, held
 
 
+def test_rows_that_all_stay_as_they_are_are_no_certainty() -> None:
+    metric, before = Robustness(change="typos"), np.array([1.0] * 80 + [0.0] * 20)
+    statistics = np.stack([before, before, np.ones(100)], axis=1)
+    low, high = metric.interval(statistics, np.ones(50), 0.95) or (0.0, 0.0)
+    assert 0.93 < low < 0.98 and 1.02 < high < 1.07
+
+
+def test_differences_are_corrected_for_all_changes_together() -> None:
+    found = measured(cased, ("case", "punctuation", "distractors"))
+    pairs = [(one.p_value, one.corrected) for one in (each.arms["tuned"].difference for each in found.changes)]
+    (first, holm), *_ = pairs
+    assert first is not None and holm == pytest.approx(3 * first), "the surest of three counts three times"
+    assert all(p is not None and corrected is not None and corrected >= p for p, corrected in pairs)
+
+
 def test_figures_survive_a_file() -> None:
     found = measured(cased, ("case", "injection"), count=40)
     assert RobustnessResult.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
