@@ -339,6 +339,7 @@ _MISSING: dict[Rows, str] = {
     "test": "there are no test rows",
     "retention": "no abilities were measured before and after",
     "review": "no review of this run yet; tunesmith review new RUN",
+    "robustness": "no rows were changed and asked again",
 }
 """Why a target is undecided where the rows it is about are not there."""
 

@@ -160,7 +160,8 @@ def _others(spec: Spec, folder: Path, workspace: Path) -> dict[str, str]:
     settings = spec.evaluate
     metrics = [*(settings.metrics or ()), *(target.metric for target in spec.goal.targets)]
     parts = cast(list[Arm | Metric | Judge], [*(settings.arms or ()), *metrics, *settings.judges])
-    asked = dict.fromkeys(part.asks for part in parts)
+    reworded = (settings.robustness.model if settings.robustness else None) or ""
+    asked = dict.fromkeys([*(part.asks for part in parts), reworded])
     return {
         name: RemoteResponder(name).reference
         if is_remote(name)

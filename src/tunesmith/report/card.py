@@ -17,7 +17,7 @@ from tunesmith.evaluate.comparison import Comparison, Measure, SliceMeasure
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.metadata import adapter_kind, kind_of, metadata, stages, task
-from tunesmith.report.views import cost, slices, verdict
+from tunesmith.report.views import cost, robustness, slices, verdict
 from tunesmith.report.views.comparison import difference_cell, estimate_cell, folded, says
 from tunesmith.report.views.provenance import leaves
 from tunesmith.runs import Run
@@ -79,6 +79,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "prompt": [(path, str(value)) for path, value in leaves(evidence.spec.get("prompt") or {}) if value],
         "evaluation": None if found is None else _evaluation(found),
         "no_evaluation": evidence.why_no_evaluation(),
+        "robustness": robustness.of_card(evidence.robustness),
         "weak": None if found is None else _weak(found),
         "cost": cost.facts(evidence),
         "took": write.duration(sum(stage["seconds"] or 0.0 for stage in cost.stage_times(evidence))),

@@ -17,6 +17,7 @@ from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.judged import JudgedCriterion
 from tunesmith.evaluate.judged import from_json as judged_from_json
+from tunesmith.evaluate.robustness.measure import RobustnessResult
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.evaluate.verdict import Verdict
@@ -134,6 +135,11 @@ class Evidence:
     def retention(self) -> Forgetting | None:
         """Abilities before and after; None where none were measured."""
         return self._read("evaluation/retention.json", Forgetting.from_json)
+
+    @cached_property
+    def robustness(self) -> RobustnessResult | None:
+        """What changed rows do to the answers; None where none were asked."""
+        return self._read("evaluation/robustness.json", RobustnessResult.from_json)
 
     @cached_property
     def judged(self) -> list[JudgedCriterion]:

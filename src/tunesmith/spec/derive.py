@@ -317,6 +317,12 @@ def retention() -> Derived:
     )
 
 
+def robustness(metrics: list[dict[str, Any]]) -> Derived:
+    """The changes that targets or metrics name."""
+    kinds = list(dict.fromkeys(metric["change"] for metric in metrics))
+    return Derived({"kinds": kinds}, "targets or metrics are about these changes")
+
+
 def max_new_tokens(facts: Facts) -> Derived:
     """The longest answer generated."""
     if facts.answer_tokens == 0:

@@ -88,6 +88,8 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     named = [*metrics, *(target["metric"] for target in draft.get("goal.targets"))]
     if any(getattr(METRICS.load(_kind(metric)), "rows", "test") == "retention" for metric in named):
         draft.fill("evaluate.retention", derive.retention())
+    if changed := [metric for metric in named if _kind(metric) == "robustness"]:
+        draft.fill("evaluate.robustness", derive.robustness(changed))
     for number, objective in enumerate(objectives):
         fresh = spec.base.initialize == "random" and number == 0
         # Only the last stage is measured by the metrics of the whole.

@@ -25,6 +25,7 @@ from tunesmith.part import (
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
+from tunesmith.spec.robustness import Robustness
 from tunesmith.spec.section import Section
 
 __all__ = [
@@ -239,6 +240,8 @@ class Evaluate(Section):
     """Abilities measured before and after; derived: all built-in ones where a target names `retention`."""
     judges: list[Annotated[Part, JUDGES]] = Field(default_factory=list)
     """Models that rate the answers; the metric `judged` measures what they say."""
+    robustness: Robustness | None = None
+    """Test rows asked once more after a change; derived: the changes that targets on `robustness` name."""
 
     @model_validator(mode="after")
     def _judges_have_names(self) -> Self:

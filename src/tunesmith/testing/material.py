@@ -254,6 +254,8 @@ def predictions(count: int = 12) -> list[Prediction]:
                     "before": 0.3 + 0.05 * (number % 7),
                     "after": 0.25 + 0.05 * (number % 5),
                     "chance": 0.25,
+                    "robustness.typos.before": float(number % 3 > 0),
+                    "robustness.typos.after": float(number % 4 > 1),
                     FIRST_TOKEN: 0.002 * (1 + number),
                     PROMPT_TOKENS: 20.0,
                     ANSWER_TOKENS: 1.0 + number % 4,

@@ -1,4 +1,4 @@
-"""What an evaluation reads beside the data: suites, and answers that people rated."""
+"""What an evaluation reads beside the data: suites, answers that people rated, questions out of scope."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def files_beside(spec: Spec, folder: Path) -> list[dict[str, Any]]:
     """Each file: its path and sha256.
 
     Raises:
-        NotFound: a suite or a file of ratings does not exist.
+        NotFound: a suite, a file of ratings or one of questions does not exist.
     """
     settings, found = spec.evaluate, list[dict[str, Any]]()
     for source in settings.retention.sources if settings.retention else ():
@@ -31,4 +31,13 @@ def files_beside(spec: Spec, folder: Path) -> list[dict[str, Any]]:
                     fix="give the judge a JSONL file of rated answers, or leave `human` out",
                 )
             found.append({"path": judge.human, "sha256": file_digest(folder / judge.human)})
+    if settings.robustness and settings.robustness.questions:
+        path = folder / settings.robustness.questions
+        if not path.is_file():
+            raise NotFound(
+                f"no file of questions {settings.robustness.questions!r}",
+                where=str(path),
+                fix="name a text file of questions out of scope, one a line, or leave `questions` out",
+            )
+        found.append({"path": settings.robustness.questions, "sha256": file_digest(path)})
     return found

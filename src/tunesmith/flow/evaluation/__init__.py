@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from tunesmith.errors import Interrupted
@@ -20,9 +20,10 @@ from tunesmith.flow.evaluation.abilities import measure_retention
 from tunesmith.flow.evaluation.bench import Bench
 from tunesmith.flow.evaluation.judging import judge_arms
 from tunesmith.flow.evaluation.repeats import fold_contamination, fold_predictions, seed_predictions
+from tunesmith.flow.evaluation.robustness import measure_robustness
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
-from tunesmith.metrics import Metric
+from tunesmith.metrics import Metric, Rows
 from tunesmith.records import Prediction, Record
 from tunesmith.runs import Run, fingerprint, read_json, write_json
 
@@ -51,10 +52,10 @@ def evaluate(
     write_json(run / "evaluation" / FILE, met.to_json())
     told = _telling(narrator, stop)
     answers, doubts = judge_arms(run, request, job, answers, met, told)
-    kept, unkept = measure_retention(run, request, job, told)
     narrator.progressing("compare", 0, None)
     arms = {arm: clean(rows, met) for arm, rows in answers.items()}
     parts = {arm: [clean(fold, met) for fold in of_arm] for arm, of_arm in folds.items()}
+    beside, rested = _beside(run, request, job, bench, arms, models, told)
     comparison = compare(
         arms,
         metrics,
@@ -78,12 +79,30 @@ def evaluate(
         seed=seed,
         folds=parts.get("tuned"),
         arms=arms,
-        beside={"retention": kept} if kept or unkept else {},
-        doubts=doubts | unkept,
+        beside=beside,
+        doubts=doubts | rested,
     )
     verdict = weigh(judged, comparison, met, simpler_arms(arms_of(job)))
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
     return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}
+
+
+def _beside(
+    run: Run,
+    request: Request,
+    job: Job,
+    bench: Bench,
+    arms: Mapping[str, Sequence[Prediction]],
+    models: RememberingModels,
+    told: Callable[[str, int, int], None],
+) -> tuple[dict[Rows, list[Prediction]], dict[str, str]]:
+    """What is measured on other rows than the test rows, and why some of its targets can rest on nothing."""
+    kept, unkept = measure_retention(run, request, job, told)
+    changed, unsure = measure_robustness(run, job.spec, request.folder, bench, arms, models, told)
+    rows: dict[Rows, list[Prediction]] = {"retention": kept} if kept or unkept else {}
+    if job.spec.evaluate.robustness is not None:
+        rows["robustness"] = changed
+    return rows, unkept | unsure
 
 
 def _answers(

@@ -1,4 +1,4 @@
-"""Refuses judges and abilities that could not be measured, before anything is trained for them."""
+"""Refuses judges, abilities and changes that could not be measured, before anything is trained for them."""
 
 from __future__ import annotations
 
@@ -7,29 +7,34 @@ from typing import cast
 
 from tunesmith.errors import Problem, SpecError, did_you_mean
 from tunesmith.evaluate.predict import provides
+from tunesmith.evaluate.robustness.measure import why_no_scores
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.evaluation import arms_of
 from tunesmith.flow.evaluation.abilities import suites_of
 from tunesmith.flow.evaluation.judging import ratings_file
+from tunesmith.flow.evaluation.robustness import questions_of, scoring_metric
 from tunesmith.flow.request import Request
 from tunesmith.judges import Judge
 from tunesmith.metrics import Metric
 from tunesmith.metrics.judged import Judged
 from tunesmith.metrics.retention import Retention
+from tunesmith.metrics.robustness import Robustness
 from tunesmith.spec.sections import ability_of
 
 
 def check_measuring(job: Job, request: Request) -> None:
-    """Looks at `evaluate.judges`, `evaluate.retention` and all metrics that rest on them.
+    """Looks at `evaluate.judges`, `.retention`, `.robustness` and all metrics that rest on them.
 
     Raises:
         SpecError: with every problem.
-        DataError: a suite or a file of ratings cannot be used.
+        DataError: a suite, a file of ratings or one of questions cannot be used.
     """
-    found = [*_judges(job), *_named(job), *_abilities(job)]
+    found = [*_judges(job), *_named(job), *_abilities(job), *_changes(job)]
     if found:
         raise SpecError([Problem(request.written.where(path), what) for path, what in found])
     suites_of(job.spec, request.folder)
+    if (asked := job.spec.evaluate.robustness) is not None:
+        questions_of(asked, request.folder)
     for judge in cast(list[Judge], job.spec.evaluate.judges):
         ratings_file(judge, request.folder)
 
@@ -77,6 +82,9 @@ def _of_metric(path: str, metric: Metric, job: Job) -> Iterator[tuple[str, str]]
     if isinstance(metric, Retention) and metric.ability not in (None, *abilities):
         near = did_you_mean(str(metric.ability), abilities)
         yield f"{path}.ability", f"no ability {metric.ability!r}{near}; measured are {', '.join(abilities)}"
+    asked = job.spec.evaluate.robustness
+    if isinstance(metric, Robustness) and asked is not None and metric.change not in asked.kinds:
+        yield f"{path}.change", f"{metric.change} is not among evaluate.robustness.kinds: {', '.join(asked.kinds)}"
 
 
 def _judges_by_name(job: Job) -> dict[str, Judge]:
@@ -103,3 +111,25 @@ def _abilities(job: Job) -> Iterator[tuple[str, str]]:
         f"a model with a {head} head answers nothing, so what it has kept cannot be measured; learn by sft, or leave "
         "retention out",
     )
+
+
+def _changes(job: Job) -> Iterator[tuple[str, str]]:
+    """Rows can be changed where something is asked in them, and answers compared where they can be scored."""
+    asked, how = job.spec.evaluate.robustness, job.manner(job.spec.train[-1])
+    if asked is None:
+        return
+    path = "evaluate.robustness"
+    if job.spec.evaluate.folds:
+        yield path, "the model that ships learned from all rows of the folds, so none is left to change; split instead"
+    if how == "prose":
+        yield path, "nothing is asked in prose, so there is nothing to change; leave it out"
+        return
+    if how == "tag" and "out_of_scope" in asked.kinds:
+        yield f"{path}.kinds", "a model that tags has no questions out of its scope; leave out_of_scope out"
+    metric = scoring_metric(job.spec)
+    if metric is None:
+        yield path, "no metric of evaluate.metrics scores single answers; name one, `metric: token_f1`"
+    elif why := why_no_scores(metric):
+        yield f"{path}.metric", why
+    elif missing := metric.needs - provides(how, job.spec.goal.task):
+        yield f"{path}.metric", f"{metric.kind} needs {', '.join(sorted(missing))}, which this task does not give"

@@ -67,7 +67,7 @@ def _unjudged(request: Request) -> list[str]:
     listed = cast(Sequence[Metric], request.spec.evaluate.metrics or ())
     left = [metric.settings() for metric in listed if "measured" not in metric.needs]
     metrics = [] if len(left) == len(listed) else [f"evaluate.metrics={json.dumps(left or None)}"]
-    return ["evaluate.judges=[]", "evaluate.retention=null", *metrics]
+    return ["evaluate.judges=[]", "evaluate.retention=null", "evaluate.robustness=null", *metrics]
 
 
 def _other_seeds(request: Request, further: int) -> list[str]:
