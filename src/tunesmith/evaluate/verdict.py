@@ -340,6 +340,7 @@ _MISSING: dict[Rows, str] = {
     "retention": "no abilities were measured before and after",
     "review": "no review of this run yet; tunesmith review new RUN",
     "robustness": "no rows were changed and asked again",
+    "privacy": "privacy was not measured",
 }
 """Why a target is undecided where the rows it is about are not there."""
 

@@ -8,3 +8,13 @@ ANSWER_TOKENS = "answer_tokens"
 """Tokens that were generated, the one that ends the answer included."""
 PEAK_MEMORY = "peak_memory_mb"
 """The most memory while all rows were predicted: of the GPU where the model lies on one, else of the process."""
+MEMBER = "privacy.member"
+"""1 for a row that was trained on, 0 for one that was held out."""
+ATTACKS = {"loss": "privacy.loss", "calibrated": "privacy.calibrated", "min_k": "privacy.min_k"}
+"""What each attack makes of a row; the larger, the likelier it was trained on."""
+EXPOSURE = "privacy.exposure"
+"""How exposed a canary is, in bits."""
+MOST_EXPOSED = "privacy.exposure.highest"
+"""The most that could have been measured."""
+EXTRACTED = {"rows": "privacy.extracted", "personal": "privacy.personal"}
+"""1 where the model says the rest of a row, or a person's data in it, word for word; 0 where it does not."""

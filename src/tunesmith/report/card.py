@@ -17,7 +17,7 @@ from tunesmith.evaluate.comparison import Comparison, Measure, SliceMeasure
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.metadata import adapter_kind, kind_of, metadata, stages, task
-from tunesmith.report.views import cost, robustness, slices, verdict
+from tunesmith.report.views import cost, privacy, robustness, slices, verdict
 from tunesmith.report.views.comparison import difference_cell, estimate_cell, folded, says
 from tunesmith.report.views.provenance import leaves
 from tunesmith.runs import Run
@@ -81,11 +81,28 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "no_evaluation": evidence.why_no_evaluation(),
         "robustness": robustness.of_card(evidence.robustness),
         "weak": None if found is None else _weak(found),
+        "privacy": _privacy(evidence),
         "cost": cost.facts(evidence),
         "took": write.duration(sum(stage["seconds"] or 0.0 for stage in cost.stage_times(evidence))),
         "tunesmith": str(evidence.environment.get("tunesmith", "")),
         "packages": sorted((evidence.environment.get("packages") or {}).items()),
     }
+
+
+def _privacy(evidence: Evidence) -> dict[str, Any] | None:
+    found = evidence.privacy
+    if found is None:
+        return None
+    rows = [
+        (
+            f"{row.name or 'and'}: {row.below}",
+            f"{row.value} ({row.range})" if row.range else row.value,
+            row.bound,
+            row.found,
+        )
+        for row in privacy.rows(found)
+    ]
+    return {"says": privacy.says(found), "rows": rows, "alarm": write.percent(1 - found.confidence, 0)}
 
 
 def _labels(evidence: Evidence) -> dict[str, int]:

@@ -17,6 +17,7 @@ from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.judged import JudgedCriterion
 from tunesmith.evaluate.judged import from_json as judged_from_json
+from tunesmith.evaluate.privacy import Privacy
 from tunesmith.evaluate.robustness.measure import RobustnessResult
 from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.suites.forgetting import Forgetting
@@ -145,6 +146,11 @@ class Evidence:
     def judged(self) -> list[JudgedCriterion]:
         """What judges said; empty where there were none."""
         return self._read("evaluation/judges.json", judged_from_json) or []
+
+    @cached_property
+    def privacy(self) -> Privacy | None:
+        """What attacks on the training rows came to; None where none was asked for."""
+        return self._read("evaluation/privacy.json", Privacy.from_json)
 
     @cached_property
     def tuned(self) -> dict[str, Prediction]:

@@ -15,11 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunesmith.records import Shape
 from tunesmith.spec.quantity import Batch, Duration, Length, Share
 from tunesmith.spec.sections import ABILITIES
+
+if TYPE_CHECKING:
+    from tunesmith.spec.sections import Spec
 
 
 @dataclass(frozen=True)
@@ -321,6 +324,15 @@ def robustness(metrics: list[dict[str, Any]]) -> Derived:
     """The changes that targets or metrics name."""
     kinds = list(dict.fromkeys(metric["change"] for metric in metrics))
     return Derived({"kinds": kinds}, "targets or metrics are about these changes")
+
+
+def privacy(spec: Spec) -> Derived | None:
+    """Whether attacks on privacy are tried, with what is usual; None where nobody asks for them."""
+    asked = [target.metric.kind for target in spec.goal.targets if getattr(target.metric, "rows", "") == "privacy"]
+    if asked:
+        return Derived({}, f"the target {asked[0]} is measured by attacks")
+    planted = any(step.kind == "canaries" for step in spec.data.steps or ())
+    return Derived({}, "canaries are planted to be looked for") if planted else None
 
 
 def max_new_tokens(facts: Facts) -> Derived:

@@ -97,6 +97,8 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
         _fill_stage(draft, f"train.{number}", facts, objective, length, fresh=fresh)
         draft.fill(f"train.{number}.watch", derive.watch(objective, measured, validated=validated))
     draft.fill("evaluate.max_new_tokens", derive.max_new_tokens(facts))
+    if (asked := derive.privacy(spec)) is not None:
+        draft.fill("evaluate.privacy", asked)
     draft.fill("scale.devices", derive.devices(facts))
     filled = Spec.model_validate(draft.tree)
     if conflicts := list(_conflicts(filled, facts, validated=validated)):

@@ -24,13 +24,14 @@ from tunesmith.part import (
     Part,
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
+from tunesmith.spec.privacy import Privacy
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
 from tunesmith.spec.robustness import Robustness
 from tunesmith.spec.section import Section
 
 __all__ = [
-    "Base", "Curriculum", "Data", "Evaluate", "Freeze", "Goal", "HoldOut", "Mixture", "Prompt", "Regularize", "Replay",
-    "Retention", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
+    "Base", "Curriculum", "Data", "Evaluate", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy", "Prompt", "Regularize",
+    "Replay", "Retention", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
 ]  # fmt: skip
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
@@ -242,6 +243,8 @@ class Evaluate(Section):
     """Models that rate the answers; the metric `judged` measures what they say."""
     robustness: Robustness | None = None
     """Test rows asked once more after a change; derived: the changes that targets on `robustness` name."""
+    privacy: Privacy | None = None
+    """Look for what the tuned model gives away of its training rows; derived where a target or canaries ask for it."""
 
     @model_validator(mode="after")
     def _judges_have_names(self) -> Self:

@@ -20,7 +20,17 @@ from tunesmith.data.room import Room
 from tunesmith.data.steps import Step
 from tunesmith.errors import UserError
 from tunesmith.metrics import Metric
-from tunesmith.metrics._measured import ANSWER_TOKENS, FIRST_TOKEN, PEAK_MEMORY, PROMPT_TOKENS
+from tunesmith.metrics._measured import (
+    ANSWER_TOKENS,
+    ATTACKS,
+    EXPOSURE,
+    EXTRACTED,
+    FIRST_TOKEN,
+    MEMBER,
+    MOST_EXPOSED,
+    PEAK_MEMORY,
+    PROMPT_TOKENS,
+)
 from tunesmith.records import (
     Classifier,
     Embedder,
@@ -260,6 +270,11 @@ def predictions(count: int = 12) -> list[Prediction]:
                     PROMPT_TOKENS: 20.0,
                     ANSWER_TOKENS: 1.0 + number % 4,
                     PEAK_MEMORY: 500.0,
+                    MEMBER: float(number % 2),
+                    **{attack: float(number * 7 % 5) for attack in ATTACKS.values()},
+                    EXPOSURE: float(number % 4),
+                    MOST_EXPOSED: 10.0,
+                    **{said: float(number % 3 == 0) for said in EXTRACTED.values()},
                 },
             )
         )

@@ -19,6 +19,7 @@ from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.evaluation.abilities import measure_retention
 from tunesmith.flow.evaluation.bench import Bench
 from tunesmith.flow.evaluation.judging import judge_arms
+from tunesmith.flow.evaluation.privacy import privacy
 from tunesmith.flow.evaluation.repeats import fold_contamination, fold_predictions, seed_predictions
 from tunesmith.flow.evaluation.robustness import measure_robustness
 from tunesmith.flow.narrator import Narrator
@@ -95,13 +96,14 @@ def _beside(
     arms: Mapping[str, Sequence[Prediction]],
     models: RememberingModels,
     told: Callable[[str, int, int], None],
-) -> tuple[dict[Rows, list[Prediction]], dict[str, str]]:
+) -> tuple[dict[Rows, Sequence[Prediction]], dict[str, str]]:
     """What is measured on other rows than the test rows, and why some of its targets can rest on nothing."""
     kept, unkept = measure_retention(run, request, job, told)
     changed, unsure = measure_robustness(run, job.spec, request.folder, bench, arms, models, told)
-    rows: dict[Rows, list[Prediction]] = {"retention": kept} if kept or unkept else {}
+    rows: dict[Rows, Sequence[Prediction]] = {"retention": kept} if kept or unkept else {}
     if job.spec.evaluate.robustness is not None:
         rows["robustness"] = changed
+    rows |= privacy(run, job, bench)
     return rows, unkept | unsure
 
 
