@@ -23,11 +23,12 @@ from tunesmith.part import (
     Part,
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
+from tunesmith.spec.fairness import Fairness
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
 from tunesmith.spec.section import Section
 
 __all__ = [
-    "Base", "Curriculum", "Data", "Evaluate", "Freeze", "Goal", "HoldOut", "Mixture", "Prompt", "Regularize", "Replay",
+    "Base", "Curriculum", "Data", "Evaluate", "Fairness", "Freeze", "Goal", "HoldOut", "Mixture", "Prompt", "Regularize", "Replay",
     "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
 ]  # fmt: skip
 
@@ -201,6 +202,8 @@ class Evaluate(Section):
     """The longest answer generated; derived from the answers in the training rows."""
     batch: int = Field(default=32, ge=1)
     """Rows predicted at once."""
+    fairness: Fairness | None = None
+    """How groups of people fare; not looked at when left out."""
 
     @model_validator(mode="after")
     def _repeated_in_one_way(self) -> Self:

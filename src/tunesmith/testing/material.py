@@ -232,7 +232,7 @@ def predictions(count: int = 12) -> list[Prediction]:
             labels=(right,),
             spans=(Span(0, 4, "PER"),),
             references=(json.dumps({"label": right}),),
-            slices={"tests": "assert True"},
+            slices={"tests": "assert True", "channel": "email" if number % 2 else "chat"},
         )
         made.append(
             Prediction(
