@@ -313,6 +313,8 @@ _MISSING: dict[Rows, str] = {
     "test": _NONE,
     "retention": "no abilities were measured before and after",
     "review": "no review of this run yet; tunesmith review new RUN",
+    "counterfactual": "no test row has terms of identity to swap",
+    "stereotypes": "no stereotype suite was asked",
 }
 """Why a target is undecided where the rows it is about are not there."""
 

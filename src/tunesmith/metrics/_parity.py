@@ -12,6 +12,7 @@ than `min_rows` behind a rate are left out of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -68,7 +69,8 @@ class GroupGap(Metric):
                         counts[row, :, number, which, place] = (label in given, 1)
         # A group with too few rows behind a rate has none.
         counts *= counts[:, 1].sum(axis=0) >= self.min_rows
-        return np.concatenate([np.full((len(pairs), len(names)), -1.0), counts.reshape(len(pairs), -1)], axis=1)
+        flat = counts.reshape(len(pairs), math.prod(counts.shape[1:]))
+        return np.concatenate([np.full((len(pairs), len(names)), -1.0), flat], axis=1)
 
     def value(self, totals: Floats) -> Floats:
         hits, rows = _counts(totals)

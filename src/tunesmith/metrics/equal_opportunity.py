@@ -1,4 +1,5 @@
-"""Equal opportunity (arXiv 1610.02413): how far groups are apart in the share of the rows with a label that are given it.
+"""Equal opportunity (arXiv 1610.02413): how far groups are apart in the share of rows with a
+label that are given it.
 
 0 where all groups fare alike; fairlearn's `equal_opportunity_difference` where no group is too small.
 """

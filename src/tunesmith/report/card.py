@@ -17,7 +17,7 @@ from tunesmith.evaluate.comparison import Comparison, Measure, SliceMeasure
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.metadata import adapter_kind, kind_of, metadata, stages, task
-from tunesmith.report.views import cost, slices, verdict
+from tunesmith.report.views import cost, fairness, slices, verdict
 from tunesmith.report.views.comparison import difference_cell, estimate_cell, folded, says
 from tunesmith.report.views.provenance import leaves
 from tunesmith.runs import Run
@@ -79,6 +79,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "evaluation": None if found is None else _evaluation(found),
         "no_evaluation": evidence.why_no_evaluation(),
         "weak": None if found is None else _weak(found),
+        "groups": list(fairness.says(evidence.fairness)) if evidence.fairness else [],
         "cost": cost.facts(evidence),
         "took": write.duration(sum(stage["seconds"] or 0.0 for stage in cost.stage_times(evidence))),
         "tunesmith": str(evidence.environment.get("tunesmith", "")),

@@ -17,7 +17,18 @@ from markupsafe import Markup
 
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
-from tunesmith.report.views import classes, comparison, cost, data, provenance, rows, slices, training, verdict
+from tunesmith.report.views import (
+    classes,
+    comparison,
+    cost,
+    data,
+    fairness,
+    provenance,
+    rows,
+    slices,
+    training,
+    verdict,
+)
 from tunesmith.runs import Run
 
 VIEWS = (
@@ -25,6 +36,7 @@ VIEWS = (
     comparison.view,
     slices.view,
     classes.view,
+    fairness.view,
     rows.view,
     training.view,
     data.view,

@@ -20,7 +20,7 @@ from tunesmith.data.room import Room
 from tunesmith.data.steps import Step
 from tunesmith.errors import UserError
 from tunesmith.metrics import Metric
-from tunesmith.metrics._measured import ANSWER_TOKENS, FIRST_TOKEN, PEAK_MEMORY, PROMPT_TOKENS
+from tunesmith.metrics._measured import ANSWER_TOKENS, FIRST_TOKEN, FLIPPED, PEAK_MEMORY, PROMPT_TOKENS
 from tunesmith.records import (
     Classifier,
     Embedder,
@@ -254,6 +254,7 @@ def predictions(count: int = 12) -> list[Prediction]:
                     PROMPT_TOKENS: 20.0,
                     ANSWER_TOKENS: 1.0 + number % 4,
                     PEAK_MEMORY: 500.0,
+                    FLIPPED: float(number % 5 == 0),
                 },
             )
         )

@@ -19,7 +19,8 @@ from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.arms import Arm
-from tunesmith.evaluate.predict import Manner, manner
+from tunesmith.evaluate.fairness.check import check_fairness
+from tunesmith.evaluate.predict import Manner, manner, provides
 from tunesmith.evaluate.targets import check_metrics, check_targets
 from tunesmith.flow.data.workshop import workshop
 from tunesmith.flow.environment import fast_bf16
@@ -160,6 +161,7 @@ def columns_to_keep(spec: Spec) -> list[str]:
     measured = [*(spec.evaluate.metrics or []), *(target.metric for target in spec.goal.targets)]
     named = [
         *spec.evaluate.slices,
+        *(spec.evaluate.fairness.groups if spec.evaluate.fairness else ()),
         *(column for target in spec.goal.targets for column in target.slice),
         *(column for column in rule.columns if column != "label"),
         *([spec.data.curriculum.by] if spec.data.curriculum and spec.data.curriculum.by != "length" else []),
@@ -275,6 +277,13 @@ def check_goal(job: Job, request: Request, survey: Survey) -> None:
         columns=survey.columns,
         labels=labels,
         arms=[arm.title for arm in cast(list[Arm], job.spec.evaluate.arms or []) if arm.kind != "tuned"],
+        where=request.written.where,
+    )
+    check_fairness(
+        job.spec.evaluate.fairness,
+        job.spec.goal.targets,
+        labels=job.labels if "label" in provides(how, task) else (),
+        writes=job.objective(job.spec.train[-1]).head == "lm",
         where=request.written.where,
     )
 

@@ -13,6 +13,7 @@ from tunesmith.evaluate.verdict import judge
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.evaluation.bench import Bench
+from tunesmith.flow.evaluation.fairness import look_at_groups
 from tunesmith.flow.evaluation.repeats import fold_predictions, seed_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
@@ -71,6 +72,8 @@ def evaluate(
         seeds=seed_predictions(run, settings.seeds) if settings.seeds else (),
     )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())
+    settled = [metric.for_task(job.spec.goal.task) for metric in metrics]
+    beside = look_at_groups(run, job, arms, settled, bench, request.folder)
     verdict = judge(
         [target.model_copy(update={"metric": bound[cast(Metric, target.metric).name]}) for target in targets],
         arms["tuned"],
@@ -80,6 +83,7 @@ def evaluate(
         seed=job.spec.data.split.seed,
         folds=folds.get("tuned"),
         arms=arms,
+        beside=beside,
     )
     write_json(run / "evaluation" / "verdict.json", verdict.to_json())
     return {"decision": verdict.decision, "reason": verdict.reason, "rows": len(arms["tuned"])}
