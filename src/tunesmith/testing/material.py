@@ -20,7 +20,17 @@ from tunesmith.data.room import Room
 from tunesmith.data.steps import Step
 from tunesmith.errors import UserError
 from tunesmith.metrics import Metric
-from tunesmith.metrics._measured import ANSWER_TOKENS, FIRST_TOKEN, FLIPPED, PEAK_MEMORY, PROMPT_TOKENS
+from tunesmith.metrics._measured import (
+    ANSWER_TOKENS,
+    BIASED,
+    FIRST_TOKEN,
+    FLIPPED,
+    PEAK_MEMORY,
+    PERSON,
+    PREFERRED,
+    PROMPT_TOKENS,
+    RIGHT,
+)
 from tunesmith.records import (
     Classifier,
     Embedder,
@@ -255,6 +265,10 @@ def predictions(count: int = 12) -> list[Prediction]:
                     ANSWER_TOKENS: 1.0 + number % 4,
                     PEAK_MEMORY: 500.0,
                     FLIPPED: float(number % 5 == 0),
+                    PREFERRED: float(number % 2),
+                    f"{RIGHT}.ambiguous": float(number % 3 == 0),
+                    f"{PERSON}.ambiguous": float(number % 3 > 0),
+                    f"{BIASED}.ambiguous": float(number % 3 == 1),
                 },
             )
         )

@@ -17,13 +17,15 @@ def fisher(hits: int, rows: int, other_hits: int, other_rows: int) -> float:
     Args:
         hits, rows: of one group; `other_hits`, `other_rows`: of the other.
     """
-    from scipy.stats import hypergeom
+    from scipy.special import gammaln
 
-    total, all_rows = hits + other_hits, rows + other_rows
+    total = hits + other_hits
     ways = np.arange(max(0, total - other_rows), min(rows, total) + 1)
-    chances = hypergeom.pmf(ways, all_rows, total, rows)
+    # Of each way to share the hits out, the logarithm of its chance, up to what all have in common.
+    logs = -gammaln(np.stack([ways, rows - ways, total - ways, other_rows - total + ways]) + 1).sum(axis=0)
+    chances = np.exp(logs - logs.max())
     seen = chances[hits - ways[0]]
-    return min(1.0, float(chances[chances <= seen * (1 + 1e-7)].sum()))
+    return min(1.0, float(chances[chances <= seen * (1 + 1e-7)].sum() / chances.sum()))
 
 
 def proportions(one: Floats, other: Floats, confidence: float) -> tuple[tuple[float, float], float]:

@@ -10,9 +10,11 @@ from tunesmith.data.methods.augmenting.identity import open_swaps
 from tunesmith.data.methods.identity.groups import BUNDLED, Groups, open_groups
 from tunesmith.data.steps.identity_terms import IdentityTerms, column_of
 from tunesmith.evaluate.fairness.columns import columns, watched
-from tunesmith.evaluate.fairness.found import Fairness, SwappedKind
+from tunesmith.evaluate.fairness.found import Fairness, SuiteResult, SwappedKind
 from tunesmith.evaluate.fairness.groups import group_figures, groupings, num_tests
 from tunesmith.evaluate.fairness.represented import represented
+from tunesmith.evaluate.fairness.suites import read_suites
+from tunesmith.evaluate.fairness.suites.results import suite_result
 from tunesmith.evaluate.fairness.swapped import changes, flipped, measured, pairs_of, twins
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.stored import write_predictions
@@ -59,6 +61,7 @@ def look_at_groups(
     labels = watched(tuned, asked.favourable) if labelled else []
     notes: list[str] = []
     pairs, swapped = _pairs(job, asked, tuned, bench, folder, labels, notes, labelled=labelled)
+    stereotypes, suites = _suites(job, asked, bench, folder)
     found = Fairness(
         confidence=confidence,
         min_rows=asked.min_rows,
@@ -66,10 +69,12 @@ def look_at_groups(
         figures=figures,
         represented=represented(job.splits["train"], (row.record for row in tuned), kinds, labels),
         swapped=swapped,
+        suites=suites,
         notes=notes,
     )
     write_json(run / "evaluation" / "fairness.json", found.to_json())
-    beside: Beside = {"counterfactual": pairs} if pairs else {}
+    found_beside: Beside = {"counterfactual": pairs, "stereotypes": stereotypes}
+    beside = {name: rows for name, rows in found_beside.items() if rows}
     for name, rows in beside.items():
         write_predictions(run / "evaluation" / "fairness" / f"predictions-{name}.parquet", rows)
     return beside
@@ -108,6 +113,29 @@ def _pairs(
     flips = flipped(pairs, labelled=labelled, file=file)
     swapped = changes(pairs, flips, _groups(job, folder), labels=labels, confidence=job.spec.evaluate.confidence)
     return measured(pairs, flips), swapped
+
+
+def _suites(job: Job, asked: Asked, bench: Bench, folder: Path) -> tuple[list[Prediction], list[SuiteResult]]:
+    """What the tuned model makes of the items of every suite, and the figures of it and of the base beside it."""
+    suites = [suite for name in asked.suites for suite in read_suites(folder / name, name)]
+    settings, results = job.spec.evaluate, list[SuiteResult]()
+    rows: list[Prediction] = []
+    for model in ("base", "tuned") if suites else ():
+        bench.arm = f"suites, {model}"
+        made = bench.likely(model, suites)
+        results += [
+            suite_result(
+                suite,
+                model,
+                answers,
+                confidence=settings.confidence,
+                resamples=settings.resamples,
+                seed=job.spec.data.split.seed,
+            )
+            for suite, answers in zip(suites, made, strict=True)
+        ]
+        rows = [row for answers in made for row in answers]
+    return rows, sorted(results, key=lambda result: (result.suite, result.path))
 
 
 def _groups(job: Job, folder: Path) -> dict[str, Groups]:
