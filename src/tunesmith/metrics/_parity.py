@@ -48,7 +48,7 @@ class GroupGap(Metric):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return () if self.by.endswith("_in_text") else (self.by,)
+        return (self.by,)
 
     def statistics(self, predictions: Sequence[Prediction]) -> Floats:
         """[N, G + 2 C G]: a -1 for every group, which says how many there are in any sum; then successes of every rate

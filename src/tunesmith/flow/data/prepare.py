@@ -167,6 +167,7 @@ def columns_to_keep(spec: Spec) -> list[str]:
         *([spec.data.curriculum.by] if spec.data.curriculum and spec.data.curriculum.by != "length" else []),
         *sorted(places(spec.prompt.template, spec.goal.task)),
         *(column for metric in measured for column in cast(Metric, metric).columns),
+        *(column for stage in spec.train if stage.objective for column in cast(Objective, stage.objective).columns()),
     ]
     return list(dict.fromkeys(named))
 

@@ -135,7 +135,11 @@ def cost(evidence: Evidence) -> Iterator[dict[str, Any]]:
 def mitigations(spec: dict[str, Any]) -> list[str]:
     """What the training did for groups, as the spec names it."""
     steps = (spec.get("data") or {}).get("steps") or []
-    return [str(step["kind"]) for step in steps if step["kind"] in ("reweigh", "counterfactual")]
+    stages = [stage.get("objective") or {} for stage in spec.get("train") or []]
+    return [
+        *(str(step["kind"]) for step in steps if step["kind"] in ("reweigh", "counterfactual")),
+        *("fair_by" for objective in stages if objective.get("fair_by")),
+    ]
 
 
 def _of(figures: GroupFigure, group: str) -> float | None:
