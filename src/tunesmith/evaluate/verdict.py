@@ -341,6 +341,8 @@ _MISSING: dict[Rows, str] = {
     "review": "no review of this run yet; tunesmith review new RUN",
     "robustness": "no rows were changed and asked again",
     "privacy": "privacy was not measured",
+    "counterfactual": "no test row has terms of identity to swap",
+    "stereotypes": "no stereotype suite was asked",
 }
 """Why a target is undecided where the rows it is about are not there."""
 

@@ -17,7 +17,7 @@ from tunesmith.evaluate.comparison import Comparison, Measure, SliceMeasure
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.metadata import adapter_kind, kind_of, metadata, stages, task
-from tunesmith.report.views import cost, privacy, robustness, slices, verdict
+from tunesmith.report.views import cost, fairness, privacy, robustness, slices, verdict
 from tunesmith.report.views.comparison import difference_cell, estimate_cell, folded, says
 from tunesmith.report.views.provenance import leaves
 from tunesmith.runs import Run
@@ -82,11 +82,20 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "robustness": robustness.of_card(evidence.robustness),
         "weak": None if found is None else _weak(found),
         "privacy": _privacy(evidence),
+        "unmeasured": _unmeasured(evidence),
+        "groups": list(fairness.says(evidence.fairness)) if evidence.fairness else [],
         "cost": cost.facts(evidence),
         "took": write.duration(sum(stage["seconds"] or 0.0 for stage in cost.stage_times(evidence))),
         "tunesmith": str(evidence.environment.get("tunesmith", "")),
         "packages": sorted((evidence.environment.get("packages") or {}).items()),
     }
+
+
+def _unmeasured(evidence: Evidence) -> str:
+    """What nobody looked at, as the beginning of a sentence."""
+    looked = {"bias": evidence.fairness, "privacy": evidence.privacy, "misuse": None}
+    *names, last = [name for name, found in looked.items() if found is None]
+    return f"{', '.join(names)} and {last} were".capitalize() if names else f"{last} was".capitalize()
 
 
 def _privacy(evidence: Evidence) -> dict[str, Any] | None:

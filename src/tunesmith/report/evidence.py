@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from tunesmith.data.ledger import Ledger
 from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison
+from tunesmith.evaluate.fairness.found import Fairness
 from tunesmith.evaluate.judged import JudgedCriterion
 from tunesmith.evaluate.judged import from_json as judged_from_json
 from tunesmith.evaluate.privacy import Privacy
@@ -104,6 +105,11 @@ class Evidence:
         """The arms side by side; None before the evaluation, or where there was no row to compare."""
         found = self._read("evaluation/comparison.json", Comparison.from_json)
         return found if found is not None and found.arms else None
+
+    @cached_property
+    def fairness(self) -> Fairness | None:
+        """How groups of people fare; None where it was not asked."""
+        return self._read("evaluation/fairness.json", Fairness.from_json)
 
     @cached_property
     def verdict(self) -> Verdict | None:

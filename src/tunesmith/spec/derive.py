@@ -13,7 +13,7 @@ filled spec is read by the same models as a written one. The rules come from the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -101,6 +101,15 @@ def devices(facts: Facts) -> Derived:
 def steps() -> Derived:
     """What is done to the rows."""
     return Derived([{"kind": "clean"}, {"kind": "exact_dedup"}], "broken rows and exact duplicates teach nothing")
+
+
+def identity_terms(steps: Sequence[Mapping[str, Any]], fairness: Mapping[str, Any] | None) -> Derived | None:
+    """The step that finds the identity terms that `evaluate.fairness` asks for; None where it is written, or none are
+    asked for."""
+    kinds = (fairness or {}).get("terms")
+    if not kinds or any(step["kind"] == "identity_terms" for step in steps):
+        return None
+    return Derived({"kind": "identity_terms", "kinds": kinds}, "evaluate.fairness.terms asks for these groups")
 
 
 def shares_of_all(folds: int, rule: Mapping[str, Any]) -> dict[str, Derived]:

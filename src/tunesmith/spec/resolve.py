@@ -126,15 +126,22 @@ class _Draft:
 
     def put(self, path: str, derived: Derived) -> Any:
         """Puts `derived` there, whatever stands there."""
-        holder, _, key = path.rpartition(".")
-        self.get(holder)[key] = derived.value
+        above, _, key = path.rpartition(".")
+        holder = self.get(above)
+        if isinstance(holder, list):
+            holder.insert(int(key), derived.value)
+        else:
+            holder[key] = derived.value
         for leaf, _value in _leaves(derived.value, path):
             self.reasons[leaf] = derived.reason
         return derived.value
 
 
 def _fill_early(draft: _Draft) -> None:
-    draft.fill("data.steps", derive.steps())
+    steps = draft.fill("data.steps", derive.steps())
+    named = derive.identity_terms(steps, draft.get("evaluate.fairness"))
+    if named is not None:
+        draft.put(f"data.steps.{len(steps)}", named)
     if (folds := draft.get("evaluate.folds")) is not None:
         for share, derived in derive.shares_of_all(folds, draft.get("data.split")).items():
             draft.put(f"data.split.{share}", derived)

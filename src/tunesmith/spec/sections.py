@@ -24,14 +24,16 @@ from tunesmith.part import (
     Part,
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
+from tunesmith.spec.fairness import Fairness
 from tunesmith.spec.privacy import Privacy
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
 from tunesmith.spec.robustness import Robustness
 from tunesmith.spec.section import Section
 
 __all__ = [
-    "Base", "Curriculum", "Data", "Evaluate", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy", "Prompt", "Regularize",
-    "Replay", "Retention", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
+    "Base", "Curriculum", "Data", "Evaluate", "Fairness", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy", "Prompt",
+    "Regularize", "Replay", "Retention", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task",
+    "Train",
 ]  # fmt: skip
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
@@ -237,6 +239,8 @@ class Evaluate(Section):
     """The longest answer generated; derived from the answers in the training rows."""
     batch: int = Field(default=32, ge=1)
     """Rows predicted at once."""
+    fairness: Fairness | None = None
+    """How groups of people fare; not looked at when left out."""
     retention: Retention | None = None
     """Abilities measured before and after; derived: all built-in ones where a target names `retention`."""
     judges: list[Annotated[Part, JUDGES]] = Field(default_factory=list)

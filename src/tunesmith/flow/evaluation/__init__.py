@@ -18,6 +18,7 @@ from tunesmith.flow.data.trained import trained_rows
 from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.evaluation.abilities import measure_retention
 from tunesmith.flow.evaluation.bench import Bench
+from tunesmith.flow.evaluation.fairness import look_at_groups
 from tunesmith.flow.evaluation.judging import judge_arms
 from tunesmith.flow.evaluation.privacy import privacy
 from tunesmith.flow.evaluation.repeats import fold_contamination, fold_predictions, seed_predictions
@@ -104,6 +105,8 @@ def _beside(
     if job.spec.evaluate.robustness is not None:
         rows["robustness"] = changed
     rows |= privacy(run, job, bench)
+    settled = [metric.for_task(job.spec.goal.task) for metric in bench.metrics]
+    rows |= look_at_groups(run, job, arms, settled, bench, request.folder)
     return rows, unkept | unsure
 
 

@@ -65,6 +65,7 @@ def train_here(
     for note in model.notes:
         narrator.say("note", text=note)
     examples, validation, order = encode_stage(job, number, narrator)
+    objective = objective.told(job.learned(number))
     _refuse_long(model, [*examples, *validation])
     stage, ranks = Beginning(request, model, stage, examples, validation, narrator, ranks).place(shard)
     folder = run / "checkpoints" / str(number + 1)
