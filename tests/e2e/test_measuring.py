@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from tests.e2e.desk import write_rows
 from tunesmith.cli.app import app
 from tunesmith.errors import NotFound, SpecError
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.review import stored
-from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.flow.data.check import check
 from tunesmith.flow.review import Desk, new_review, review_results

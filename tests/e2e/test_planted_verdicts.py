@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.e2e.desk import COLOURS, make_desk
 from tunesmith.cli.app import app
-from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.flow.evaluation.bench import Bench
 from tunesmith.flow.run import run

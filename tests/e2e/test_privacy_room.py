@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from tunesmith.cli.app import app
 from tunesmith.data.disk.tables import load_records
-from tunesmith.data.methods.privacy.canaries import is_canary
+from tunesmith.data.methods.canaries import is_canary
 from tunesmith.evaluate.privacy import Privacy
 from tunesmith.runs import Run
 from tunesmith.testing.tiny import tiny_model

@@ -8,8 +8,8 @@ import pytest
 
 from tests.e2e.desk import make_desk
 from tunesmith.errors import NotFound, SpecError
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.robustness.measure import RobustnessResult
-from tunesmith.evaluate.stored import read_predictions
 from tunesmith.flow.data.check import check
 from tunesmith.flow.evaluation.repeats import repeats_of
 from tunesmith.flow.request import make_request

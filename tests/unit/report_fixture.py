@@ -14,7 +14,7 @@ from tunesmith.data.steps.exact_dedup import SAME
 from tunesmith.evaluate.caveats.contamination import clean, contamination
 from tunesmith.evaluate.caveats.weigh import weigh
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.stored import read_predictions, write_predictions
+from tunesmith.evaluate.predict.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.part import METRICS
 from tunesmith.records import Prediction, Record, Span

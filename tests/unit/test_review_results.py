@@ -20,12 +20,12 @@ from tunesmith.data.read.row import to_record
 from tunesmith.data.read.shape import recognise
 from tunesmith.data.readers import Row
 from tunesmith.errors import NotFound, UserError
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.review import stored
 from tunesmith.evaluate.review.measured import rated
 from tunesmith.evaluate.review.pairs import pairs
 from tunesmith.evaluate.review.results import Results, results
 from tunesmith.evaluate.review.stored import Answer, Review
-from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict, judge
 from tunesmith.flow.review import Desk, new_review, rejudge, review_results, review_status, write_pairs
 from tunesmith.metrics.rating import Rating

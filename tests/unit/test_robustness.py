@@ -31,7 +31,7 @@ from tunesmith.metrics.token_f1 import TokenF1
 from tunesmith.records import Message, Prediction, Record, Span
 from tunesmith.spec.load import parse
 from tunesmith.spec.quantity import Share
-from tunesmith.spec.robustness import Change
+from tunesmith.spec.rooms.robustness import Change
 from tunesmith.spec.sections import Target
 from tunesmith.testing.material import Doubles
 

@@ -15,13 +15,13 @@ from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.caveats.contamination import Contamination, clean, read_contamination
 from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
 from tunesmith.evaluate.comparison import Comparison
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.review import files, links, pairs, stored
 from tunesmith.evaluate.review.draw import lay_out
 from tunesmith.evaluate.review.measured import rated
 from tunesmith.evaluate.review.results import Results, results
 from tunesmith.evaluate.review.rubric import read_rubric
 from tunesmith.evaluate.review.stored import Filled, Person, Review
-from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict, decide, judge
 from tunesmith.flow.evaluation.judging import hold_against_review
 from tunesmith.flow.evaluation.repeats import fold_predictions

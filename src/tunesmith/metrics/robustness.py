@@ -15,7 +15,7 @@ from pydantic import Field
 from tunesmith.metrics import Floats, Metric, Need, Rows, ratio
 from tunesmith.metrics._intervals import agreed_difference, wilson
 from tunesmith.records import Prediction
-from tunesmith.spec.robustness import Change
+from tunesmith.spec.rooms.robustness import Change
 
 
 def measure_names(change: str) -> tuple[str, str]:

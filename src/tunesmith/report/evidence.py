@@ -18,9 +18,9 @@ from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.fairness.found import Fairness
 from tunesmith.evaluate.judged import JudgedCriterion
 from tunesmith.evaluate.judged import from_json as judged_from_json
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.privacy import Privacy
 from tunesmith.evaluate.robustness.measure import RobustnessResult
-from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import read_events

@@ -24,10 +24,10 @@ from tunesmith.part import (
     Part,
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
-from tunesmith.spec.fairness import Fairness
-from tunesmith.spec.privacy import Privacy
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
-from tunesmith.spec.robustness import Robustness
+from tunesmith.spec.rooms.fairness import Fairness
+from tunesmith.spec.rooms.privacy import Privacy
+from tunesmith.spec.rooms.robustness import Robustness
 from tunesmith.spec.section import Section
 
 __all__ = [

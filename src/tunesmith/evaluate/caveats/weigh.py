@@ -25,7 +25,8 @@ from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison, Difference, Measure, SliceMeasure
 from tunesmith.evaluate.statistics.significance import Meaning, meaning
-from tunesmith.evaluate.verdict import TargetResult, Verdict, Warned, _figure, _rows
+from tunesmith.evaluate.verdict import TargetResult, Verdict, Warned, _figure
+from tunesmith.evaluate.verdict.measures import said_rows
 
 FEWEST_CLEAN = 30
 """Rows that were not trained on, below which nothing is decided where some were."""
@@ -82,7 +83,7 @@ def what_would_change(target: TargetResult, comparison: Comparison) -> str:
     if limit is None:
         return f"More rows: {target.num_rows:,} give no limit to hold against the bound."
     ahead = abs(value - limit) * (1 if target.sense == "at_least" else -1)
-    edge, rows = target.bound + ahead, _rows(target.num_rows)
+    edge, rows = target.bound + ahead, said_rows(target.num_rows)
     at = f"{_figure(edge, target.unit)} on {rows}"
     if target.outcome == "met":
         return (
@@ -126,7 +127,7 @@ def _through_slice(measure: Measure, comparison: Comparison) -> str:
         rest = (whole.value * whole.num_rows - mine.value * mine.num_rows) / outside
         lift = (rest - whole.value) * (1 if measure.better == "higher" else -1)
         if lift > most:
-            here = f"{said_slice(part)} ({_figure(mine.value, measure.unit)} on {_rows(mine.num_rows)})"
+            here = f"{said_slice(part)} ({_figure(mine.value, measure.unit)} on {said_rows(mine.num_rows)})"
             told, most = f"were {here} as good as the rest, all would reach about {_figure(rest, measure.unit)}", lift
     return told
 
@@ -138,7 +139,7 @@ def said_slice(part: SliceMeasure) -> str:
 
 def _held_back(verdict: Verdict, met: Contamination) -> Verdict:
     why = (
-        f"{len(met.ids):,} of {met.num_rows:,} test rows were trained on, and {_rows(met.num_clean)} without them"
+        f"{len(met.ids):,} of {met.num_rows:,} test rows were trained on, and {said_rows(met.num_clean)} without them"
         f" are too few to decide by (at least {FEWEST_CLEAN})"
     )
     targets = [
@@ -265,7 +266,7 @@ def _of_slices(comparison: Comparison, last: str) -> Iterator[Warned]:
     for measure, part in parts:
         difference = part.differences.get(REFERENCE)
         if meaning(difference, measure.better, comparison.confidence) == "worse" and difference is not None:
-            said = f"On {said_slice(part)} ({_rows(part.num_rows)}) tuning made it worse by {measure.name}: "
+            said = f"On {said_slice(part)} ({said_rows(part.num_rows)}) tuning made it worse by {measure.name}: "
             said += _said_difference(part, difference, measure.unit, REFERENCE, last)
             seen.setdefault(said_slice(part), (-abs(difference.value or 0.0), said))
     ordered = sorted(seen.values())

@@ -21,7 +21,7 @@ from tunesmith.data.steps.typos import Typos
 from tunesmith.evaluate.robustness.sentences import DISTRACTORS, ORDERS, PASSWORD
 from tunesmith.records import Record, Responder
 from tunesmith.spec.quantity import Share
-from tunesmith.spec.robustness import TYPOS, Change
+from tunesmith.spec.rooms.robustness import TYPOS, Change
 
 OTHER_WORDS = Share(0.25, "")
 """Share of a row's words that WordNet's synonyms take the place of."""

@@ -21,7 +21,7 @@ from tunesmith.metrics._labels import JOINER
 from tunesmith.metrics.refusal_rate import RefusalRate
 from tunesmith.metrics.robustness import Robustness, measure_names
 from tunesmith.records import Prediction
-from tunesmith.spec.robustness import Change
+from tunesmith.spec.rooms.robustness import Change
 
 FEWEST_RIGHT = 10
 """Rows' worth of score before the change, below which nothing can be said of what is kept."""

@@ -14,7 +14,7 @@ from tunesmith.data.disk.spool import Records, joined
 from tunesmith.data.encode.example import Family
 from tunesmith.data.encode.tokenize import Codec, Encoded, Example, Need
 from tunesmith.data.ledger import EpochEntry, Ledger
-from tunesmith.data.methods.privacy.canaries import is_canary
+from tunesmith.data.methods.canaries import is_canary
 from tunesmith.data.passes.survey import Survey
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
@@ -22,7 +22,7 @@ from tunesmith.errors import ModelError
 from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.fairness.check import check_fairness
 from tunesmith.evaluate.predict import Manner, manner, provides
-from tunesmith.evaluate.targets import check_metrics, check_targets
+from tunesmith.evaluate.verdict.targets import check_metrics, check_targets
 from tunesmith.flow.data.privacy import check_privacy, plants
 from tunesmith.flow.data.workshop import workshop
 from tunesmith.flow.environment import fast_bf16

@@ -10,8 +10,8 @@ from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.caveats.contamination import FILE, Contamination, clean, contamination
 from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
 from tunesmith.evaluate.compare import compare
+from tunesmith.evaluate.predict.stored import read_predictions, write_predictions
 from tunesmith.evaluate.statistics.drawn import drawn
-from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.trained import trained_rows

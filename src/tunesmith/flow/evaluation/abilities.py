@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tunesmith.evaluate.stored import write_predictions
+from tunesmith.evaluate.predict.stored import write_predictions
 from tunesmith.evaluate.suites.ask import Answer
 from tunesmith.evaluate.suites.forgetting import Asked, forgetting, retention_rows
 from tunesmith.evaluate.suites.suite import Suite, read_suite

@@ -17,9 +17,9 @@ from tunesmith.evaluate.judged import (
     judged_criterion_with,
     to_json,
 )
+from tunesmith.evaluate.predict.stored import write_predictions
 from tunesmith.evaluate.review.judged import people_and_judge
 from tunesmith.evaluate.review.stored import Filled
-from tunesmith.evaluate.stored import write_predictions
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.request import Request

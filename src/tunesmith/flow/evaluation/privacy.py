@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from tunesmith.data.methods.privacy.canaries import STEP, frame
+from tunesmith.data.methods.canaries import STEP, frame
 from tunesmith.evaluate.privacy import Exposed, Extraction, Membership, Privacy
 from tunesmith.evaluate.privacy import extraction as reciting
 from tunesmith.evaluate.privacy.alike import sides

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from tunesmith.evaluate.caveats.contamination import FILE, Contamination, read_contamination, together
-from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.metrics import Metric

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from tunesmith.errors import DataError
+from tunesmith.evaluate.predict.stored import write_predictions
 from tunesmith.evaluate.robustness.changes import Changed, asked_instead, changed, usable
 from tunesmith.evaluate.robustness.measure import (
     ChangeResult,
@@ -20,12 +21,11 @@ from tunesmith.evaluate.robustness.measure import (
 )
 from tunesmith.evaluate.robustness.sentences import QUESTIONS
 from tunesmith.evaluate.statistics.drawn import drawn
-from tunesmith.evaluate.stored import write_predictions
 from tunesmith.flow.evaluation.bench import Bench
 from tunesmith.metrics import Metric
 from tunesmith.records import Models, Prediction, Record
 from tunesmith.runs import Run, write_json
-from tunesmith.spec.robustness import Change, Robustness
+from tunesmith.spec.rooms.robustness import Change, Robustness
 from tunesmith.spec.sections import Spec
 
 ARMS = ("base", "tuned")

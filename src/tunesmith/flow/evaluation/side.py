@@ -13,7 +13,7 @@ from tunesmith.evaluate.caveats.contamination import read_contamination
 from tunesmith.evaluate.compare import carried, compare
 from tunesmith.evaluate.comparison import Case, Comparison
 from tunesmith.evaluate.mistakes.cases import regressions
-from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.metrics import Metric
 from tunesmith.models.roles import OpenModels

@@ -18,16 +18,14 @@ decide, and the verdict says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from tunesmith.evaluate.comparison import finite
-from tunesmith.evaluate.statistics.folds import fold_values, mean_over
-from tunesmith.evaluate.statistics.resample import draw, weights
+from tunesmith.evaluate.verdict.measures import Measure, in_folds, on_rows, said_rows
 from tunesmith.metrics import Metric, Rows
 from tunesmith.records import Prediction
 
@@ -162,10 +160,10 @@ def judge(
         beside: what the tuned model did on other rows than the test rows, for metrics that are about those.
         doubts: name of a metric -> why no target can rest on it, whatever its value: such targets stay undecided.
     """
-    on_test = _on_rows(predictions, confidence, resamples, seed, arms or {})
-    measures: dict[Rows, _Measure] = {"test": _in_folds(folds, on_test, confidence) if folds else on_test}
+    on_test = on_rows(predictions, confidence, resamples, seed, arms or {})
+    measures: dict[Rows, Measure] = {"test": in_folds(folds, on_test, confidence) if folds else on_test}
     for kind, rows in (beside or {}).items():
-        measures[kind] = _on_rows(rows, confidence, resamples, seed, {})
+        measures[kind] = on_rows(rows, confidence, resamples, seed, {})
     found = [_judge_one(target, measures, task, confidence, doubts or {}) for target in targets]
     return decide(found, confidence)
 
@@ -187,117 +185,9 @@ def decide(found: list[TargetResult], confidence: float) -> Verdict:
     return Verdict("DON'T SHIP", f"{target.title} is {target.outcome}: {target.why}", confidence, deciding, found)
 
 
-class _Measured(NamedTuple):
-    """A metric on the rows that a target is about."""
-
-    value: float
-    interval: tuple[float, float] | None
-    """Two-sided, so wide that each end is a one-sided limit of the confidence wanted."""
-    num_rows: int
-    """Rows that have something to measure."""
-    how: str
-    """What the value is of, in words."""
-    rows_to_settle: Callable[[float, float], float]
-    """About how many rows settle it, by the limit that faces the bound and the bound."""
-
-
-_Measure = Callable[["Metric", Mapping[str, str], str | None], _Measured | None]
-"""Measures a metric on the rows of a slice, or how far it is above an arm; None where there are no rows."""
-
-
-def _in_slice(rows: Sequence[Prediction], slice_: Mapping[str, str]) -> list[Prediction]:
-    return [row for row in rows if all(row.record.slices.get(key) == says for key, says in slice_.items())]
-
-
-def _on_rows(
-    predictions: Sequence[Prediction],
-    confidence: float,
-    resamples: int,
-    seed: int,
-    arms: Mapping[str, Sequence[Prediction]],
-) -> _Measure:
-    """What one model comes to on its rows."""
-
-    def measure(metric: Metric, slice_: Mapping[str, str], over: str | None) -> _Measured | None:
-        rows = _in_slice(predictions, slice_)
-        if not rows:
-            return None
-        if over is not None:
-            return _ahead(metric, rows, arms[over], over, confidence, resamples, seed)
-        statistics = metric.statistics(rows)
-        value = metric.whole(statistics)
-        if not math.isfinite(value):
-            return _Measured(value, None, len(rows), "", lambda *_: math.nan)
-        num_rows = int(np.isfinite(metric.per_row(statistics)).sum())
-        drawn = draw([(metric, statistics)], resamples, seed)[0]
-        return _Measured(
-            value,
-            metric.interval(statistics, drawn, 2 * confidence - 1),
-            num_rows,
-            f"on {_rows(num_rows)}",
-            lambda limit, bound: metric.rows_to_settle(statistics, limit, bound, confidence),
-        )
-
-    return measure
-
-
-def _ahead(
-    metric: Metric,
-    rows: Sequence[Prediction],
-    others: Sequence[Prediction],
-    over: str,
-    confidence: float,
-    resamples: int,
-    seed: int,
-) -> _Measured:
-    """How far the tuned model is above an arm on the same rows."""
-    theirs = {row.record.id: row for row in others}
-    after, before = metric.statistics(rows), metric.statistics([theirs[row.record.id] for row in rows])
-    value = metric.whole(after) - metric.whole(before)
-    if not math.isfinite(value):
-        return _Measured(value, None, len(rows), "", lambda *_: math.nan)
-    drawn = [
-        metric.resampled(after, chunk) - metric.resampled(before, chunk)
-        for chunk in weights(len(rows), resamples, seed)
-    ]
-    interval = metric.difference(after, before, np.concatenate(drawn), 2 * confidence - 1)
-    return _Measured(
-        value,
-        interval,
-        len(rows),
-        f"over {over} on {_rows(len(rows))}",
-        lambda limit, bound: len(rows) * ((value - limit) / (value - bound)) ** 2 if value != bound else math.inf,
-    )
-
-
-def _in_folds(folds: Sequence[Sequence[Prediction]], together: _Measure, confidence: float) -> _Measure:
-    """What the models of all folds come to in the mean; `together` measures all their rows at once."""
-
-    def measure(metric: Metric, slice_: Mapping[str, str], over: str | None) -> _Measured | None:
-        on_rows = together(metric, slice_, over)
-        if on_rows is None or over is not None or not math.isfinite(on_rows.value):
-            return on_rows
-        num_rows = on_rows.num_rows
-        values = fold_values(metric, [_in_slice(fold, slice_) for fold in folds])
-        value, interval = mean_over(metric, values, on_rows.value, on_rows.interval, 2 * confidence - 1)
-        if not math.isfinite(value):
-            return on_rows._replace(value=value)
-        known = [found for found in values if math.isfinite(found)]
-        return _Measured(
-            value,
-            interval,
-            num_rows,
-            f"in the mean of {len(known)} folds ({min(known):.4g} to {max(known):.4g}, {_rows(num_rows)})",
-            # The interval narrows as the square root of the rows.
-            lambda limit, bound: num_rows * ((value - limit) / (value - bound)) ** 2 if value != bound else math.inf,
-        )
-
-    return measure
-
-
 def _judge_one(
     target: Target,
-    measures: Mapping[Rows, _Measure],
+    measures: Mapping[Rows, Measure],
     task: str | None,
     confidence: float,
     doubts: Mapping[str, str],
@@ -314,7 +204,7 @@ def _judge_one(
         return _result(target, metric, "undecided", doubt or why)
     value, interval, num_rows, how, rows_to_settle = found
     if not math.isfinite(value):
-        why = doubt or f"{_rows(num_rows)} give {metric.kind} nothing to measure"
+        why = doubt or f"{said_rows(num_rows)} give {metric.kind} nothing to measure"
         return _result(target, metric, "undecided", why)
     bound, sense = _bound(target), _sense(target)
 
@@ -393,10 +283,6 @@ def _said(value: float, limit: float | None, above: bool, how: str, unit: str, c
 
 def _figure(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".strip()
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _named(slice_: Mapping[str, str]) -> str:
