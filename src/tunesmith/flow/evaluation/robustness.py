@@ -92,7 +92,7 @@ def measure_robustness(
     clean = {arm: {row.record.id: row for row in arms[arm]} for arm in ARMS if arm in arms}
     made = {kind: _changed(rows, asked, kind, bench, models, after) for kind in asked.kinds if kind != "out_of_scope"}
     questions = asked_instead(rows, questions_of(asked, folder)) if rows and "out_of_scope" in asked.kinds else []
-    puts = {kind: [each.record for each in found.values()] for kind, found in made.items()}
+    puts: dict[Change, list[Record]] = {kind: [each.record for each in found.values()] for kind, found in made.items()}
     puts["out_of_scope"] = questions
     said: dict[str, dict[str, list[Prediction]]] = {arm: {} for arm in clean}
     for arm in clean:  # one model is held at a time
