@@ -213,8 +213,8 @@ def change_result(
         few = right < FEWEST_RIGHT
         if few and arm == "tuned":
             doubt = (
-                f"{right:.3g} of the {len(before):,} rows that it changes are right as they were, too few to tell what is"
-                " kept"
+                f"{right:.3g} of the {len(before):,} rows that it changes are right as they were, too few to tell"
+                " what is kept"
             )
         drawn = draw([(kept, statistics)], resamples, seed)[0]
         found[arm] = ArmResult(
