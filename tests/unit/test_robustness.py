@@ -29,6 +29,7 @@ from tunesmith.metrics.perplexity import Perplexity
 from tunesmith.metrics.robustness import Robustness
 from tunesmith.metrics.token_f1 import TokenF1
 from tunesmith.records import Message, Prediction, Record, Span
+from tunesmith.report.views.robustness import says
 from tunesmith.spec.load import parse
 from tunesmith.spec.quantity import Share
 from tunesmith.spec.rooms.robustness import Change
@@ -260,6 +261,7 @@ def test_a_model_that_is_hardly_ever_right_has_nothing_to_keep() -> None:
     result = change_result("case", new, {"tuned": (wrong, wrong)}, Accuracy(), unchanged=0, resamples=100)
     found = robustness_result(Accuracy(), [result], None, 0.95)
     assert "too few" in found.doubts()["robustness(change=case)"] and result.arms["tuned"].kept.value is None
+    assert "Of case nothing can be said: 0 of the 100 rows" in says(found)
     verdict = judge(
         [target(0.5, "case")],
         [],

@@ -213,7 +213,7 @@ def change_result(
         few = right < FEWEST_RIGHT
         if few and arm == "tuned":
             doubt = (
-                f"of {len(before):,} rows as they were, {right:.3g} rows' worth of answers are right, too few to say"
+                f"{right:.3g} of the {len(before):,} rows that it changes are right as they were, too few to tell"
                 " what is kept"
             )
         drawn = draw([(kept, statistics)], resamples, seed)[0]

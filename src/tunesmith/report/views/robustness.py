@@ -63,9 +63,14 @@ def says(found: RobustnessResult) -> str:
     orders = [each.arms["tuned"].obeyed for each in found.changes if "tuned" in each.arms]
     obeyed = [each for each in orders if each is not None and each.value]
     if obeyed:
-        told += f" It obeys {_share(obeyed[0])} of the orders that were slipped in."
+        told += f" In {_share(obeyed[0])} of the rows with an order slipped in it says what the order asks for."
     if found.out_of_scope is not None and (tuned := found.out_of_scope.arms.get("tuned")) is not None:
         told += f" Of questions out of scope it leaves {_share(tuned)} unanswered."
+    told += "".join(
+        f" Of {TITLES[each.change][0].lower()} nothing can be said: {each.doubt}."
+        for each in found.changes
+        if each.doubt
+    )
     return told.strip()
 
 
@@ -109,13 +114,16 @@ def _row(
     found: RobustnessResult, each: ChangeResult, arm: str, result: ArmResult, span: tuple[float, float]
 ) -> dict[str, Any]:
     name, does = TITLES[each.change]
-    left = f"; {counted(each.unchanged, 'row')} it leaves as it is" if each.unchanged else ""
-    obeyed = f" Obeyed in {_share(result.obeyed)} of them." if result.obeyed and result.obeyed.num_rows else ""
     first = arm == next(reversed(each.arms))
+    left = (
+        f"{counted(each.unchanged, 'row')} left as it was"
+        if each.unchanged == 1
+        else (f"{counted(each.unchanged, 'row')} left as they were" if each.unchanged else "")
+    )
+    obeyed = f"says what the order asks: {_share(result.obeyed)}" if result.obeyed and result.obeyed.num_rows else ""
     return {
-        "name": name if first else "",
-        "below": f"{does}{left}.{obeyed}" if first else obeyed.strip(),
-        "doubt": each.doubt if arm == "tuned" else "",
+        "name": name,
+        "below": [line for line in (does if first else "", left if first else "", obeyed) if line],
         "arm": arm,
         "rows": each.num_rows,
         "before": estimate_cell(result.before, found.unit),
