@@ -29,7 +29,7 @@ from tunesmith.metrics.perplexity import Perplexity
 from tunesmith.metrics.robustness import Robustness
 from tunesmith.metrics.token_f1 import TokenF1
 from tunesmith.records import Message, Prediction, Record, Span
-from tunesmith.report.views.robustness import says
+from tunesmith.report.views.rooms.robustness import says
 from tunesmith.spec.load import parse
 from tunesmith.spec.quantity import Share
 from tunesmith.spec.rooms.robustness import Change

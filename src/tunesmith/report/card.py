@@ -17,9 +17,10 @@ from tunesmith.evaluate.comparison import Comparison, Measure, SliceMeasure
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.metadata import adapter_kind, kind_of, metadata, stages, task
-from tunesmith.report.views import cost, fairness, privacy, robustness, slices, verdict
+from tunesmith.report.views import cost, slices, verdict
 from tunesmith.report.views.comparison import difference_cell, estimate_cell, folded, says
 from tunesmith.report.views.provenance import leaves
+from tunesmith.report.views.rooms import fairness, privacy, robustness
 from tunesmith.runs import Run
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~&$<>@]|^[#+-](?=[ #+-])|:(?=//)|(?<=www)\.)")

@@ -22,17 +22,15 @@ from tunesmith.report.views import (
     comparison,
     cost,
     data,
-    fairness,
     judges,
-    privacy,
     provenance,
     retention,
-    robustness,
     rows,
     slices,
     training,
     verdict,
 )
+from tunesmith.report.views.rooms import fairness, privacy, robustness
 from tunesmith.runs import Run
 
 VIEWS = (
