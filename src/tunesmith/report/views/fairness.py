@@ -250,11 +250,11 @@ def _suite(result: SuiteResult) -> dict[str, Any]:
         "suite": result.suite,
         "path": result.path,
         "arm": result.arm,
-        "items": result.items,
+        "num_items": result.items,
         "left_out": result.left_out,
         "columns": names,
         "rows": [
-            {"bias": kind.bias, "items": kind.items, "cells": [_change(kind.figures.get(name)) for name in names]}
+            {"bias": kind.bias, "num_items": kind.items, "cells": [_change(kind.figures.get(name)) for name in names]}
             for kind in result.kinds
         ],
     }
