@@ -1159,7 +1159,7 @@ def test_seeded_bug_is_noticed(tmp_path, mutant):
 def named_tests() -> list[object]:
     """Every test that the mutants name; all but some of the quick ones for `make mutants` alone."""
     named = list(dict.fromkeys(mutant.test for mutant in MUTANTS))
-    quick = [test for test in named if test.partition("::")[0] not in AT_LENGTH][::16]
+    quick = [test for test in named if not test.startswith("e2e/") and test.partition("::")[0] not in AT_LENGTH][::16]
     return [pytest.param(test, marks=[] if test in quick else [pytest.mark.slow]) for test in named]
 
 

@@ -288,6 +288,6 @@ def test_the_page_says_what_a_spec_takes() -> None:
     shown = [
         block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if not block.startswith("# suite.yaml")
     ]
-    assert len(shown) == 2
+    assert len(shown) == 3
     for block in shown:
         parse(f"name: page\ndata: {{sources: [a.jsonl]}}\n{block}", "page.yaml")
