@@ -16,7 +16,7 @@ from tests.e2e.test_privacy import everything
 from tests.unit.review_fixture import made, say
 from tunesmith.cli.app import app
 from tunesmith.data.disk.tables import load_records
-from tunesmith.data.methods.privacy.canaries import is_canary
+from tunesmith.data.methods.canaries import is_canary
 from tunesmith.evaluate.privacy import Privacy
 from tunesmith.evaluate.review.stored import filled
 from tunesmith.flow.data.erase import erase
@@ -48,6 +48,14 @@ evaluate:
 """
 NOTHING = ["train.duration=1 steps", "train.optimizer.lr=1e-30"]
 """One step so small that no weight moves."""
+
+
+LABELS = [
+    "data.sources=[{path: rows.jsonl, map: {text: prompt, label: label}}]",
+    "goal.task=classify",
+    "train.objective=classify",
+    "evaluate.metrics=[accuracy]",
+]
 
 
 def invoke(*arguments: object) -> Result:
@@ -158,6 +166,7 @@ def test_a_private_training_brings_exposure_under_the_bound(
         (["train.duration=5 min"], "write epochs or steps"),
         (["train.freeze={layers: 1, unfreeze: 1 epoch}"], "leave unfreeze out"),
         (["train.objective={kind: distill, teacher: ./base}"], "what the teacher knows"),
+        ([*LABELS, "train.objective={kind: classify, fair_by: label}"], "those are taken one by one"),
         (["data.curriculum=length"], "which leaves no order"),
         (["data.mixture={temperature: 2}", "data.sources=[rows.jsonl, more.jsonl]"], "which leaves no order"),
         (["prompt.examples=2"], "a training row shown before others"),
@@ -172,14 +181,6 @@ def test_what_would_break_the_promise_is_refused(desk: Path, changes: list[str],
     private = [] if changes[0].startswith("train=[") else ["train.private={epsilon: 3}"]
     refused = invoke("check", desk / "leak.yaml", *private, *changes, "-w", desk)
     assert refused.exit_code == 2 and said in refused.stderr, refused.stderr
-
-
-LABELS = [
-    "data.sources=[{path: rows.jsonl, map: {text: prompt, label: label}}]",
-    "goal.task=classify",
-    "train.objective=classify",
-    "evaluate.metrics=[accuracy]",
-]
 
 
 def test_a_head_is_attacked_by_the_loss_of_its_labels(desk: Path) -> None:

@@ -12,7 +12,7 @@ from train_tiny import causal, encoder, rows, stage, train, weights_of
 from tunesmith.errors import GateFailed
 from tunesmith.models.adapters.full import Full
 from tunesmith.models.adapters.lora import Lora
-from tunesmith.spec.privacy import Private
+from tunesmith.spec.rooms.privacy import Private
 from tunesmith.train import private
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.sft import Sft

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,82 @@ PAGE = "e2e/test_review_page.py"
 
 # fmt: off
 MUTANTS = [
+    Mutant("a mark that an answer can know", "judges/_fence.py",
+           'f"{name}\\0{shown}".encode("utf-8", "surrogatepass")',
+           "name.encode()",
+           "unit/test_judges.py::test_an_answer_cannot_know_its_own_mark"),
+    Mutant("the first of two ratings taken", "judges/rubric.py",
+           "if len(rated) != 1 or not _RATING.fullmatch(lines[-1]):",
+           "if not rated:",
+           "unit/test_judges.py::test_a_rating_is_read_strictly"),
+    Mutant("a win in one order is a win", "judges/pairwise.py",
+           "return straight if straight == 1 - swapped else 0.5",
+           "return straight",
+           "unit/test_judges.py::test_one_who_always_takes_the_first_ties_and_is_found_out"),
+    Mutant("a kind judge agrees", "evaluate/review/agree.py",
+           "square_x + square_y - 2 * mean_x * mean_y)",
+           "square_x - mean_x**2 + square_y - mean_y**2)",
+           "unit/test_judges.py::test_kappa_equals_the_reference"),
+    Mutant("answers of one row drawn apart", "evaluate/judged.py",
+           "same_scale=True, groups=groups,",
+           "same_scale=True,",
+           "unit/test_judges.py::test_answers_of_one_row_are_drawn_together"),
+    Mutant("a judge trusted by its value alone", "evaluate/judged.py",
+           "if found.low < judged.least_agreement:",
+           "if found.kappa < judged.least_agreement:",
+           "unit/test_judges.py::test_least_agreement_says_how_much_it_takes"),
+    Mutant("a doubt that decides nothing", "evaluate/verdict/__init__.py",
+           "    if doubt:\n",
+           "    if doubt and not keeps(value):\n",
+           "unit/test_judges.py::test_a_target_rests_on_a_judge_only_as_far_as_people_agree"),
+    Mutant("chance counted as ability", "metrics/retention.py",
+           'return told["before"] - chance, told["after"] - chance, 1.0',
+           'return told["before"], told["after"], 1.0',
+           "unit/test_forgetting.py::test_a_model_that_lost_everything_is_found_out"),
+    Mutant("a guessing base keeps all", "evaluate/suites/forgetting.py",
+           "if mean - NormalDist().inv_cdf(confidence) * error > 0:",
+           "if mean >= 0:",
+           "unit/test_forgetting.py::test_a_base_that_guesses_has_nothing_to_keep"),
+    Mutant("no change among rows taken for certainty", "metrics/robustness.py",
+           "low, high = (low, high) if found is None else (min(low, found[0]), max(high, found[1]))",
+           "low, high = (low, high) if found is None else found",
+           "unit/test_robustness.py::test_rows_that_all_stay_as_they_are_are_no_certainty"),
+    Mutant("an order to give the right label", "evaluate/robustness/changes.py",
+           "wrong = [label for label in labels if label not in record.labels]",
+           "wrong = list(labels)",
+           "unit/test_robustness.py::test_each_change_does_what_its_name_says"),
+    Mutant("many changes, none corrected for", "evaluate/robustness/measure.py",
+           "arm: family([each.arms[arm].difference for each in changes if arm in each.arms]) for arm in arms",
+           "arm: iter([each.arms[arm].difference for each in changes if arm in each.arms]) for arm in arms",
+           "unit/test_robustness.py::test_differences_are_corrected_for_all_changes_together"),
+    Mutant("changes drawn by the place of a row", "evaluate/robustness/changes.py",
+           'Room(seed=seed).random("robustness", change, record.id)',
+           'Room(seed=seed).random("robustness", change, len(found))',
+           "unit/test_robustness.py::test_what_a_change_does_to_a_row_hangs_on_nothing_but_its_id_and_the_seed"),
+    Mutant("what the base guesses at counted as kept", "evaluate/suites/forgetting.py",
+           "if row.record.slices[ABILITY] not in guessed]",
+           "if row.record.slices[ABILITY]]",
+           "unit/test_forgetting.py::test_an_ability_that_the_base_lacks_is_no_part_of_all_together"),
+    Mutant("a judge's figure of rows that were trained on", "flow/evaluation/judging.py",
+           "{arm: clean(rows, met) for arm, rows in arms.items()},",
+           "arms,",
+           "e2e/test_measuring.py::test_other_seeds_ask_no_judge_and_rows_that_were_trained_on_count_in_no_figure"),
+    Mutant("a review that no judge is held against", "flow/evaluation/judging.py",
+           "people_and_judge(one, review, arms),",
+           "[],",
+           "e2e/test_measuring.py::test_people_who_rate_the_run_settle_what_a_judge_may_decide[True]"),
+    Mutant("acc_norm by nothing", "evaluate/suites/measure.py",
+           "if by_length else 1.0)",
+           "if not by_length else 1.0)",
+           "unit/test_suites.py::test_raw_and_length_normalised_choices_differ_as_in_the_harness"),
+    Mutant("context and choice tokenised apart", "evaluate/suites/ask.py",
+           "self._ids(context + answer)[len(before) :]",
+           "self._ids(answer.strip())",
+           "unit/test_suites.py::test_choices_are_scored_as_plain_transformers_would"),
+    Mutant("a cut line of kept answers read as whole", "flow/evaluation/kept.py",
+           "            write_text(file, \"\".join(json.dumps(answer.to_json()) + \"\\n\" for answer in found))\n",
+           "",
+           "unit/test_suites.py::test_a_stopped_suite_goes_on_and_asks_nothing_twice"),
     Mutant("mean of means", "train/loop.py",
            "(loss.sum / (batch.num_trained if self.private else count))",
            "(loss.sum / batch.count / len(batches))",
@@ -706,10 +783,74 @@ MUTANTS = [
            "max(reach, whole - on_rows[0])",
            "reach",
            "unit/test_evaluate_folds.py::test_it_is_never_narrower_than_the_rows_allow"),
-    Mutant("all rows judged at once in place of their folds", "evaluate/verdict.py",
-           "_in_folds(folds, on_test, confidence) if folds else on_test",
+    Mutant("all rows judged at once in place of their folds", "evaluate/verdict/__init__.py",
+           "in_folds(folds, on_test, confidence) if folds else on_test",
            "on_test",
            "unit/test_evaluate_folds.py::test_the_mean_over_folds_decides_and_not_the_mean_over_rows"),
+    Mutant("a slice's p-value as if it were the only one", "evaluate/mistakes/slices.py",
+           "apart_ = family([each.apart for each in found])",
+           "apart_ = iter([each.apart for each in found])",
+           "unit/test_evaluate_mistakes.py::test_a_weak_topic_is_found_and_described_by_its_words"),
+    Mutant("differences called by their intervals alone", "evaluate/statistics/significance.py",
+           "if sure is None or sure >= 1 - confidence:",
+           "if False:",
+           "unit/test_evaluate_mistakes.py::test_under_noise_a_slice_is_seldom_called_worse[accuracy]"),
+    Mutant("a fisher test of one side", "evaluate/mistakes/slices.py",
+           "likely[likely <= likely[hits - first] * (1 + 1e-7)].sum()",
+           "likely[hits - first :].sum()",
+           "unit/test_evaluate_mistakes.py::test_the_exact_test_and_the_interval_are_those_of_the_books"),
+    Mutant("leaked rows decide", "evaluate/caveats/contamination.py",
+           "if row.record.id not in leaked]",
+           "]",
+           "unit/test_evaluate_weigh.py::test_leaked_rows_are_counted_and_do_not_decide"),
+    Mutant("a leak of many rows together", "evaluate/caveats/contamination.py",
+           "pairs = known.rows[those] * len(chunk) + np.repeat(places, counts)",
+           "pairs = known.rows[those] * len(chunk)",
+           "unit/test_evaluate_contamination.py::test_the_share_is_of_one_training_row_and_not_of_many_together"),
+    Mutant("common phrases are leaks", "evaluate/caveats/contamination.py",
+           "rare = often[number] <= COMMON",
+           "rare = often[number] > 0",
+           "unit/test_evaluate_contamination.py::test_a_phrase_of_many_test_rows_proves_nothing"),
+    Mutant("too few clean rows decide", "evaluate/caveats/weigh.py",
+           "met.num_clean < FEWEST_CLEAN:",
+           "met.num_clean < 0:",
+           "unit/test_evaluate_weigh.py::test_with_too_few_clean_rows_nothing_is_decided"),
+    Mutant("a linear model that beats it ships", "evaluate/caveats/weigh.py",
+           "forbids = next((warning for warning in warnings if warning.blocks), None)",
+           "forbids = None",
+           "unit/test_evaluate_weigh.py::test_a_linear_model_that_beats_it_forbids_to_ship_with_figures"),
+    Mutant("leaked rows decide in a run", "flow/evaluation/__init__.py",
+           "arms = {arm: clean(rows, met) for arm, rows in answers.items()}",
+           "arms = {arm: list(rows) for arm, rows in answers.items()}",
+           "e2e/test_planted_verdicts.py::test_test_rows_that_were_trained_on_are_named_and_do_not_decide"),
+    Mutant("simpler arms are not weighed in a run", "evaluate/caveats/weigh.py",
+           'if arm.asks in ("", REFERENCE))',
+           "if arm.asks == REFERENCE)",
+           "e2e/test_planted_verdicts.py::test_a_linear_model_that_beats_it_forbids_to_ship"),
+    Mutant("people rate rows that were trained on", "flow/review.py",
+           'return clean(read_predictions(path), read_contamination(run / "evaluation"))',
+           "return read_predictions(path)",
+           "unit/test_review_results.py::test_what_was_warned_of_stands_after_a_review"),
+    Mutant("a review forgets what forbids to ship", "flow/review.py",
+           "verdict = weigh(verdict, comparison, met, simpler_arms(arms))",
+           "verdict = weigh(verdict, comparison, met)",
+           "unit/test_review_results.py::test_what_was_warned_of_stands_after_a_review"),
+    Mutant("rows that a fold had learned count", "flow/evaluation/repeats.py",
+           ', made / "evaluation" / FILE):',
+           ",):",
+           "e2e/test_planted_verdicts.py::test_rows_that_a_fold_had_learned_are_left_out"),
+    Mutant("a trade-off forbids to ship", "evaluate/caveats/weigh.py",
+           'return "worse" in means and "better" not in means',
+           'return "worse" in means',
+           "unit/test_evaluate_weigh.py::test_an_arm_that_is_better_by_one_target_and_worse_by_another_forbids_nothing"),
+    Mutant("the edge on the wrong side of the bound", "evaluate/caveats/weigh.py",
+           "edge, rows = target.bound + ahead,",
+           "edge, rows = target.bound - ahead,",
+           "unit/test_evaluate_weigh.py::test_the_value_it_names_is_where_the_outcome_turns"),
+    Mutant("runs compared by id alone", "flow/evaluation/side.py",
+           "if _content(answered[0][name]) == _content(answered[1][name])",
+           "if True",
+           "unit/test_flow_compare.py::test_rows_of_one_id_that_ask_something_else_are_not_the_same"),
     Mutant("rows in two splits pass", "data/split/copies.py",
            "if split != split_N[row]:",
            "if False:",
@@ -738,7 +879,7 @@ MUTANTS = [
            "(len(p_values) - rank) * p_values[place]",
            "p_values[place]",
            "unit/test_evaluate_compare.py::test_noise_looked_at_often_is_rarely_taken_for_a_gain"),
-    Mutant("the arm to beat is read in another order of rows", "evaluate/verdict.py",
+    Mutant("the arm to beat is read in another order of rows", "evaluate/verdict/measures.py",
            "metric.statistics([theirs[row.record.id] for row in rows])",
            "metric.statistics(list(others)[: len(rows)])",
            "unit/test_evaluate_verdict.py::test_the_difference_is_paired_and_its_rows_to_settle_are_about_right"),
@@ -770,9 +911,9 @@ MUTANTS = [
            "while shots and len(ruler.prompt_ids(asked[place])) > room:",
            "while False:",
            "unit/test_flow_bench.py::test_examples_that_do_not_fit_are_left_out_and_counted"),
-    Mutant("a gain by chance among many called a gain", "report/views/comparison.py",
-           "difference.corrected > 1 - confidence",
-           "difference.corrected > 1",
+    Mutant("a gain by chance among many called a gain", "evaluate/statistics/significance.py",
+           "difference.p_value if difference.corrected is None else difference.corrected",
+           "difference.p_value",
            "unit/test_report_page.py::test_a_difference_is_no_gain_where_so_many_were_looked_at"),
     Mutant("other weights pass for the model that an arm asked", "flow/request.py",
            '"content": [*self.digests, *self.others.values()],',
@@ -790,6 +931,18 @@ MUTANTS = [
            'target.model_copy(update={"metric": bound[cast(Metric, target.metric).name]})',
            "target",
            "unit/test_flow_bench.py::test_metrics_get_what_they_ask_for"),
+    Mutant("ties are won", "metrics/roc_auc.py",
+           "np.cumsum(have, axis=1) - have / 2",
+           "np.cumsum(have, axis=1)",
+           "golden/test_metrics_beliefs.py::test_rankings_equal_scikit_learn"),
+    Mutant("rows that tie are ranked one by one", "metrics/_ranking.py",
+           "np.flatnonzero(np.diff(scores[order], prepend=np.inf))",
+           "np.arange(len(order))",
+           "golden/test_metrics_beliefs.py::test_rankings_equal_scikit_learn"),
+    Mutant("labels that nobody has count as recalled by none", "metrics/balanced_accuracy.py",
+           "np.count_nonzero(there, axis=-1)",
+           "np.full(there.shape[:-1], there.shape[-1])",
+           "golden/test_metrics_beliefs.py::test_labels_together_equal_scikit_learn"),
     Mutant("a busy store is an error of the driver", "store/open.py",
            "if not _in_the_way(error):",
            "if True:",
@@ -959,7 +1112,7 @@ MUTANTS = [
            "if times[question.expected] == 1 and not",
            "if not",
            "unit/test_privacy_figures.py::test_only_what_is_a_rows_own_is_asked_for"),
-    Mutant("a canary keeps words of its row", "data/methods/privacy/canaries.py",
+    Mutant("a canary keeps words of its row", "data/methods/canaries.py",
            "references=(), votes={}",
            "votes={}",
            "unit/test_privacy_canaries.py::test_a_canary_has_the_form_of_its_row_and_none_of_its_words[chat]"),
@@ -1053,14 +1206,18 @@ def test_every_sound_line_stands_where_it_says():
     assert not moved, f"mend these mutants: {moved}"
 
 
-@pytest.mark.parametrize(
-    "mutant",
-    [
-        pytest.param(each, marks=[pytest.mark.slow] if each.test.partition("::")[0] in AT_LENGTH else [])
-        for each in MUTANTS
-    ],
-    ids=lambda mutant: mutant.name.replace(" ", "-"),
-)
+def seeded() -> list[object]:
+    """Every mutant; all but the first two of each quick file of tests for `make mutants` alone."""
+    files, marked = Counter[str](), []
+    for each in MUTANTS:
+        file = each.test.partition("::")[0]
+        files[file] += 1
+        at_length = file in AT_LENGTH or file.startswith("e2e/") or files[file] > 2
+        marked.append(pytest.param(each, marks=[pytest.mark.slow] if at_length else []))
+    return marked
+
+
+@pytest.mark.parametrize("mutant", seeded(), ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_seeded_bug_is_noticed(tmp_path, mutant):
     source = copy(tmp_path)
     mutate(source, mutant)
@@ -1070,7 +1227,7 @@ def test_seeded_bug_is_noticed(tmp_path, mutant):
 def named_tests() -> list[object]:
     """Every test that the mutants name; all but some of the quick ones for `make mutants` alone."""
     named = list(dict.fromkeys(mutant.test for mutant in MUTANTS))
-    quick = [test for test in named if test.partition("::")[0] not in AT_LENGTH][::16]
+    quick = [test for test in named if not test.startswith("e2e/") and test.partition("::")[0] not in AT_LENGTH][::16]
     return [pytest.param(test, marks=[] if test in quick else [pytest.mark.slow]) for test in named]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tunesmith.data.methods.privacy.canaries import canary, frame, is_canary
+from tunesmith.data.methods.canaries import canary, frame, is_canary
 from tunesmith.data.passes.curate import apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.canaries import Canaries

@@ -10,7 +10,7 @@ from scipy.stats import nhypergeom
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from tunesmith.data.encode.tokenize import Codec
-from tunesmith.data.methods.privacy.canaries import canary
+from tunesmith.data.methods.canaries import canary
 from tunesmith.evaluate.privacy import Asked, Extraction
 from tunesmith.evaluate.privacy.alike import sides, told_by_words
 from tunesmith.evaluate.privacy.exposure import bits_of, exposed, mean_bound

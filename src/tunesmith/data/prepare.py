@@ -85,7 +85,8 @@ class _Collecting:
         self.ledger = Ledger(data.max_dropped.value, task)
         self.steps = [cast(Step, STEPS.make(step)) for step in (_DEFAULT_STEPS if data.steps is None else data.steps)]
         named = [*keep, *data.split.columns, *chain(*(step.columns() for step in self.steps))]
-        self.columns = list(dict.fromkeys(name for name in named if name))
+        made = set(chain(*(step.makes() for step in self.steps)))
+        self.columns = list(dict.fromkeys(name for name in named if name and name not in made))
         self.spools: tuple[Spool, ...] = ()
         self.print = fingerprint(["data", code(), data.encrypt])
         self.said: list[str] = []

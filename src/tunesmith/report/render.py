@@ -17,7 +17,20 @@ from markupsafe import Markup
 
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
-from tunesmith.report.views import classes, comparison, cost, data, privacy, provenance, rows, slices, training, verdict
+from tunesmith.report.views import (
+    classes,
+    comparison,
+    cost,
+    data,
+    judges,
+    provenance,
+    retention,
+    rows,
+    slices,
+    training,
+    verdict,
+)
+from tunesmith.report.views.rooms import fairness, privacy, robustness
 from tunesmith.runs import Run
 
 VIEWS = (
@@ -25,6 +38,10 @@ VIEWS = (
     comparison.view,
     slices.view,
     classes.view,
+    judges.view,
+    retention.view,
+    robustness.view,
+    fairness.view,
     rows.view,
     privacy.view,
     training.view,

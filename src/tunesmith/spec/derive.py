@@ -13,12 +13,13 @@ filled spec is read by the same models as a written one. The rules come from the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunesmith.records import Shape
 from tunesmith.spec.quantity import Batch, Duration, Length, Share
+from tunesmith.spec.sections import ABILITIES
 
 if TYPE_CHECKING:
     from tunesmith.spec.sections import Spec
@@ -100,6 +101,15 @@ def devices(facts: Facts) -> Derived:
 def steps() -> Derived:
     """What is done to the rows."""
     return Derived([{"kind": "clean"}, {"kind": "exact_dedup"}], "broken rows and exact duplicates teach nothing")
+
+
+def identity_terms(steps: Sequence[Mapping[str, Any]], fairness: Mapping[str, Any] | None) -> Derived | None:
+    """The step that finds the identity terms that `evaluate.fairness` asks for; None where it is written, or none are
+    asked for."""
+    kinds = (fairness or {}).get("terms")
+    if not kinds or any(step["kind"] == "identity_terms" for step in steps):
+        return None
+    return Derived({"kind": "identity_terms", "kinds": kinds}, "evaluate.fairness.terms asks for these groups")
 
 
 def shares_of_all(folds: int, rule: Mapping[str, Any]) -> dict[str, Derived]:
@@ -315,6 +325,20 @@ def delta(facts: Facts) -> Derived:
     """The chance that a private training shows a row by more than epsilon."""
     value = float(f"{0.1 / max(facts.num_train, 1):.1e}")
     return Derived(value, f"a tenth of 1 / {facts.num_train:,} training rows")
+
+
+def retention() -> Derived:
+    """The abilities measured where a target or metric is about them."""
+    return Derived(
+        {"sources": list(ABILITIES), "max_rows": None},
+        "a target or metric is about retention; these abilities come with Tunesmith",
+    )
+
+
+def robustness(metrics: list[dict[str, Any]]) -> Derived:
+    """The changes that targets or metrics name."""
+    kinds = list(dict.fromkeys(metric["change"] for metric in metrics))
+    return Derived({"kinds": kinds}, "targets or metrics are about these changes")
 
 
 def privacy(spec: Spec) -> Derived | None:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tunesmith.errors import Problem, SpecError
-from tunesmith.part import OPTIMIZERS
+from tunesmith.part import METRICS, OPTIMIZERS
 from tunesmith.spec import derive
 from tunesmith.spec.derive import Derived, Facts
 from tunesmith.spec.load import Written
@@ -85,6 +85,11 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     length = Length.parse(draft.fill("data.max_length", derive.max_length(facts, prose=prose)))
     draft.fill("evaluate.arms", derive.arms(facts, objectives[-1]))
     metrics = draft.fill("evaluate.metrics", derive.metrics(facts, task, objectives[-1]))
+    named = [*metrics, *(target["metric"] for target in draft.get("goal.targets"))]
+    if any(getattr(METRICS.load(_kind(metric)), "rows", "test") == "retention" for metric in named):
+        draft.fill("evaluate.retention", derive.retention())
+    if changed := [metric for metric in named if _kind(metric) == "robustness"]:
+        draft.fill("evaluate.robustness", derive.robustness(changed))
     for number, objective in enumerate(objectives):
         fresh = spec.base.initialize == "random" and number == 0
         # Only the last stage is measured by the metrics of the whole.
@@ -121,15 +126,22 @@ class _Draft:
 
     def put(self, path: str, derived: Derived) -> Any:
         """Puts `derived` there, whatever stands there."""
-        holder, _, key = path.rpartition(".")
-        self.get(holder)[key] = derived.value
+        above, _, key = path.rpartition(".")
+        holder = self.get(above)
+        if isinstance(holder, list):
+            holder.insert(int(key), derived.value)
+        else:
+            holder[key] = derived.value
         for leaf, _value in _leaves(derived.value, path):
             self.reasons[leaf] = derived.reason
         return derived.value
 
 
 def _fill_early(draft: _Draft) -> None:
-    draft.fill("data.steps", derive.steps())
+    steps = draft.fill("data.steps", derive.steps())
+    named = derive.identity_terms(steps, draft.get("evaluate.fairness"))
+    if named is not None:
+        draft.put(f"data.steps.{len(steps)}", named)
     if (folds := draft.get("evaluate.folds")) is not None:
         for share, derived in derive.shares_of_all(folds, draft.get("data.split")).items():
             draft.put(f"data.split.{share}", derived)
@@ -213,6 +225,11 @@ def _not_private(spec: Spec) -> Iterator[tuple[str, str]]:
         yield f"{path}.freeze.unfreeze", "noise is drawn for the same weights at every step; leave unfreeze out"
     if stage.objective.kind == "distill":
         yield f"{path}.objective", "what the teacher knows of the rows is not counted; learn from the rows themselves"
+    if getattr(stage.objective, "fair_by", None):
+        yield (
+            f"{path}.objective.fair_by",
+            "groups are compared among the rows of a step, and those are taken one by one",
+        )
     if spec.data.mixture or spec.data.curriculum:
         named = "mixture" if spec.data.mixture else "curriculum"
         yield f"data.{named}", "rows are drawn by chance, each with the same, which leaves no order and no shares"

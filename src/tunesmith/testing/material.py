@@ -23,13 +23,18 @@ from tunesmith.metrics import Metric
 from tunesmith.metrics._measured import (
     ANSWER_TOKENS,
     ATTACKS,
+    BIASED,
     EXPOSURE,
     EXTRACTED,
     FIRST_TOKEN,
+    FLIPPED,
     MEMBER,
     MOST_EXPOSED,
     PEAK_MEMORY,
+    PERSON,
+    PREFERRED,
     PROMPT_TOKENS,
+    RIGHT,
 )
 from tunesmith.records import (
     Classifier,
@@ -242,7 +247,7 @@ def predictions(count: int = 12) -> list[Prediction]:
             labels=(right,),
             spans=(Span(0, 4, "PER"),),
             references=(json.dumps({"label": right}),),
-            slices={"tests": "assert True"},
+            slices={"tests": "assert True", "channel": "email" if number % 2 else "chat"},
         )
         made.append(
             Prediction(
@@ -260,6 +265,12 @@ def predictions(count: int = 12) -> list[Prediction]:
                     **_RATED,
                     "review.helpful": 1.0 + number % 5,
                     "review.preference": number % 3 / 2,
+                    "judge.rubric.helpful": number % 5 / 4,
+                    "before": 0.3 + 0.05 * (number % 7),
+                    "after": 0.25 + 0.05 * (number % 5),
+                    "chance": 0.25,
+                    "robustness.typos.before": float(number % 3 > 0),
+                    "robustness.typos.after": float(number % 4 > 1),
                     FIRST_TOKEN: 0.002 * (1 + number),
                     PROMPT_TOKENS: 20.0,
                     ANSWER_TOKENS: 1.0 + number % 4,
@@ -269,6 +280,11 @@ def predictions(count: int = 12) -> list[Prediction]:
                     EXPOSURE: float(number % 4),
                     MOST_EXPOSED: 10.0,
                     **{said: float(number % 3 == 0) for said in EXTRACTED.values()},
+                    FLIPPED: float(number % 5 == 0),
+                    PREFERRED: float(number % 2),
+                    f"{RIGHT}.ambiguous": float(number % 3 == 0),
+                    f"{PERSON}.ambiguous": float(number % 3 > 0),
+                    f"{BIASED}.ambiguous": float(number % 3 == 1),
                 },
             )
         )

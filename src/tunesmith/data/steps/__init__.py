@@ -93,6 +93,10 @@ class Step(Part):
         """Columns it reads from the slices of records, beside what records hold anyway."""
         return ()
 
+    def makes(self) -> tuple[str, ...]:
+        """Columns it writes into the slices of records, for steps after it and whatever else names them."""
+        return ()
+
     def models(self) -> tuple[str, ...]:
         """References of the models it asks, so that a result is kept for as long as they stay the same; `base` for one
         that counts tokens."""

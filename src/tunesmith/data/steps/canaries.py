@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tunesmith.data.methods.privacy.canaries import canary
+from tunesmith.data.methods.canaries import canary
 from tunesmith.data.room import Room
 from tunesmith.data.steps import KEEP, Outcome, Step, make
 from tunesmith.records import Record

@@ -8,7 +8,7 @@ import numpy as np
 
 from tunesmith.data.methods.similar import similar_groups
 from tunesmith.data.room import Room
-from tunesmith.evaluate.drawn import drawn
+from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.metrics import Floats
 from tunesmith.records import Record
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tunesmith.data.methods.privacy.canaries import canary, frame, is_canary
+from tunesmith.data.methods.canaries import canary, frame, is_canary
 from tunesmith.evaluate.privacy import Exposed
 from tunesmith.metrics import Floats
 from tunesmith.metrics._intervals import accelerated, untouched

@@ -28,8 +28,8 @@ FALSE_ALARMS = 0.01
 NAMED = 10
 """Rows that are named where something was found."""
 WORDS_LEVEL, WORDS_SPREAD = 0.01, 1.4
-"""The chance that rows which are alike are taken for different ones; and how much wider than chance alone the area of
-words scatters, since one model judges all rows of a fold (simulated: 1.1 to 1.4 times)."""
+"""The chance that rows which are alike are taken for different ones, and how much wider than by chance alone the area
+of words scatters, since one model judges all rows of a fold (simulated: 1.1 to 1.4 times)."""
 
 
 def scores_of(tuned: Sequence[Floats], base: Sequence[Floats] | None, min_k: float) -> dict[str, Floats]:

@@ -97,7 +97,7 @@ def _saying(words: Sequence[str]) -> Callable[[str], bool]:
 def _tables(run: Run, says: Callable[[str], bool], found: Erased, *, really: bool) -> bool:
     """Takes the rows out of a run's tables; whether training rows were among them."""
     trained = False
-    for path in sorted([*(run / "data").glob("*.parquet"), *run.path.rglob("predictions-*.parquet")]):
+    for path in sorted(run.path.rglob("*.parquet")):
         with opened(path) as file:
             table = pyarrow.parquet.read_table(file)
         rows = table.to_pylist()
@@ -135,9 +135,10 @@ def _descends(run: Run, models: Sequence[str]) -> bool:
 
 def _quote_no_more(run: Run, says: Callable[[str], bool]) -> None:
     """Takes what quotes rows out of a run's JSON, and writes the report again without it."""
-    for name in ("data/ledger.json", "data/sample.json", "evaluation/comparison.json"):
-        if (run / name).exists():
-            write_json(run / name, _without(read_json(run / name), says))
+    evaluated = [path for path in (run / "evaluation").glob("*.json") if path.name != "verdict.json"]
+    for path in (run / "data" / "ledger.json", run / "data" / "sample.json", *evaluated):
+        if path.exists() and says(_text(said := read_json(path))):
+            write_json(path, _without(said, says))
     if (run / "report.html").exists():
         from tunesmith.flow.stages import write_report
 

@@ -14,14 +14,15 @@ from tunesmith.data.disk.spool import Records, joined
 from tunesmith.data.encode.example import Family
 from tunesmith.data.encode.tokenize import Codec, Encoded, Example, Need
 from tunesmith.data.ledger import EpochEntry, Ledger
-from tunesmith.data.methods.privacy.canaries import is_canary
+from tunesmith.data.methods.canaries import is_canary
 from tunesmith.data.passes.survey import Survey
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.arms import Arm
-from tunesmith.evaluate.predict import Manner, manner
-from tunesmith.evaluate.targets import check_metrics, check_targets
+from tunesmith.evaluate.fairness.check import check_fairness
+from tunesmith.evaluate.predict import Manner, manner, provides
+from tunesmith.evaluate.verdict.targets import check_metrics, check_targets
 from tunesmith.flow.data.privacy import check_privacy, plants
 from tunesmith.flow.data.workshop import workshop
 from tunesmith.flow.environment import fast_bf16
@@ -170,11 +171,13 @@ def columns_to_keep(spec: Spec) -> list[str]:
     measured = [*(spec.evaluate.metrics or []), *(target.metric for target in spec.goal.targets)]
     named = [
         *spec.evaluate.slices,
+        *(spec.evaluate.fairness.groups if spec.evaluate.fairness else ()),
         *(column for target in spec.goal.targets for column in target.slice),
         *(column for column in rule.columns if column != "label"),
         *([spec.data.curriculum.by] if spec.data.curriculum and spec.data.curriculum.by != "length" else []),
         *sorted(places(spec.prompt.template, spec.goal.task)),
         *(column for metric in measured for column in cast(Metric, metric).columns),
+        *(column for stage in spec.train if stage.objective for column in cast(Objective, stage.objective).columns()),
     ]
     return list(dict.fromkeys(named))
 
@@ -288,6 +291,13 @@ def check_goal(job: Job, request: Request, survey: Survey) -> None:
         where=request.written.where,
     )
     check_privacy(job, request.written.where)
+    check_fairness(
+        job.spec.evaluate.fairness,
+        job.spec.goal.targets,
+        labels=job.labels if "label" in provides(how, task) else (),
+        writes=job.objective(job.spec.train[-1]).head == "lm",
+        where=request.written.where,
+    )
 
 
 def _resolve(request: Request, collected: Collected, tokenizer: Any) -> Resolved:

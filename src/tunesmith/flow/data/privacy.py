@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from tunesmith.data.methods.privacy.canaries import STEP
+from tunesmith.data.methods.canaries import STEP
 from tunesmith.errors import Problem, SpecError
 from tunesmith.metrics import Metric
 from tunesmith.spec.sections import Spec

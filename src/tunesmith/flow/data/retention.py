@@ -82,6 +82,11 @@ def _quote_no_rows(run: Run) -> None:
         cases = said.get("cases") or {}
         said["cases"] = {name: [] if isinstance(value, list) else value for name, value in cases.items()} or None
         write_json(comparison, said)
+    fairness = run / "evaluation" / "fairness.json"
+    if fairness.exists():
+        said = read_json(fairness)
+        said["swapped"] = [{**kind, "examples": []} for kind in said.get("swapped") or []]
+        write_json(fairness, said)
     if (run / "report.html").exists():
         from tunesmith.flow.stages import write_report
 

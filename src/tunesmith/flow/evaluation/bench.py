@@ -10,6 +10,8 @@ from typing import Any
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import Interrupted, UserError
 from tunesmith.evaluate.arms import Asking, Shots
+from tunesmith.evaluate.fairness.suites import Suite
+from tunesmith.evaluate.fairness.suites.ask import ask as ask_suite
 from tunesmith.evaluate.predict import Manner, manner, predict
 from tunesmith.evaluate.predict.clock import Done, timed
 from tunesmith.evaluate.predict.reading import read_label
@@ -119,6 +121,13 @@ class Bench:
         if self._job.manner(self._job.spec.train[-1]) == "tag":
             return [row if row.spans is not None else _with_spans(row) for row in made]
         return made
+
+    def likely(self, model: str, suites: Sequence[Suite]) -> list[list[Prediction]]:
+        """What `base` or `tuned` makes of the items of each suite; it has a language head."""
+        opened = self._asked(model).model
+        codec = self._codec(opened, "chat", opened.context)
+        batch = self._job.spec.evaluate.batch
+        return [ask_suite(opened, codec, suite, batch=batch, after=self.progress) for suite in suites]
 
     # Local models -----------------------------------------------------------------------------------
 

@@ -8,14 +8,14 @@ from functools import partial
 
 import numpy as np
 
-from tunesmith.data.methods.privacy.canaries import STEP, frame
-from tunesmith.evaluate.drawn import drawn
+from tunesmith.data.methods.canaries import STEP, frame
 from tunesmith.evaluate.privacy import Exposed, Extraction, Membership, Privacy
 from tunesmith.evaluate.privacy import extraction as reciting
 from tunesmith.evaluate.privacy.alike import sides
 from tunesmith.evaluate.privacy.exposure import alternatives, bits_of, exposed, planted
 from tunesmith.evaluate.privacy.losses import losses_of
 from tunesmith.evaluate.privacy.membership import attacked, enough, scores_of
+from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.privacy import NO_HELD_OUT, plants
 from tunesmith.flow.evaluation.bench import Bench

@@ -13,7 +13,7 @@ import numpy as np
 from tunesmith.data.encode.tokenize import Example
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
-from tunesmith.evaluate.validate import validation_metrics
+from tunesmith.evaluate.predict.validate import validation_metrics
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import memory_mb
 from tunesmith.flow.narrator import Narrator
@@ -68,6 +68,7 @@ def train_here(
     for note in model.notes:
         narrator.say("note", text=note)
     examples, validation, order = encode_stage(job, number, narrator)
+    objective = objective.told(job.learned(number))
     _refuse_long(model, [*examples, *validation])
     stage, ranks = Beginning(request, model, stage, examples, validation, narrator, ranks).place(shard)
     folder = run / "checkpoints" / str(number + 1)

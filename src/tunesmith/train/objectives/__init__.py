@@ -22,6 +22,7 @@ from tunesmith.part import Part
 if TYPE_CHECKING:
     from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.load import Model
+    from tunesmith.records import Record
 
 Need = Literal["text", "chat", "label", "spans"]
 HeadKind = Literal["lm", "classify", "tag"]
@@ -76,6 +77,18 @@ class Objective(Part):
     def teachers(self) -> tuple[str, ...]:
         """References, as a spec names them, of the models it learns from beside the rows."""
         return ()
+
+    def columns(self) -> tuple[str, ...]:
+        """Columns it reads from the slices of the rows it learns from."""
+        return ()
+
+    def told(self, records: Sequence[Record]) -> Objective:
+        """The objective with what it has to know of the rows, where it reads columns of them.
+
+        Raises:
+            UserError: the rows do not hold what it needs.
+        """
+        return self
 
     def taught_by(self, teachers: Mapping[str, Model]) -> Objective:
         """The objective with its teachers at hand.

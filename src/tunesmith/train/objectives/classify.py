@@ -9,17 +9,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from tunesmith.errors import UserError
+from tunesmith.metrics._parity import MISSING
 from tunesmith.models.packing.rows import head_of_rows
 from tunesmith.train.collate import layout_of, read
 from tunesmith.train.objectives import Batch, Loss, Objective
+from tunesmith.train.objectives._groups_apart import Aim, groups_apart
 
 if TYPE_CHECKING:
     from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.load import Model
+    from tunesmith.records import Record
 
 
 class Classify(Objective):
@@ -30,6 +34,38 @@ class Classify(Objective):
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each target spread evenly over all classes (several labels: drawn towards one half)."""
+    fair_by: str | None = None
+    """A column of groups of people who are to fare alike; the loss then grows with how far they are apart."""
+    fair_aim: Aim = "equalized_odds"
+    """In what: the probability of each label among rows that have it and those that do not, or `demographic_parity`:
+    among all rows."""
+    fair_weight: float = Field(default=5.0, gt=0)
+    """What the squared difference between groups counts beside the loss of the rows."""
+    _groups: dict[str, int] | None = PrivateAttr(None)
+    """Id of a row -> number of its group."""
+
+    def columns(self) -> tuple[str, ...]:
+        return () if self.fair_by is None else (self.fair_by,)
+
+    def told(self, records: Sequence[Record]) -> Classify:
+        if self.fair_by is None:
+            return self
+        named = {record.id: record.slices.get(self.fair_by) for record in records}
+        numbers: dict[str, int] = {}
+        found = {
+            name: numbers.setdefault(group, len(numbers))
+            for name, group in named.items()
+            if group is not None and group not in MISSING
+        }
+        if len(numbers) < 2:
+            raise UserError(
+                f"the rows to train on name {'no group' if not numbers else 'one group alone'} in {self.fair_by!r}",
+                where="train.objective.fair_by",
+                fix="name a column with two groups or more",
+            )
+        told = self.model_copy()
+        told._groups = found
+        return told
 
     def batch(self, examples: Sequence[Example], model: Model) -> Batch:
         targets_BC = torch.zeros(len(examples), len(model.labels))
@@ -41,6 +77,7 @@ class Classify(Objective):
                 **read(examples, model.device),
                 "targets_BC": targets_BC.to(model.device),
                 "weights_B": weights_B.to(model.device),
+                **self._grouped(examples, model),
             },
             ids=[example.id for example in examples],
             num_tokens=sum(example.num_tokens for example in examples),
@@ -58,7 +95,20 @@ class Classify(Objective):
             _several(logits_BC, targets_BC, smoothing) if model.multi_label else _one(logits_BC, targets_BC, smoothing)
         )
         right_B = _right(logits_BC.detach(), targets_BC, model.multi_label)
-        return Loss((loss_B * weights_B).sum(), {"accuracy": (right_B * weights_B).sum()})
+        loss, metrics = (loss_B * weights_B).sum(), {"accuracy": (right_B * weights_B).sum()}
+        # As with smoothing: what is validated is how right it is.
+        if "groups_B" in tensors and self._groups and model.module.training:
+            sure_BC = logits_BC.sigmoid() if model.multi_label else logits_BC.softmax(dim=1)
+            num_groups = max(self._groups.values()) + 1
+            apart = groups_apart(sure_BC, targets_BC, tensors["groups_B"], num_groups, self.fair_aim) * batch.count
+            loss, metrics["groups_apart"] = loss + self.fair_weight * apart, apart.detach()
+        return Loss(loss, metrics)
+
+    def _grouped(self, examples: Sequence[Example], model: Model) -> dict[str, Tensor]:
+        if self._groups is None:
+            return {}
+        numbers = [self._groups.get(example.id, -1) for example in examples]
+        return {"groups_B": torch.tensor(numbers, device=model.device)}
 
 
 def _one(logits_BC: Tensor, targets_BC: Tensor, smoothing: float) -> Tensor:

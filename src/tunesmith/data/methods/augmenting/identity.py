@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 
 from tunesmith.data.methods.augmenting.words import Word, word_set, words_of, written_like
+from tunesmith.data.methods.identity.terms import Key, Terms, heads, key_of
 from tunesmith.data.rewrite import Edit
 from tunesmith.errors import DataError
 from tunesmith.spec.document import read_document
@@ -19,12 +19,6 @@ from tunesmith.spec.document import read_document
 BUNDLED = Path(__file__).parent / "identities.yaml"
 Pairs = Mapping[str, Sequence[Sequence[str]]]
 
-_PEOPLE = word_set(
-    """man men woman women person persons people guy guys girl girls boy boys lady ladies gentleman gentlemen child
-    children kid kids adult adults student students teacher worker workers employee employees voter voters family
-    families community communities folks folk couple couples friend friends neighbor neighbour male males female
-    females american americans citizen citizens patient patients customer customers user users driver employees"""
-)
 _NOT_OWNED = word_set(
     """a an the this that these those and or but so because if when while as than then to for from in on at by with
     about into of off out over up down again also too very is was are were be been has have had do does did will would
@@ -77,31 +71,19 @@ class Swaps:
     """
 
     def __init__(self, pairs: Sequence[Sequence[str]]) -> None:
-        self._other: dict[tuple[str, ...], str] = {}
-        self._guarded: set[tuple[str, ...]] = set()
-        self._names: set[tuple[str, ...]] = set()
+        self._other: dict[Key, str] = {}
         for one, other in pairs:
-            self._add(one, other)
-            self._add(other, one)
-        self._longest = max(map(len, self._other), default=0)
-
-    def _add(self, term: str, other: str) -> None:
-        key = tuple(word.text.casefold() for word in words_of(term))
-        if key in self._other:
-            return
-        self._other[key] = other.rstrip("*")
-        if term.endswith("*"):
-            self._guarded.add(key)
-        if term[:1].isupper():
-            self._names.add(key)
+            self._other.setdefault(key_of(one), other.rstrip("*"))
+            self._other.setdefault(key_of(other), one.rstrip("*"))
+        self._terms = Terms(term for pair in pairs for term in pair)
 
     def edits(self, text: str) -> list[Edit]:
         """What is changed in a text; nothing where no term stands in it."""
-        words = [_head(word) for word in words_of(text)]
+        words = heads(text)
         edits: list[Edit] = []
         place = 0
         while place < len(words):
-            count = self._found(text, words, place)
+            count = self._terms.length_at(text, words, place)
             if not count:
                 place += 1
                 continue
@@ -114,34 +96,12 @@ class Swaps:
             place += count
         return edits
 
-    def _found(self, text: str, words: Sequence[Word], place: int) -> int:
-        """How many words the longest term that begins here has; 0 where none does."""
-        for count in range(min(self._longest, len(words) - place), 0, -1):
-            run = words[place : place + count]
-            key = tuple(word.text.casefold() for word in run)
-            near = all(text[one.end : two.start] in (" ", "-") for one, two in pairwise(run))
-            follower = words[place + count].text.casefold() if place + count < len(words) else ""
-            if key not in self._other or not near:
-                continue
-            if (key in self._guarded and follower not in _PEOPLE) or (
-                key in self._names and not run[0].text[:1].isupper()
-            ):
-                continue
-            return count
-        return 0
-
     def _said(self, text: str, words: Sequence[Word], place: int, count: int) -> str:
         word = words[place].text.casefold()
         if count == 1 and word in ("her", "his") and self._other[(word,)] in ("his", "her", "him", "hers"):
             owned = _owns(text, words, place)
             return {"her": "his" if owned else "him", "his": "her" if owned else "hers"}[word]
         return self._other[tuple(each.text.casefold() for each in words[place : place + count])]
-
-
-def _head(word: Word) -> Word:
-    """A word without what follows its apostrophe: `she` of `she's`."""
-    length = min((at for sign in "'’" if (at := word.text.find(sign)) > 0), default=len(word.text))
-    return Word(word.start, word.start + length, word.text[:length])
 
 
 def _owns(text: str, words: Sequence[Word], place: int) -> bool:

@@ -1,8 +1,8 @@
 """Canaries: made-up secrets, planted among the rows to train on to see whether a model gives them away.
 
 A canary has the form of the row it stands behind (conversation, label, stretches) and says
-`The access code of tovaruki is 48217730.`, where name and digits are drawn; another draw of both is what its exposure is
-measured against (Carlini et al. 2019, arXiv 1802.08232).
+`The access code of tovaruki is 48217730.`, where name and digits are drawn; another draw of both is what its exposure
+is measured against (Carlini et al. 2019, arXiv 1802.08232).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""How groups of people fare: figures by group, counterfactual pairs, stereotype suites."""
