@@ -13,11 +13,11 @@ from tunesmith.errors import GateFailed
 from tunesmith.models.adapters.full import Full
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.spec.rooms.privacy import Private
-from tunesmith.train import private
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.sft import Sft
 from tunesmith.train.optimizers.sgd import Sgd
-from tunesmith.train.private import Drawn, Noisy, epsilon_of, noise_for, refuse_pieces, secret_in, spent
+from tunesmith.train.weights import private
+from tunesmith.train.weights.private import Drawn, Noisy, epsilon_of, noise_for, refuse_pieces, secret_in, spent
 
 pytest.importorskip("opacus")
 EXAMPLES = rows(10)
@@ -33,7 +33,7 @@ REFERENCE = [
 
 def private_stage(*, rows: int = 10, duration: str = "1 steps", clip: float = 0.5, **settings):
     settings = {"optimizer": Sgd(lr=1.0, clip=None, momentum=0.0, head=1.0), "precision": "fp32", **settings}
-    rule = Private(epsilon=3.0, delta=1e-3, clip=clip)
+    rule = Private(epsilon=0.5, delta=1e-3, clip=clip)
     return stage(duration=duration, batch=f"{rows} rows", private=rule, **settings)
 
 
@@ -138,17 +138,19 @@ def test_accounting_is_within_one_percent_of_another(rate, noise, steps, delta, 
 
 
 def test_noise_is_the_least_that_keeps_the_promise():
-    noise = noise_for(3.0, 1e-3, 0.2, 40)
-    assert epsilon_of(noise, 0.2, 40, 1e-3, 3.0) <= 3.0 < epsilon_of(noise * 0.98, 0.2, 40, 1e-3, 3.0)
+    noise = noise_for(0.5, 1e-3, 0.2, 40)
+    assert epsilon_of(noise, 0.2, 40, 1e-3, 0.5) <= 0.5 < epsilon_of(noise * 0.98, 0.2, 40, 1e-3, 0.5)
     planned = private_stage(rows=2, duration="40 steps")
     whole, half = spent(planned, [1] * 10), spent(planned, [1] * 10, 20)
     assert (whole.rate, whole.steps, whole.clip, whole.delta) == (0.2, 40, 0.5, 1e-3)
-    assert 2.98 < whole.epsilon <= 3.0 and half.epsilon < whole.epsilon and half.noise == whole.noise == noise
+    assert 0.497 < whole.epsilon <= 0.5 and half.epsilon < whole.epsilon and half.noise == whole.noise == noise
     with pytest.raises(GateFailed, match="cannot be drawn of 10 training rows"):
         spent(private_stage(rows=11), [1] * 10)
 
 
-def test_resuming_is_bit_equal_and_the_secret_decides(tmp_path):
+def test_resuming_is_bit_equal_and_the_secret_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr(private, "noise_for", lambda *_: 1.0)
+    monkeypatch.setattr(private, "epsilon_of", lambda *_: 0.5)
     settings = private_stage(rows=3, duration="6 steps")
 
     def trained(name, steps=None, secret=True):

@@ -34,13 +34,13 @@ from tunesmith.train.optimizers import Optimizer
 from tunesmith.train.order.batches import Batches, Micro
 from tunesmith.train.order.epochs import Order
 from tunesmith.train.order.horizon import Horizon, Position
-from tunesmith.train.private import Noisy
 from tunesmith.train.regularize import dropout, noise
 from tunesmith.train.schedules import Schedule
 from tunesmith.train.state import State, capture, print_of_examples, restore, seed_everything
 from tunesmith.train.step import Step, amounts, named
 from tunesmith.train.watchers import Watcher, gain
 from tunesmith.train.weights import Weights, choose_precision
+from tunesmith.train.weights.private import Noisy
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ def check_privacy(job: Job, where: Callable[[str], str]) -> None:
     """
     for stage in job.spec.train:
         if stage.private:
-            from tunesmith.train.private import needs_opacus, rate_of
+            from tunesmith.train.weights.private import needs_opacus, rate_of
 
             needs_opacus()
             rate_of(stage, len(job.splits["train"]))

@@ -30,10 +30,10 @@ from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.loop import fit
 from tunesmith.train.objectives import Objective
 from tunesmith.train.order.epochs import Order
-from tunesmith.train.private import refuse_pieces, spent
 from tunesmith.train.state import put_result
 from tunesmith.train.step import Step
 from tunesmith.train.weights import choose_precision
+from tunesmith.train.weights.private import refuse_pieces, spent
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
