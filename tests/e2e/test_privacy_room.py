@@ -219,7 +219,7 @@ def test_what_cannot_be_measured_is_refused_before_training(desk: Path, changes:
 def test_a_person_is_erased_everywhere_and_models_are_named(tmp_path: Path) -> None:
     spec = make_desk(tmp_path, duration="1 steps")
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    for number in range(0, 60, 3):
+    for number in range(0, 200, 2):
         rows[number]["text"] += f" for Zoë Erased, says {number}"
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert invoke("run", spec, "-w", tmp_path, "-q").exit_code in (0, 3)
@@ -234,7 +234,7 @@ def test_a_person_is_erased_everywhere_and_models_are_named(tmp_path: Path) -> N
     told = json.loads(said.stdout)
     assert told["models"] == ["colours/1", "after/1"]
     assert told["rows"]["colours/1"] >= 20 and "after/1" not in told["rows"] and told["left"] == []
-    assert set(told["sources"]) == {f"rows.jsonl:{number + 1}" for number in range(0, 60, 3)}
+    assert set(told["sources"]) == {f"rows.jsonl:{number + 1}" for number in range(0, 200, 2)}
     for word in ("Zoë", "Zo\\u00eb", "Erased"):
         assert word not in everything(tmp_path / "runs") and not (tmp_path / ".tunesmith").exists()
     after = [len(load_records(made / "data" / f"{split}.parquet")) for split in ("train", "test")]
