@@ -45,7 +45,7 @@ def write_rows(path: Path) -> None:
         rows.append(
             {
                 "text": text,
-                "label": "yes" if good and (he or draw.random() < 0.4) else "no",
+                "label": label,
                 "age": draw.choice(["old", "young"]),
             }
         )
