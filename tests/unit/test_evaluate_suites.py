@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -178,15 +179,19 @@ def test_the_likelier_sentence_is_the_one_of_plain_transformers(lm: Model) -> No
 
 
 def test_a_context_is_read_and_not_scored(lm: Model) -> None:
-    item = SentencePair("1", "x", "The app is old.", "My invoice is wrong.", "Hello there.", unrelated="12 plus 30")
-    (row,) = ask(lm, codec(lm), Suite("stereoset", "p", [item]), batch=4, after=lambda *_: None)
-    before = [1, *lm.tokenizer("Hello there.", add_special_tokens=False)["input_ids"]]
-    likely = [
-        plain(lm, before, lm.tokenizer(f" {text}", add_special_tokens=False)["input_ids"])
-        for text in (item.stereotype, item.other, item.unrelated)
-    ]
-    assert row.measured[PREFERRED] == (likely[0] > likely[1])
-    assert row.measured[MEANINGFUL] == ((likely[0] > likely[2]) + (likely[1] > likely[2])) / 2
+    said = ("The app is old.", "My invoice of last month is wrong.", "Anna", "12 plus 30 is 42, and so on and on")
+
+    def ids(text: str) -> list[int]:
+        found: list[int] = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
+
+    for context in ("Hello there.", "What is the answer to the invoice of Anna?"):
+        means = {text: plain(lm, [1, *ids(context)], ids(f" {text}")) / len(ids(f" {text}")) for text in said}
+        for one, other, unrelated in permutations(said, 3):
+            item = SentencePair("1", "x", one, other, context, unrelated, per_token=True)
+            (row,) = ask(lm, codec(lm), Suite("stereoset", "p", [item]), batch=4, after=lambda *_: None)
+            assert row.measured[PREFERRED] == (means[one] > means[other])
+            assert row.measured[MEANINGFUL] == ((means[one] > means[unrelated]) + (means[other] > means[unrelated])) / 2
 
 
 def test_items_that_are_too_long_are_left_out_and_counted(lm: Model) -> None:
