@@ -221,6 +221,7 @@ LABEL_FUNCTIONS = Family(
     "label_functions", "labelling function", "tunesmith.data.methods.votes.functions", "LabelFunction"
 )
 METRICS = Family("metrics", "metric", "tunesmith.metrics", "Metric")
+JUDGES = Family("judges", "judge", "tunesmith.judges", "Judge", default="rubric")
 ARMS = Family("arms", "arm", "tunesmith.evaluate.arms", "Arm")
 ADAPTERS = Family("adapters", "adapter", "tunesmith.models.adapters", "Adapter", default="lora")
 OBJECTIVES = Family("objectives", "objective", "tunesmith.train.objectives", "Objective")
@@ -234,6 +235,7 @@ FAMILIES = (
     STEPS,
     LABEL_FUNCTIONS,
     METRICS,
+    JUDGES,
     ARMS,
     ADAPTERS,
     OBJECTIVES,

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from tests.e2e.desk import make_desk, tunesmith
-from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.runs import Run, read_json
 
 FOLDS = (1, 2)

@@ -16,8 +16,8 @@ import pytest
 
 import tunesmith
 from tests.unit.review_fixture import RUN, triage
+from tunesmith.evaluate.predict.stored import read_predictions, write_predictions
 from tunesmith.evaluate.review import stored
-from tunesmith.evaluate.stored import read_predictions, write_predictions
 from tunesmith.flow.review import Desk, new_review
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is in the extra `test`")

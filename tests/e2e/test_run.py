@@ -20,6 +20,7 @@ LEFT = [
     *("report.html", "card.md", "data/train.parquet", "data/validation.parquet", "data/test.parquet"),
     *("data/dropped.parquet", "data/changed.parquet", "data/ledger.json", "data/sample.json"),
     *("model/model.safetensors", "model/tunesmith.json", "evaluation/comparison.json", "evaluation/verdict.json"),
+    "evaluation/contamination.json",
     *("evaluation/predictions-base.parquet", "evaluation/predictions-tuned.parquet"),
 ]
 
@@ -101,6 +102,35 @@ def test_looking_at_runs(shipped: Path) -> None:
     rewritten = tunesmith("report", "colours/1", cwd=shipped)
     assert "report.html" in rewritten.stdout
     assert tunesmith("show", "colour/1", cwd=shipped).returncode == 2
+
+
+def test_test_rows_that_were_trained_on_do_not_decide(tmp_path: Path) -> None:
+    """A fixed test file holds rows of the training file, shouted, and rows of its own."""
+    make_desk(tmp_path, duration="2 steps")
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    old = [json.loads(line) for line in lines[:20]]
+    old = [{**row, "text": row["text"].upper() + "!"} for row in old]  # another row to the splits
+    new = [{"text": f"thing {at} looks red", "label": "warm", "channel": "email"} for at in range(12)]
+    (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*old, *new)))
+    changes = [
+        "data.sources=[rows.jsonl, {path: held.jsonl, split: test}]",
+        "data.split.test=0",
+        "data.split.train=0.7",
+        "data.split.validation=0.3",
+        "data.split.leakage=ignore",
+    ]
+    done = tunesmith("evaluate", "colours.yaml", *changes, "evaluate.discover=[]", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    said = json.loads((tmp_path / "runs/colours/1/evaluation/contamination.json").read_text())
+    assert said["num_rows"] >= 30 and len(said["leaks"]) > 5
+    assert {leak["how"] for leak in said["leaks"]} == {"exact"} and {leak["pool"] for leak in said["leaks"]} == {
+        "train"
+    }
+    verdict = json.loads((tmp_path / "runs/colours/1/evaluation/verdict.json").read_text())
+    assert verdict["warnings"][0]["kind"] == "contamination"
+    assert verdict["targets"][0]["outcome"] == "undecided" and "too few to decide by" in verdict["reason"]
+    comparison = json.loads((tmp_path / "runs/colours/1/evaluation/comparison.json").read_text())
+    assert comparison["num_rows"] == said["num_rows"] - len(said["leaks"]) and comparison["found"] is None
 
 
 def test_data_changed_means_another_run(tmp_path: Path) -> None:

@@ -11,7 +11,23 @@ from typer.testing import CliRunner, Result
 from tests.e2e.desk import make_desk
 from tunesmith.cli.app import app
 
-VERBS = ("init", "check", "plan", "run", "train", "data", "evaluate", "merge", "show", "ls", "report", "send", "schema")
+VERBS = (
+    "init",
+    "check",
+    "plan",
+    "run",
+    "train",
+    "data",
+    "evaluate",
+    "merge",
+    "show",
+    "ls",
+    "report",
+    "send",
+    "schema",
+    "verdict",
+    "compare",
+)
 
 
 def invoke(*arguments: object) -> Result:

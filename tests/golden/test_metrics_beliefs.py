@@ -7,7 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from sklearn.metrics import brier_score_loss, log_loss
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    cohen_kappa_score,
+    f1_score,
+    log_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
 from tests.golden.test_metrics_references import CLOSE, drawn_twice, metric
 
 from tunesmith.metrics._measured import ANSWER_TOKENS, FIRST_TOKEN, PEAK_MEMORY, PROMPT_TOKENS
@@ -131,3 +140,80 @@ def test_peak_memory_is_what_was_measured() -> None:
         math.isnan(part.score([clocked(1)]).value)
         and part.interval(part.statistics([clocked(1)]), np.empty(0), 0.95) is None
     )
+
+
+def test_rankings_equal_scikit_learn() -> None:
+    """Of one label and in the mean of all, with ties, with rows that count more than once or not at all."""
+    random = np.random.default_rng(1)
+    for labels in (LABELS, LABELS[:2]):
+        for _ in range(12):
+            count = int(random.integers(30, 80))
+            rows, sure, right = drawn(random, count, labels)
+            coarse = np.round(sure, 1)
+            rows = [
+                believed(dict(zip(labels, row, strict=True)), label) for row, label in zip(coarse, right, strict=True)
+            ]
+            weights, chosen = drawn_twice(random, count)
+            for pick in (list(range(count)), chosen):
+                truth, scores = np.array([right[row] for row in pick]), coarse[pick]
+                counted = weights if pick is chosen else np.ones((1, count))
+                for name, of in (("roc_auc", roc_auc_score), ("average_precision", average_precision_score)):
+                    each = [of(truth == label, scores[:, place]) for place, label in enumerate(labels)]
+                    for part, wanted in (
+                        (metric(name), np.mean(each)),
+                        (metric({"kind": name, "label": labels[1]}), each[1]),
+                    ):
+                        found = part.resampled(part.statistics(rows), counted)[0]
+                        assert found == pytest.approx(wanted, abs=CLOSE), part.name
+
+
+def test_a_label_that_all_or_none_have_has_no_ranking() -> None:
+    rows = [believed({"a": 0.9, "b": 0.1}, "a"), believed({"a": 0.6, "b": 0.4}, "a")]
+    assert math.isnan(metric("roc_auc").score(rows).value)
+    assert metric("roc_auc").score(rows).per_row.tolist() == pytest.approx([0.9, 0.6])
+    assert math.isnan(metric({"kind": "average_precision", "label": "b"}).score(rows).value)
+
+
+def test_a_ranking_without_a_flaw_is_no_certainty() -> None:
+    rows = [believed({"a": 0.9, "b": 0.1}, "a"), believed({"a": 0.2, "b": 0.8}, "b")] * 10
+    part = metric("roc_auc")
+    low, high = part.interval(part.statistics(rows), np.ones(50), 0.95) or (1.0, 1.0)
+    assert 0.8 < low < 0.95 and high == 1
+
+
+def test_labels_together_equal_scikit_learn() -> None:
+    """Labels that nobody has or was given among them."""
+    random = np.random.default_rng(2)
+    for _ in range(12):
+        count = int(random.integers(5, 60))
+        rows, _, right = drawn(random, count, LABELS)
+        given = [random.choice([label, *LABELS, "d"]) for label in right]
+        rows = [
+            Prediction(Record("r", "s", text="t", labels=(label,)), str(said), label)
+            for label, said in zip(right, given, strict=True)
+        ]
+        weights, chosen = drawn_twice(random, count)
+        for pick in (list(range(count)), chosen):
+            truth, said = [right[row] for row in pick], [str(given[row]) for row in pick]
+            union = sorted({*truth, *said})
+            expected = {
+                "mcc": matthews_corrcoef(truth, said),
+                "cohen_kappa": cohen_kappa_score(truth, said),
+                "balanced_accuracy": float(
+                    np.mean([np.mean([t == s for t, s in zip(truth, said, strict=True) if t == c]) for c in {*truth}])
+                ),
+                "f1_weighted": f1_score(truth, said, labels=union, average="weighted", zero_division=0),
+            }
+            counted = weights if pick is chosen else np.ones((1, count))
+            for name, value in expected.items():
+                part = metric(name)
+                found = part.resampled(part.statistics(rows), counted)[0]
+                assert found == pytest.approx(value, abs=CLOSE, nan_ok=True), name
+            if {*said} <= {*truth}:
+                assert expected["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, said))
+
+
+def test_one_label_for_all_is_what_chance_gives() -> None:
+    rows = [Prediction(Record("r", "s", text="t", labels=("a",)), "a", "a")] * 4
+    assert metric("mcc").score(rows).value == 0
+    assert math.isnan(metric("cohen_kappa").score(rows).value)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.steps.exact_dedup import SAME
+from tunesmith.evaluate.caveats.contamination import clean, contamination
+from tunesmith.evaluate.caveats.weigh import weigh
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.stored import read_predictions, write_predictions
+from tunesmith.evaluate.predict.stored import read_predictions, write_predictions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.part import METRICS
 from tunesmith.records import Prediction, Record, Span
@@ -38,6 +40,8 @@ TARGETS: tuple[dict[str, Any], ...] = (
     {"metric": "f1_macro", "at_least": 0.85, "slice": {"channel": "email"}},
     {"metric": "latency_p95", "at_most": "300 ms"},
 )
+SIMPLER = frozenset({"base", "majority", "linear", "prompt", "few_shot"})
+"""Arms that cost less than tuning."""
 SPEC_TEXT = """\
 name: support-triage
 goal:
@@ -216,6 +220,7 @@ def spec() -> dict[str, Any]:
             },
             "data": {
                 "sources": [{"path": "tickets.jsonl", "weight": 1.0}],
+                "split": {"seed": 0},
                 "max_length": "128 tokens",
                 "too_long": "truncate",
             },
@@ -236,7 +241,9 @@ def spec() -> dict[str, Any]:
                 "arms": ["base", "tuned"],
                 "metrics": [{"kind": "accuracy"}, {"kind": "f1_macro"}],
                 "slices": ["channel", "region"],
+                "discover": ["length"],
                 "confidence": 0.95,
+                "resamples": 200,
             },
         },
         "origins": {
@@ -360,17 +367,30 @@ def fill_evaluation(
     metrics: Sequence[str] = ("accuracy", "f1_macro", "latency_p95"),
     targets: Sequence[Mapping[str, Any]] = TARGETS,
     task: str | None = "classify",
+    trained: Sequence[Record] = (),
     seeds: Sequence[Sequence[Prediction]] = (),
 ) -> None:
-    """What the evaluation leaves, made by the evaluation itself."""
-    measured: list[Any] = [METRICS.make(name) for name in metrics]
-    comparison = compare(arms, measured, slices=["channel", "region"], task=task, resamples=200, seeds=seeds)
-    write_json(run / "evaluation" / "comparison.json", comparison.to_json())
-    wanted = [Target.model_validate(dict(target)) for target in targets]
-    verdict = judge(wanted, arms["tuned"], task=task, resamples=200)
-    write_json(run / "evaluation" / "verdict.json", verdict.to_json())
+    """What the evaluation leaves, made by the evaluation itself; `trained` are the rows that were trained on."""
+    met = contamination([row.record for row in arms["tuned"]], {"train": trained})
+    write_json(run / "evaluation" / "contamination.json", met.to_json())
     for arm, predictions in arms.items():
         write_predictions(run / "evaluation" / f"predictions-{arm}.parquet", predictions)
+    arms = {arm: clean(rows, met) for arm, rows in arms.items()}
+    measured: list[Any] = [METRICS.make(name) for name in metrics]
+    comparison = compare(
+        arms,
+        measured,
+        slices=["channel", "region"],
+        task=task,
+        resamples=200,
+        seeds=seeds,
+        discover=["length", "label"],
+    )
+    write_json(run / "evaluation" / "comparison.json", comparison.to_json())
+    wanted = [Target.model_validate(dict(target)) for target in targets]
+    judged = judge(wanted, arms["tuned"], task=task, resamples=200, arms=arms)
+    verdict = weigh(judged, comparison, met, SIMPLER & arms.keys())
+    write_json(run / "evaluation" / "verdict.json", verdict.to_json())
 
 
 def full_run(root: Path, right: float = 0.96, labels: Sequence[str] = INTENTS, num_rows: int = 240) -> Run:
@@ -381,6 +401,53 @@ def full_run(root: Path, right: float = 0.96, labels: Sequence[str] = INTENTS, n
     rows = records(num_rows, labels)
     arms = {"base": label_predictions(rows, 0.35, labels, 1), "tuned": label_predictions(rows, right, labels, 2)}
     fill_evaluation(run, arms)
+    return run
+
+
+def asked() -> dict[str, Any]:
+    """`evaluation/arms.json`: how arms were asked, and what they noted."""
+    variant = {"system": "", "temperature": 0.0, "template": "{{ text }}"}
+    variants = [
+        {**variant, "name": "classify, wording 1", "value": 0.71, "interval": [0.66, 0.76]},
+        {**variant, "name": "classify, wording 2", "system": "Be brief.", "value": 0.78, "interval": [0.73, 0.82]},
+    ]
+    chose = {"metric": "accuracy", "validation_rows": 200, "variants": variants, "chosen": 1}
+    return {
+        "base": {"print": "1f", "arm": {"kind": "base"}, "found": {}},
+        "few_shot": {
+            "print": "2e",
+            "arm": {"kind": "few_shot", "model": "base"},
+            "found": {"examples_a_row": 3.5, "left_out_for_room": 200},
+        },
+        "linear": {
+            "print": "3d",
+            "arm": {"kind": "linear"},
+            "found": {"rows": 1410, "features": 8112, "inverse_regularisation": 8.0},
+        },
+        "prompt": {"print": "4c", "arm": {"kind": "prompt", "model": "run:triage/3"}, "found": chose},
+        "aloud": {
+            "print": "5b",
+            "arm": {"kind": "chain_of_thought", "model": "base"},
+            "found": {"named_an_answer": 180, "rows": 240},
+        },
+    }
+
+
+def crowded_run(root: Path) -> Run:
+    """A run that a review board should stop: many arms, a linear model as good, phone tickets worse than before."""
+    run = empty_run(root)
+    fill_data(run)
+    fill_training(run)
+    rows = records(400)
+    shares = {"base": 0.72, "majority": 0.2, "few_shot": 0.78, "prompt": 0.75, "aloud": 0.7, "linear": 0.9}
+    shares["tuned"] = 0.88
+    arms = {arm: label_predictions(rows, share, seed=seed) for seed, (arm, share) in enumerate(shares.items())}
+    arms["tuned"] = [
+        replace(row, output="other") if row.record.slices["channel"] == "phone" and n % 3 else row
+        for n, row in enumerate(arms["tuned"])
+    ]
+    write_json(run / "evaluation" / "arms.json", asked())
+    fill_evaluation(run, arms, trained=[replace(row, source=f"old.jsonl:{n}") for n, row in enumerate(rows[:9])])
     return run
 
 

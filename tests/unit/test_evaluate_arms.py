@@ -13,8 +13,8 @@ from tunesmith.evaluate.arms.chain_of_thought import ENDING, ChainOfThought
 from tunesmith.evaluate.arms.few_shot import FewShot
 from tunesmith.evaluate.arms.linear import STRENGTHS, Linear
 from tunesmith.evaluate.arms.prompt import Prompt
-from tunesmith.evaluate.drawn import drawn
 from tunesmith.evaluate.predict.reading import final_answer, read_label
+from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.metrics import Metric
 from tunesmith.part import ARMS, METRICS
 from tunesmith.prompts.examples import selection

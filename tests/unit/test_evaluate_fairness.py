@@ -21,8 +21,8 @@ from tunesmith.evaluate.statistics.independent import fisher, means, proportions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.part import METRICS
 from tunesmith.records import Message, Prediction, Record
-from tunesmith.spec.fairness import Fairness as Asked
 from tunesmith.spec.quantity import Bound
+from tunesmith.spec.rooms.fairness import Fairness as Asked
 from tunesmith.spec.sections import Target
 
 GROUPS = {"gender": (["female", "male"], [0.5, 0.5]), "age": (["old", "mid", "young"], [0.2, 0.5, 0.3])}

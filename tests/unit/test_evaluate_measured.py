@@ -13,7 +13,7 @@ from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import SpecError
 from tunesmith.evaluate.predict import clock, predict, provides
 from tunesmith.evaluate.predict.clock import Peak
-from tunesmith.evaluate.targets import check_metrics
+from tunesmith.evaluate.verdict.targets import check_metrics
 from tunesmith.metrics import Draws
 from tunesmith.metrics._measured import ANSWER_TOKENS, FIRST_TOKEN, PEAK_MEMORY, PROMPT_TOKENS
 from tunesmith.models.load import Model, open_model

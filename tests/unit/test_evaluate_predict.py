@@ -12,8 +12,8 @@ import torch
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import DataError
 from tunesmith.evaluate.predict import majority, manner, predict, provides
-from tunesmith.evaluate.stored import read_predictions, write_predictions
-from tunesmith.evaluate.validate import validation_metrics
+from tunesmith.evaluate.predict.stored import read_predictions, write_predictions
+from tunesmith.evaluate.predict.validate import validation_metrics
 from tunesmith.metrics import Metric
 from tunesmith.metrics.exact_match import ExactMatch
 from tunesmith.models.inference.generate import Answer

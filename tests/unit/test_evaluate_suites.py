@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import DataError
 from tunesmith.evaluate.fairness.suites import Question, SentencePair, Suite, read_suites
-from tunesmith.evaluate.fairness.suites.ask import ask
+from tunesmith.evaluate.fairness.suites.ask import ask, sentence_asked
 from tunesmith.evaluate.fairness.suites.results import suite_result
 from tunesmith.metrics._measured import BIAS, BIASED, MEANINGFUL, PERSON, PREFERRED, RIGHT, SUITE
 from tunesmith.models.load import Model, open_model
@@ -179,19 +178,18 @@ def test_the_likelier_sentence_is_the_one_of_plain_transformers(lm: Model) -> No
 
 
 def test_a_context_is_read_and_not_scored(lm: Model) -> None:
-    said = ("The app is old.", "My invoice of last month is wrong.", "Anna", "12 plus 30 is 42, and so on and on")
-
     def ids(text: str) -> list[int]:
         found: list[int] = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 
-    for context in ("Hello there.", "What is the answer to the invoice of Anna?"):
-        means = {text: plain(lm, [1, *ids(context)], ids(f" {text}")) / len(ids(f" {text}")) for text in said}
-        for one, other, unrelated in permutations(said, 3):
-            item = SentencePair("1", "x", one, other, context, unrelated, per_token=True)
-            (row,) = ask(lm, codec(lm), Suite("stereoset", "p", [item]), batch=4, after=lambda *_: None)
-            assert row.measured[PREFERRED] == (means[one] > means[other])
-            assert row.measured[MEANINGFUL] == ((means[one] > means[unrelated]) + (means[other] > means[unrelated])) / 2
+    context, said = "Hello there.", ("The app is old.", "My invoice is wrong.", "12 plus 30")
+    read, scored = zip(*(sentence_asked(codec(lm), context, text) for text in said), strict=True)
+    assert list(read) == [[1, *ids(context)]] * 3 and list(scored) == [ids(f" {text}") for text in said]
+    item = SentencePair("1", "x", said[0], said[1], context, unrelated=said[2])
+    (row,) = ask(lm, codec(lm), Suite("stereoset", "p", [item]), batch=4, after=lambda *_: None)
+    likely = [plain(lm, before, then) for before, then in zip(read, scored, strict=True)]
+    assert row.measured[PREFERRED] == (likely[0] > likely[1])
+    assert row.measured[MEANINGFUL] == ((likely[0] > likely[2]) + (likely[1] > likely[2])) / 2
 
 
 def test_items_that_are_too_long_are_left_out_and_counted(lm: Model) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tunesmith.errors import SpecError
 from tunesmith.evaluate.predict import Manner
-from tunesmith.evaluate.targets import check_targets
+from tunesmith.evaluate.verdict.targets import check_targets
 from tunesmith.spec.sections import Target
 
 

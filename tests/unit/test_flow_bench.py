@@ -14,7 +14,7 @@ from tests.unit.test_models_remote import completion, endpoint
 
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import Interrupted, SpecError, UserError
-from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.flow.evaluation import bench as module
 from tunesmith.flow.run import run
 from tunesmith.models.load import open_model

@@ -36,12 +36,17 @@ def said(output: str, *references: str, **fields: object) -> Prediction:
 
 def test_the_folder_holds_the_metrics_of_the_field() -> None:
     assert METRICS.names() == [
-        *("accuracy", "answer_length", "automated_readability", "bertscore", "bleu", "brier", "chrf", "coleman_liau"),
-        *("cost_per_1000", "ece", "entity_f1", "exact_match", "f1", "f1_macro", "f1_micro", "faithfulness"),
-        *("field_accuracy", "field_f1", "first_token_p50", "first_token_p95", "flesch_kincaid", "flesch_reading_ease"),
-        *("gunning_fog", "json_valid", "latency_p50", "latency_p95", "latency_p99", "length_ratio", "log_loss"),
-        *("meteor", "pass_at_k", "peak_memory", "perplexity", "precision", "rating", "recall", "refusal_rate"),
-        *("rouge1", "rouge2", "rougeL", "smog", "ter", "token_f1", "tokens_per_second", "toxicity", "win_rate"),
+        *("accuracy", "answer_length", "automated_readability", "average_precision", "balanced_accuracy"),
+        *("bbq_bias", "bertscore", "bleu", "brier", "chrf", "cohen_kappa", "coleman_liau", "cost_per_1000"),
+        *("counterfactual_flips", "demographic_parity", "demographic_parity_ratio", "ece", "entity_f1"),
+        *("equal_opportunity", "equal_opportunity_ratio", "equalized_odds", "equalized_odds_ratio"),
+        *("exact_match", "exposure", "extraction_rate", "f1", "f1_macro", "f1_micro", "f1_weighted"),
+        *("faithfulness", "field_accuracy", "field_f1", "first_token_p50", "first_token_p95", "flesch_kincaid"),
+        *("flesch_reading_ease", "gunning_fog", "json_valid", "judged", "latency_p50", "latency_p95"),
+        *("latency_p99", "length_ratio", "log_loss", "mcc", "membership_auc", "membership_tpr", "meteor"),
+        *("pass_at_k", "peak_memory", "perplexity", "precision", "rating", "recall", "refusal_rate"),
+        *("retention", "robustness", "roc_auc", "rouge1", "rouge2", "rougeL", "smog", "stereotype_preference"),
+        *("ter", "token_f1", "tokens_per_second", "toxicity", "win_rate"),
     ]
 
 

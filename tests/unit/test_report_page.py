@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from tests.unit.report_fixture import (
+    crowded_run,
     empty_run,
     fill_data,
     fill_evaluation,
@@ -30,10 +31,12 @@ from tests.unit.report_fixture import (
 
 from tunesmith.evaluate.comparison import Comparison, Difference
 from tunesmith.evaluate.predict import majority
+from tunesmith.evaluate.statistics.significance import meaning
 from tunesmith.records import Message, Prediction, Record
 from tunesmith.report.render import render, style
 from tunesmith.report.terminal import terminal_summary
-from tunesmith.report.views.comparison import difference_cell, verdict_of
+from tunesmith.report.views.comparison import difference_cell
+from tunesmith.report.views.rows import changed
 from tunesmith.runs import Run, write_json, write_text
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -163,7 +166,8 @@ def test_nothing_of_the_run_becomes_markup(tmp_path: Path, payload: str) -> None
     clean = Page(render(run))
     poison(run, payload)
     page = Page(render(run))
-    assert {tag for tag, _ in page.tags} == {tag for tag, _ in clean.tags}
+    # A label with a payload behind it is an answer of several words, whose changes are marked.
+    assert {tag for tag, _ in page.tags} == {tag for tag, _ in clean.tags} | {"del", "ins"}
     assert not page.all("script") and not page.all("img") and not page.all("iframe")
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on") or name in ("style", "src", "srcset")], tag
@@ -189,7 +193,7 @@ def test_the_page_is_accessible(html: str) -> None:
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
     assert len(page.all("table")) == len(page.all("caption"))
-    assert all(th.get("scope") in ("col", "row") for th in page.all("th"))
+    assert all(th.get("scope") in ("col", "row", "rowgroup") for th in page.all("th"))
     assert all(svg["role"] == "img" and svg["aria-label"] for svg in page.all("svg"))
     assert all(div.get("aria-label") for div in page.all("div") if div.get("role") == "region")
     assert page.all("html")[0]["lang"] == "en"
@@ -218,6 +222,9 @@ def test_text_has_contrast_in_both_themes(theme: str) -> None:
         assert contrast(colors[text], colors["wash"]) >= 4.5, text
     assert contrast(colors["ink"], colors["trained-wash"]) >= 4.5
     assert contrast(colors["ink"], colors["undecided-wash"]) >= 4.5
+    assert contrast(colors["ink"], colors["missed-wash"]) >= 4.5
+    for text in ("met", "missed", "undecided"):
+        assert contrast(colors[text], colors[f"{text}-wash"]) >= 4.5, text
     for mark in ("a", "b", "c"):
         assert contrast(colors[mark], colors["paper"]) >= 3, mark
 
@@ -294,7 +301,53 @@ def test_three_arms_stand_side_by_side(tmp_path: Path) -> None:
     fill_evaluation(run, arms, metrics=["accuracy"])
     page = Page(render(run))
     assert page.text.count("majority") > 3
-    assert 'class="swatch c">majority' in render(run)
+    assert "Tuned against 2 others" in page.text
+    assert "tuned is clearly better than base and majority by 1 of 1 metric." in page.text
+
+
+def test_what_a_reader_must_know_stands_above_the_targets(tmp_path: Path) -> None:
+    run = crowded_run(tmp_path)
+    html = render(run)
+    found = json.loads((run / "evaluation" / "verdict.json").read_text("utf-8"))
+    kinds = [warning["kind"] for warning in found["warnings"]]
+    assert kinds == ["contamination", "simpler", "simpler", "noise", "slice"]
+    text = Page(html).text
+    places = [text.index(warning["text"]) for warning in found["warnings"]]
+    assert places == sorted(places) and places[-1] < text.index("What would change it")
+    assert html.index('class="cautions"') < html.index('class="stack targets"')
+    for target in found["targets"]:
+        assert target["change"] and target["change"] in text
+    lineage = json.loads((run / "lineage.json").read_text("utf-8"))
+    assert lineage["spec_digest"][:16] in text[: text.index("Tuned against 6 others")]
+    assert "Slices that nobody named" in text and "minus few_shot" in text
+
+
+def test_how_the_arms_were_asked_stands_beside_their_figures(tmp_path: Path) -> None:
+    run = crowded_run(tmp_path)
+    html = render(run)
+    chapter = html[html.index('<section id="comparison"') : html.index('<section id="slices"')]
+    text = " ".join(Page(chapter).text.split())
+    chose = "best of 2 ways to ask: classify, wording 2, system “Be brief.”; 0.780 by accuracy on 200 validation rows"
+    assert chose in text and "asked: run:triage/3" in text and "classify, wording 10.710 0.660 to 0.760" in text
+    assert "examples shown before each row: 3.5" in text and "examples left out for want of room: 200" in text
+    assert "learned from: 1,410 rows" in text and "named an answer: in 180 of 240 rows (75.0%)" in text
+    write_json(run / "evaluation" / "arms.json", {"prompt": {"arm": {}, "found": {"variants": [{"name": 1}]}}})
+    broken = Page(render(run)).text
+    assert "evaluation/arms.json cannot be read" in broken and "How the arms were asked" not in broken
+
+
+def test_rows_that_were_trained_on_are_listed(tmp_path: Path) -> None:
+    html = render(crowded_run(tmp_path))
+    assert "9 test rows that the model was trained on" in Page(html).text
+    assert html.count("<td>word for word</td>") == 9 and "old.jsonl:3" in html
+
+
+def test_an_answer_is_marked_word_by_word() -> None:
+    assert changed("the cat <sat> down", "the dog <sat> down") == ("the <del>cat</del><ins>dog</ins> &lt;sat&gt; down")
+    assert changed("pay in July", "pay in July please") == "pay in July<ins> please</ins>"
+    assert changed("spam", "ham") is None  # labels of a word
+    assert changed("the same words", "the same words") is None
+    assert changed("one two three", "four five six") is None  # nothing in common to mark the rest against
 
 
 def test_tagged_rows_show_both_markings(tmp_path: Path) -> None:
@@ -391,25 +444,33 @@ def test_the_tuned_model_is_shown_against_every_arm_and_seed(tmp_path: Path) -> 
     run = many_arms(tmp_path)
     found = Comparison.from_json(json.loads((run / "evaluation" / "comparison.json").read_text("utf-8")))
     text = Page(render(run)).text
-    assert "Tuned against every other arm," in text and "Differences are those of tuned to base" in text
+    assert "Differences are tuned minus the arm, paired" in text
     accuracy = found.measures[0]
-    assert verdict_of(accuracy.differences["majority"], "higher", 0.95) == "better"
-    assert verdict_of(accuracy.differences["linear"], "higher", 0.95) == "unclear"
-    assert f"linearaccuracy{difference_cell(accuracy.differences['linear'], 'higher', '', 0.95)['value']}" in "".join(
-        text.split()
-    )
+    assert meaning(accuracy.differences["majority"], "higher", 0.95) == "better"
+    assert meaning(accuracy.differences["linear"], "higher", 0.95) == "unclear"
+    against = difference_cell(accuracy.differences["linear"], "higher", "", 0.95)
+    said = f"{against['value']}{against['interval']}too close to call{against['p']}"
+    assert "".join(said.split()) in "".join(text.split())
     macro = found.measures[1]
-    assert all(verdict_of(macro.differences[arm], "higher", 0.95) == "better" for arm in ("base", "majority"))
+    assert all(meaning(macro.differences[arm], "higher", 0.95) == "better" for arm in ("base", "majority"))
     assert accuracy.seeds is not None and accuracy.seeds.mean is not None
     assert "Tuned, seed by seed." in text and f"{accuracy.seeds.mean:.3f}" in text
     shown = Console(width=160, file=io.StringIO())
     shown.print(terminal_summary(run))
-    assert "tuned over base" in shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "tuned minus" in shown.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_difference_is_no_gain_where_so_many_were_looked_at() -> None:
     alone = Difference(0.05, (0.001, 0.1), 0.04, 100, corrected=0.04)
     among = replace(alone, corrected=0.4)
-    assert [verdict_of(each, "higher", 0.95) for each in (alone, among)] == ["better", "unclear"]
-    assert verdict_of(alone, "higher", 0.99) == "unclear"
+    assert [meaning(each, "higher", 0.95) for each in (alone, among)] == ["better", "unclear"]
+    assert meaning(alone, "higher", 0.99) == "unclear"
     assert difference_cell(among, "higher", "", 0.95)["p"] == "0.400"
+
+
+def test_what_was_measured_once_is_not_called_too_close() -> None:
+    """Memory is one figure for all rows: no chance can be told of it; and a figure that is lacking says nothing."""
+    once = difference_cell(Difference(345.8, (345.8, 345.8), None, 100), "lower", "MB", 0.95)
+    assert (once["means"], once["p"], once["interval"]) == ("measured once", "–", "")
+    lacking = difference_cell(Difference(None, None, None, 0), "lower", "MB", 0.95)
+    assert (lacking["value"], lacking["means"]) == ("–", "")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +20,12 @@ from tunesmith.data.read.row import to_record
 from tunesmith.data.read.shape import recognise
 from tunesmith.data.readers import Row
 from tunesmith.errors import NotFound, UserError
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.review import stored
 from tunesmith.evaluate.review.measured import rated
 from tunesmith.evaluate.review.pairs import pairs
-from tunesmith.evaluate.review.results import results
+from tunesmith.evaluate.review.results import Results, results
 from tunesmith.evaluate.review.stored import Answer, Review
-from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict, judge
 from tunesmith.flow.review import Desk, new_review, rejudge, review_results, review_status, write_pairs
 from tunesmith.metrics.rating import Rating
@@ -279,8 +281,8 @@ def test_a_target_on_ratings_waits_for_a_review(tmp_path: Path) -> None:
     assert judge([Target.model_validate(TARGETS[1])], []).targets[0].why.startswith("no review of this run yet")
 
 
-def test_ratings_judge_it_again(tmp_path: Path) -> None:
-    run = reviewed_run(tmp_path)
+def rated_well(tmp_path: Path) -> tuple[Results, Verdict | None, dict[str, Any]]:
+    """Everybody gives every answer of the tuned model the best mark."""
     new_review(RUN, tmp_path / "rubric.yaml", tmp_path, raters=["anna", "ben"], items=40, shared=0.5, adjudicator="zoe")
     with Desk(RUN, tmp_path) as desk:
         found = desk.filled()
@@ -289,8 +291,12 @@ def test_ratings_judge_it_again(tmp_path: Path) -> None:
                 arms = found.items[item].hidden["arms"]
                 marks = {f"helpful-{letter.lower()}": "5" if arm == "tuned" else "2" for letter, arm in arms.items()}
                 stored.save(desk.opened, desk.review, Answer(item, rater.number, marks, "", 5.0, 1))
-        told, verdict = review_results(desk)
-        status = review_status(desk)
+        return *review_results(desk), review_status(desk)
+
+
+def test_ratings_judge_it_again(tmp_path: Path) -> None:
+    run = reviewed_run(tmp_path)
+    told, verdict, status = rated_well(tmp_path)
     assert verdict is not None and verdict.decision == "SHIP"
     assert [target.outcome for target in verdict.targets] == ["met", "met"]
     assert verdict.targets[1].value == 5 and verdict.targets[1].num_rows == 40
@@ -298,6 +304,30 @@ def test_ratings_judge_it_again(tmp_path: Path) -> None:
     assert read_json(run / "evaluation" / "review.json")["number"] == 1 == told.number
     assert "SHIP" in (run / "report.html").read_text()
     assert status["to_settle"] == 0 and status["raters"][0]["assigned"] == 30
+
+
+def test_what_was_warned_of_stands_after_a_review(tmp_path: Path) -> None:
+    """A word count is better all the same, and rows that were trained on are not shown to raters."""
+    run = reviewed_run(tmp_path)
+    spec = read_json(run / "spec.json")
+    spec["spec"]["evaluate"]["arms"] = ["base", "linear", "tuned"]
+    write_json(run / "spec.json", spec)
+    right = [
+        replace(row, output=row.expected) for row in read_predictions(run / "evaluation/predictions-tuned.parquet")
+    ]
+    tuned = [replace(row, output="nothing") if at % 9 == 8 else row for at, row in enumerate(right)]
+    learned = [row.record for row in right[:30]]
+    arms = {"base": tuned, "linear": right, "tuned": tuned}
+    fill_evaluation(run, arms, metrics=("accuracy",), targets=TARGETS, trained=learned)
+    before = Verdict.from_json(read_json(run / "evaluation" / "verdict.json"))
+    _, after, _ = rated_well(tmp_path)
+    assert after is not None and after.decision == "DON'T SHIP" and after.deciding is None
+    assert [target.outcome for target in after.targets] == ["met", "met"]
+    assert after.reason.startswith("A linear model beats the tuned one by accuracy")
+    assert after.warnings == before.warnings and after.warnings[0].kind == "contamination"
+    with Desk(RUN, tmp_path) as desk:
+        asked = {item.hidden["record"] for item in desk.filled().items.values()}
+    assert len(asked) == after.targets[1].num_rows > 0 and not asked & {record.id for record in learned}
 
 
 def test_a_verdict_of_other_targets_is_not_touched(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tunesmith.spec import derive
 from tunesmith.spec.load import parse
 from tunesmith.spec.quantity import Batch, Duration
 from tunesmith.spec.resolve import Facts, Resolved, resolve, resolve_early
+from tunesmith.spec.sections import ABILITIES
 
 MINIMAL = "name: a\ndata: {sources: [a.jsonl]}\n"
 
@@ -278,12 +279,24 @@ def test_every_value_has_an_origin(facts: Facts, text: str) -> None:
         assert origin == "default" or origin.startswith(("written a.yaml:", "derived: ")), path
 
 
+def test_a_target_on_retention_takes_the_built_in_abilities() -> None:
+    named = resolved(CHAT, "goal: {targets: [{metric: retention, at_least: 0.9}]}\n")
+    taken = named.spec.evaluate.retention
+    assert taken is not None and taken.sources == list(ABILITIES)
+    assert named.origins["evaluate.retention.sources.0"].startswith("derived: ")
+    assert resolved(CHAT).spec.evaluate.retention is None
+
+
 @pytest.mark.parametrize("facts", [TICKETS, CHAT, PROSE, SPANS])
 def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: Facts) -> None:
     result = resolved(facts)
     tree = result.spec.model_dump(mode="json")
     unset = {leaf for leaf in leaves(tree) if _at(tree, leaf) is None and not leaf.startswith("evaluate.metrics.")}
     assert unset <= {
+        "evaluate.fairness",
+        "evaluate.privacy",
+        "evaluate.retention",
+        "evaluate.robustness",
         "data.sources.0.format",
         "data.sources.0.map",
         "data.sources.0.split",
@@ -302,6 +315,7 @@ def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: 
         "base.revision",
         "prompt.system",
         "train.0.freeze",
+        "train.0.objective.fair_by",
         "train.0.replay",
         "train.0.regularize.dropout",
         "train.0.regularize.neftune",

@@ -122,9 +122,15 @@ from tunesmith.cli import make  # noqa: E402
 from tunesmith.cli import look  # noqa: E402
 
 # isort: split
+from tunesmith.cli import weigh  # noqa: E402
+
+# isort: split
+from tunesmith.cli import suites  # noqa: E402
+
+# isort: split
 from tunesmith.cli import guard  # noqa: E402
 
 # isort: split
 from tunesmith.cli import review  # noqa: E402
 
-__all__ = ["app", "guard", "look", "main", "make", "review"]
+__all__ = ["app", "guard", "look", "main", "make", "review", "suites", "weigh"]

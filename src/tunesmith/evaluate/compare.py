@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tunesmith.errors import GateFailed
-from tunesmith.evaluate.cases import answer_lengths, notable
 from tunesmith.evaluate.comparison import (
     Comparison,
     Difference,
     Estimate,
     FoldMeasure,
+    Found,
     Measure,
     SliceMeasure,
     closed,
     finite,
 )
-from tunesmith.evaluate.confusion import label_table
+from tunesmith.evaluate.mistakes.cases import answer_lengths, notable
+from tunesmith.evaluate.mistakes.confusion import label_table
+from tunesmith.evaluate.mistakes.kinds import Kind
+from tunesmith.evaluate.mistakes.slices import discover as find_slices
 from tunesmith.evaluate.statistics.folds import fold_values, mean_over, mean_over_seeds
 from tunesmith.evaluate.statistics.resample import draw
 from tunesmith.evaluate.statistics.significance import corrected
-from tunesmith.records import Prediction
+from tunesmith.records import Prediction, Record
 
 if TYPE_CHECKING:
     from tunesmith.metrics import Floats, Metric, Need
@@ -54,6 +57,8 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
     folds: Mapping[str, Sequence[Sequence[Prediction]]] | None = None,
+    discover: Sequence[Kind] = (),
+    trained: Sequence[Record] = (),
     seeds: Sequence[Sequence[Prediction]] = (),
 ) -> Comparison:
     """Measures every arm, and the last against each of the others.
@@ -67,6 +72,8 @@ def compare(
         resamples: bootstrap samples behind each interval.
         seed: draws them.
         folds: arm -> its predictions by fold, where the rows were tested in folds.
+        discover: kinds of slices to find and break the first metric down by.
+        trained: the rows that were trained on, for slices by how near they are.
         seeds: what models like that of the last arm, but of other seeds, said of the same rows.
 
     Raises:
@@ -76,36 +83,33 @@ def compare(
     rows = next(iter(aligned.values()))
     settled = [metric.for_task(task) for metric in metrics]
     measured = [
-        {arm: metric.statistics(made) for arm, made in aligned.items() if metric.needs <= carried(made)}
-        for metric in settled
+        {arm: metric.statistics(made) for arm, made in aligned.items() if _can(metric, made)} for metric in settled
     ]
 
-    def view(chosen: Sequence[int] | None) -> list[tuple[dict[str, Estimate], dict[str, Difference]]]:
-        taken = [
-            {arm: values if chosen is None else values[chosen] for arm, values in statistics.items()}
-            for statistics in measured
-        ]
+    def view(chosen: list[int] | slice) -> list[tuple[dict[str, Estimate], dict[str, Difference]]]:
+        taken = [{arm: values[chosen] for arm, values in statistics.items()} for statistics in measured]
         return _estimate(settled, taken, list(aligned), confidence, resamples, seed)
 
     broken_down: list[list[SliceMeasure]] = [[] for _ in settled]
-    for column in slices:
-        for value, chosen in _values(rows, column).items():
-            for found, (values, differences) in zip(broken_down, view(chosen), strict=True):
-                found.append(SliceMeasure(column, value, len(chosen), len(chosen) < SMALL, values, differences))
+    for column, value, chosen in _broken_down(rows, slices):
+        for found, (values, differences) in zip(broken_down, view(chosen), strict=True):
+            found.append(SliceMeasure(column, value, len(chosen), len(chosen) < SMALL, values, differences))
     measures = [
         Measure(
             metric.name,
             metric.unit,
             metric.better,
-            metric.lowest,
+            finite(metric.lowest),
             finite(metric.highest),
             values,
             differences,
             by,
             {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
-            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence) if seeds else None,
+            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence)
+            if seeds and all(_can(metric, each) for each in seeds)
+            else None,
         )
-        for metric, (values, differences), by in zip(settled, view(None), broken_down, strict=True)
+        for metric, (values, differences), by in zip(settled, view(slice(None)), broken_down, strict=True)
     ]
     labels = label_table(aligned, settled)
     return Comparison(
@@ -118,7 +122,28 @@ def compare(
         labels=labels,
         cases=notable(aligned, settled, measured),
         lengths={} if labels else answer_lengths(aligned),
+        found=_found(aligned, settled, measured, discover, trained, confidence, seed),
     )
+
+
+def _found(
+    arms: Mapping[str, Sequence[Prediction]],
+    metrics: Sequence[Metric],
+    measured: Sequence[Statistics],
+    kinds: Sequence[Kind],
+    trained: Sequence[Record],
+    confidence: float,
+    seed: int,
+) -> Found | None:
+    if not metrics or list(arms)[-1] not in measured[0]:
+        return None
+    return find_slices(arms, metrics[0], measured[0], kinds=kinds, trained=trained, confidence=confidence, seed=seed)
+
+
+def _can(metric: Metric, predictions: Sequence[Prediction]) -> bool:
+    """Whether predictions carry what a metric reads; figures that others measured may be of other metrics."""
+    told = "measured" not in metric.needs or metric.score(predictions).num_rows > 0
+    return told and metric.needs <= carried(predictions)
 
 
 def carried(predictions: Sequence[Prediction]) -> frozenset[Need]:
@@ -219,6 +244,13 @@ def _difference(
 
 def _num_scored(metric: Metric, statistics: Floats) -> int:
     return int(np.isfinite(metric.per_row(statistics)).sum())
+
+
+def _broken_down(rows: Sequence[Prediction], columns: Sequence[str]) -> Iterator[tuple[str, str, list[int]]]:
+    """(column, value, its rows) of every slice."""
+    for column in columns:
+        for value, chosen in _values(rows, column).items():
+            yield column, value, chosen
 
 
 def _values(rows: Sequence[Prediction], column: str) -> dict[str, list[int]]:

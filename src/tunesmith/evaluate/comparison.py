@@ -61,10 +61,23 @@ class SliceMeasure:
     differences: dict[str, Difference]
     """By the arm that the last one is held against."""
 
-    @property
-    def difference(self) -> Difference | None:
-        """Against the first arm; None where there is only one."""
-        return next(iter(self.differences.values()), None)
+
+@dataclass(frozen=True)
+class FoundSlice(SliceMeasure):
+    """A slice that no column names; `column` is the kind it is of."""
+
+    apart: Difference
+    """The last arm's value on these rows minus that on all others."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The first metric on slices that were found, those that are surely worse than elsewhere first."""
+
+    metric: str
+    slices: list[FoundSlice]
+    left_out: int
+    """Slices with too few rows, inside or outside, and those beyond the largest of their kind."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,7 @@ class Measure:
     name: str
     unit: str
     better: Literal["higher", "lower"]
-    lowest: float
+    lowest: float | None
     highest: float | None
     arms: dict[str, Estimate]
     differences: dict[str, Difference]
@@ -95,10 +108,9 @@ class Measure:
     seeds: FoldMeasure | None = None
     """Of the last arm's model, which comes first, and of others that differ in their seed; None where none were."""
 
-    @property
-    def difference(self) -> Difference | None:
-        """Against the first arm; None where there is only one."""
-        return next(iter(self.differences.values()), None)
+    def can_be(self, value: float) -> bool:
+        """Whether the metric can come to a value at all."""
+        return (self.lowest is None or value >= self.lowest) and (self.highest is None or value <= self.highest)
 
 
 @dataclass(frozen=True)
@@ -173,6 +185,8 @@ class Comparison:
     labels: Labels | None
     cases: Cases | None
     lengths: dict[str, Lengths]
+    found: Found | None = None
+    """None where none were looked for."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without nan."""

@@ -15,7 +15,8 @@ def lineage(run: Run, request: Request) -> dict[str, Any]:
     """The digests a run rests on and those it made.
 
     Returns:
-        JSON values: the spec's and the code's digest, each data file, the base, each stage, the model.
+        JSON values: the spec's and the code's digest, each data file, what is read beside
+            them, the base, each stage, the model.
     """
     stages = {path.stem: read_json(path) for path in sorted((run / "stages").glob("*.json"))}
     return {
@@ -24,6 +25,7 @@ def lineage(run: Run, request: Request) -> dict[str, Any]:
         "spec_digest": file_digest(run / "spec.json"),
         "code_digest": code_digest(),
         "data": request.data,
+        "beside": request.beside,
         "base": {
             "reference": request.spec.base.model,
             "revision": request.spec.base.revision,

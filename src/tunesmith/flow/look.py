@@ -8,8 +8,10 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from tunesmith.errors import Error, RunError, UserError, did_you_mean
+from tunesmith.errors import Error, NotFound, RunError, UserError, did_you_mean
+from tunesmith.evaluate.verdict import Verdict
 from tunesmith.part import TRACKERS
+from tunesmith.report.evidence import Evidence
 from tunesmith.report.format import excerpt
 from tunesmith.runs import Run, find_run, list_runs, read_json
 from tunesmith.spec.overrides import OverrideError, override
@@ -51,6 +53,23 @@ def run_summary(reference: str, workspace: Path) -> dict[str, Any]:
         "spec": _read(run, "spec.json"),
         "environment": _read(run, "environment.json"),
     }
+
+
+def run_verdict(reference: str, workspace: Path) -> tuple[Run, Verdict, dict[str, str]]:
+    """A run, its verdict, and the digests of what that rests on.
+
+    Raises:
+        NotFound: no such run, or it came to no verdict.
+    """
+    run = find_run(workspace / "runs", reference)
+    evidence = Evidence(run)
+    if evidence.verdict is None:
+        raise NotFound(
+            f"{run} has no verdict",
+            where=str(run / "evaluation"),
+            fix="; ".join(evidence.problems) or "carry it there with `tunesmith evaluate SPEC`",
+        )
+    return run, evidence.verdict, evidence.digests
 
 
 def send_run(

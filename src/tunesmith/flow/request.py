@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,9 @@ from tunesmith.data.steps import Step
 from tunesmith.errors import NotFound
 from tunesmith.evaluate.arms import OWN, Arm
 from tunesmith.evaluate.fairness.suites import read_suites
+from tunesmith.flow.data.beside import files_beside
 from tunesmith.flow.environment import threads, versions
+from tunesmith.judges import Judge
 from tunesmith.metrics import Metric
 from tunesmith.models.facts import BaseFacts, base_facts
 from tunesmith.models.roles.remote import RemoteResponder, is_remote
@@ -56,8 +58,10 @@ class Request:
     older: list[Older]
     """What stages replay, in their order."""
     others: dict[str, str]
-    """The models that arms and metrics ask beside the base and the tuned one, and the files that only the evaluation
-    reads, with what names their content; of an endpoint, whose content nobody knows, its address."""
+    """The models that arms, metrics and judges ask beside the base and the tuned one, and what names their content; of
+    an endpoint, whose content nobody knows, its address. And the files that fairness reads."""
+    beside: list[dict[str, Any]] = field(default_factory=list)
+    """What the evaluation reads beside the data, its path and sha256: suites, and answers that people rated."""
 
     @property
     def digests(self) -> list[str]:
@@ -82,6 +86,7 @@ class Request:
             {
                 "spec": _that_matters(self.written.tree),
                 "content": [*self.digests, *self.others.values()],
+                "beside": self.beside,
                 "versions": versions(),
                 "threads": threads(),
             }
@@ -101,7 +106,8 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
     Raises:
         SpecError: the spec is wrong.
         DataError: a source does not exist or cannot be read.
-        ModelError: the base does not exist or cannot be used.
+        ModelError: the base, or a judge's model, does not exist or cannot be used.
+        NotFound: a suite or a file of ratings does not exist.
     """
     spec, written = load(path, changes)
     older = _older(spec, workspace)
@@ -118,7 +124,8 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
     )
     teachers = _teachers(spec, path.parent, workspace)
     others = {**_others(spec, path.parent, workspace), **_of_fairness(spec, path.parent)}
-    return Request(spec, written, workspace, base, data, teachers, older, others)
+    beside = files_beside(spec, path.parent)
+    return Request(spec, written, workspace, base, data, teachers, older, others, beside)
 
 
 def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:
@@ -151,10 +158,13 @@ def _teachers(spec: Spec, folder: Path, workspace: Path) -> dict[str, BaseFacts]
 
 
 def _others(spec: Spec, folder: Path, workspace: Path) -> dict[str, str]:
-    """The models that arms and metrics ask; paths are relative to the spec's folder. Refused here, and not when all is
-    trained."""
-    metrics = [*(spec.evaluate.metrics or ()), *(target.metric for target in spec.goal.targets)]
-    asked = dict.fromkeys(cast(Arm | Metric, part).asks for part in (*(spec.evaluate.arms or ()), *metrics))
+    """The models that arms, metrics and judges ask; paths are relative to the spec's folder. Refused here, and not when
+    all is trained."""
+    settings = spec.evaluate
+    metrics = [*(settings.metrics or ()), *(target.metric for target in spec.goal.targets)]
+    parts = cast(list[Arm | Metric | Judge], [*(settings.arms or ()), *metrics, *settings.judges])
+    reworded = (settings.robustness.model if settings.robustness else None) or ""
+    asked = dict.fromkeys([*(part.asks for part in parts), reworded])
     return {
         name: RemoteResponder(name).reference
         if is_remote(name)

@@ -6,20 +6,28 @@ import getpass
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.errors import NotFound, UserError
+from tunesmith.evaluate.arms import Arm
+from tunesmith.evaluate.caveats.contamination import Contamination, clean, read_contamination
+from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
+from tunesmith.evaluate.comparison import Comparison
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.review import files, links, pairs, stored
 from tunesmith.evaluate.review.draw import lay_out
 from tunesmith.evaluate.review.measured import rated
 from tunesmith.evaluate.review.results import Results, results
 from tunesmith.evaluate.review.rubric import read_rubric
 from tunesmith.evaluate.review.stored import Filled, Person, Review
-from tunesmith.evaluate.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict, decide, judge
+from tunesmith.flow.evaluation.judging import hold_against_review
+from tunesmith.flow.evaluation.repeats import fold_predictions
 from tunesmith.metrics import Metric
+from tunesmith.metrics.judged import Judged
+from tunesmith.part import ARMS
 from tunesmith.records import Prediction
 from tunesmith.runs import Run, find_run, read_json, write_json, write_text
 from tunesmith.spec.sections import Target
@@ -154,19 +162,23 @@ def _links(key: bytes, review: Review, people: Sequence[Person]) -> list[Link]:
 def _arms(run: Run, compares: bool) -> list[str]:
     if not compares:
         return ["tuned"]
-    comparison = run / "evaluation" / "comparison.json"
-    known = read_json(comparison)["arms"] if comparison.exists() else []
-    others = [arm for arm in known if arm != "tuned"]
+    others = [arm for arm in _measured_arms(run) if arm != "tuned"]
     return [*others[:1], "tuned"]
 
 
+def _measured_arms(run: Run) -> list[str]:
+    comparison = run / "evaluation" / "comparison.json"
+    return list(read_json(comparison)["arms"]) if comparison.exists() else ["tuned"]
+
+
 def _predictions(run: Run, arm: str) -> list[Prediction]:
+    """What an arm said of the rows that were not trained on."""
     path = run / "evaluation" / f"predictions-{arm}.parquet"
     if "/" in arm or not path.exists():
         known = sorted(file.stem.removeprefix("predictions-") for file in path.parent.glob("predictions-*.parquet"))
         fix = f"use some of: {', '.join(known)}" if known else "evaluate the run first: tunesmith evaluate SPEC"
         raise NotFound(f"{run} holds no answers of an arm {arm!r}", where=str(run.path), fix=fix)
-    return read_predictions(path)
+    return clean(read_predictions(path), read_contamination(run / "evaluation"))
 
 
 def review_status(desk: Desk) -> dict[str, Any]:
@@ -273,13 +285,18 @@ def rejudge(run: Run, review: Filled) -> Verdict | None:
     targets = [Target.model_validate(target) for target in spec["goal"]["targets"]]
     if len(targets) != len(before.targets):
         raise UserError(f"the verdict of {run} is not of its spec's targets", where=str(path), fix="evaluate it again")
-    asked = [number for number, target in enumerate(targets) if cast(Metric, target.metric).rows == "review"]
-    judged = _judge_ratings([targets[number] for number in asked], rated(_predictions(run, "tuned"), review), spec)
+    asked = [
+        number
+        for number, target in enumerate(targets)
+        if cast(Metric, target.metric).rows == "review" or isinstance(target.metric, Judged)
+    ]
+    met = read_contamination(run / "evaluation")
+    judged = _judge_ratings([targets[number] for number in asked], run, review, met, spec)
     found = dict(enumerate(before.targets)) | dict(zip(asked, judged.targets, strict=True))
-    after = decide(list(found.values()), before.confidence)
-    verdict = replace(
-        before, decision=after.decision, reason=after.reason, deciding=after.deciding, targets=after.targets
-    )
+    verdict = decide(list(found.values()), before.confidence)
+    comparison = Comparison.from_json(read_json(run / "evaluation" / "comparison.json"))
+    arms = [cast(Arm, ARMS.make(arm)) for arm in spec["evaluate"].get("arms") or []]
+    verdict = weigh(verdict, comparison, met, simpler_arms(arms))
     write_json(path, verdict.to_json())
     from tunesmith.flow.stages import write_report  # which brings everything that a run needs
 
@@ -287,13 +304,21 @@ def rejudge(run: Run, review: Filled) -> Verdict | None:
     return verdict
 
 
-def _judge_ratings(targets: Sequence[Target], rows: Sequence[Prediction], spec: Mapping[str, Any]) -> Verdict:
-    """The one place that judges ratings: by the confidence and the draws of the run's spec."""
+def _judge_ratings(
+    targets: Sequence[Target], run: Run, review: Filled, met: Contamination | None, spec: Mapping[str, Any]
+) -> Verdict:
+    """The one place that judges what people said, and models that are trusted as far as they agree with people: by the
+    confidence and the draws of the run's spec."""
     settings = spec.get("evaluate", {})
+    arms = {arm: _predictions(run, arm) for arm in _measured_arms(run)}
+    folds = fold_predictions(run, settings["folds"], "tuned") if settings.get("folds") else None
     return judge(
         targets,
-        [],
-        beside={"review": rows},
+        arms["tuned"],
+        arms=arms,
+        beside={"review": rated(arms["tuned"], review)},
+        doubts=hold_against_review(run, review, arms),
+        folds=folds and [clean(fold, met) for fold in folds],
         task=spec["goal"].get("task"),
         confidence=settings.get("confidence", 0.95),
         resamples=settings.get("resamples", 2000),

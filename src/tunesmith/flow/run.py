@@ -13,6 +13,7 @@ from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
 from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
 from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
+from tunesmith.flow.evaluation.check import check_measuring
 from tunesmith.flow.evaluation.repeats import Repeat, repeats_of
 from tunesmith.flow.interrupt import gentle_stop
 from tunesmith.flow.narrator import Listener, Narrator, silent
@@ -122,6 +123,7 @@ def _begin(request: Request, narrator: Narrator) -> Run:
     with narrator.stage("data"):
         job, collected = collect_job(request, narrator)
         check_goal(job, request, collected.survey)
+        check_measuring(job, request)
         job, examples = encode_job(job, collected, narrator)
 
         def fill(folder: Path) -> None:

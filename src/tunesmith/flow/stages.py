@@ -57,7 +57,7 @@ def stages(
         start = str(model_folder(run, job, number).resolve())
     if until == "train":
         return found
-    print_ = fingerprint([print_, spec["evaluate"], spec["goal"], request.others, *print_of_repeats])
+    print_ = fingerprint([print_, spec["evaluate"], spec["goal"], request.others, request.beside, *print_of_repeats])
     found.append(
         Stage(
             "evaluate",

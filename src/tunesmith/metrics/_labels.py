@@ -64,6 +64,18 @@ def count(pairs: Sequence[tuple[Collection[str], Collection[str]]], labels: Iter
     return counts.reshape(len(pairs), 3 * len(place))
 
 
+def every_label(predictions: Sequence[Prediction]) -> Floats:
+    """What `count` counts, for every label that rows have or were given."""
+    pairs = label_sets(predictions)
+    return count(pairs, sorted({label for pair in pairs for labels in pair for label in labels}))
+
+
+def by_label(totals: Floats) -> tuple[Floats, Floats, Floats]:
+    """[..., L] each: given and right, given but wrong, right but not given."""
+    counts = totals.reshape(*totals.shape[:-1], 3, totals.shape[-1] // 3)
+    return counts[..., 0, :], counts[..., 1, :], counts[..., 2, :]
+
+
 class PerLabel(Metric):
     """A metric of counts per label, averaged over labels that occur, or of one label alone."""
 
@@ -76,13 +88,10 @@ class PerLabel(Metric):
         """The value from given and right, given but wrong, right but not given; 0 where undefined."""
 
     def statistics(self, predictions: Sequence[Prediction]) -> Floats:
-        pairs = label_sets(predictions)
-        every = {label for pair in pairs for labels in pair for label in labels}
-        return count(pairs, sorted(every) if self.label is None else [self.label])
+        return every_label(predictions) if self.label is None else count(label_sets(predictions), [self.label])
 
     def value(self, totals: Floats) -> Floats:
-        counts = totals.reshape(*totals.shape[:-1], 3, totals.shape[-1] // 3)
-        right, wrong, missed = counts[..., 0, :], counts[..., 1, :], counts[..., 2, :]
+        right, wrong, missed = by_label(totals)
         occurs = (right + wrong + missed) > 0
         return ratio(np.where(occurs, self.of_counts(right, wrong, missed), 0.0).sum(-1), occurs.sum(-1).astype(float))
 

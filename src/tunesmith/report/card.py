@@ -17,9 +17,10 @@ from tunesmith.evaluate.comparison import Comparison, Measure, SliceMeasure
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.metadata import adapter_kind, kind_of, metadata, stages, task
-from tunesmith.report.views import cost, fairness, slices, verdict
+from tunesmith.report.views import cost, slices, verdict
 from tunesmith.report.views.comparison import difference_cell, estimate_cell, folded, says
 from tunesmith.report.views.provenance import leaves
+from tunesmith.report.views.rooms import fairness, privacy, robustness
 from tunesmith.runs import Run
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~&$<>@]|^[#+-](?=[ #+-])|:(?=//)|(?<=www)\.)")
@@ -68,6 +69,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "adapter": adapter_kind(evidence) or "",
         "base": str((evidence.lineage.get("base") or {}).get("reference") or "A language model"),
         "verdict": None if decided is None else {"word": decided.decision, "why": verdict.sentence(decided.reason)},
+        "warnings": [] if decided is None else [warning.text for warning in decided.warnings],
         "targets": [
             (verdict.target_name(t), verdict.bound_of(t), write.figure(t.value, t.unit), verdict.limit_of(t), t.outcome)
             for t in (decided.targets if decided else [])
@@ -78,13 +80,39 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "prompt": [(path, str(value)) for path, value in leaves(evidence.spec.get("prompt") or {}) if value],
         "evaluation": None if found is None else _evaluation(found),
         "no_evaluation": evidence.why_no_evaluation(),
+        "robustness": robustness.of_card(evidence.robustness),
         "weak": None if found is None else _weak(found),
+        "privacy": _privacy(evidence),
+        "unmeasured": _unmeasured(evidence),
         "groups": list(fairness.says(evidence.fairness)) if evidence.fairness else [],
         "cost": cost.facts(evidence),
         "took": write.duration(sum(stage["seconds"] or 0.0 for stage in cost.stage_times(evidence))),
         "tunesmith": str(evidence.environment.get("tunesmith", "")),
         "packages": sorted((evidence.environment.get("packages") or {}).items()),
     }
+
+
+def _unmeasured(evidence: Evidence) -> str:
+    """What nobody looked at, as the beginning of a sentence."""
+    looked = {"bias": evidence.fairness, "privacy": evidence.privacy, "misuse": None}
+    *names, last = [name for name, found in looked.items() if found is None]
+    return f"{', '.join(names)} and {last} were".capitalize() if names else f"{last} was".capitalize()
+
+
+def _privacy(evidence: Evidence) -> dict[str, Any] | None:
+    found = evidence.privacy
+    if found is None:
+        return None
+    rows = [
+        (
+            f"{row.name or 'and'}: {row.below}",
+            f"{row.value} ({row.range})" if row.range else row.value,
+            row.bound,
+            row.found,
+        )
+        for row in privacy.rows(found)
+    ]
+    return {"says": privacy.says(found), "rows": rows, "alarm": write.percent(1 - found.confidence, 0)}
 
 
 def _labels(evidence: Evidence) -> dict[str, int]:
@@ -126,10 +154,12 @@ def _evaluation(found: Comparison) -> dict[str, Any]:
             (
                 measure.name,
                 [_cell(measure, measure.arms, arm) for arm in found.arms],
-                _difference(found, measure, measure),
+                [_difference(found, measure, measure, arm) for arm in found.arms[:-1]],
             )
             for measure in found.measures
         ],
+        "others": found.arms[:-1],
+        "last": found.arms[-1],
         "slices": _slices(found),
     }
 
@@ -139,8 +169,8 @@ def _cell(measure: Measure, arms: dict[str, Any], arm: str) -> str:
     return f"{cell['value']} ({cell['interval']})" if cell["interval"] else cell["value"]
 
 
-def _difference(found: Comparison, measure: Measure, entry: Measure | SliceMeasure) -> str:
-    cell = difference_cell(entry.difference, measure.better, measure.unit, found.confidence)
+def _difference(found: Comparison, measure: Measure, entry: Measure | SliceMeasure, arm: str) -> str:
+    cell = difference_cell(entry.differences.get(arm), measure.better, measure.unit, found.confidence)
     return f"{cell['value']} ({cell['interval']})" if cell["interval"] else str(cell["value"])
 
 
@@ -157,7 +187,6 @@ def _slices(found: Comparison) -> dict[str, Any] | None:
                 f"{entry.column}: {entry.value}",
                 entry.num_rows,
                 [_cell(measure, entry.arms, arm) for arm in found.arms],
-                _difference(found, measure, entry),
             )
             for entry in ordered[:SLICES]
         ],

@@ -13,14 +13,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tunesmith.data.ledger import Ledger
+from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.fairness.found import Fairness
-from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.judged import JudgedCriterion
+from tunesmith.evaluate.judged import from_json as judged_from_json
+from tunesmith.evaluate.predict.stored import read_predictions
+from tunesmith.evaluate.privacy import Privacy
+from tunesmith.evaluate.robustness.measure import RobustnessResult
+from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import read_events
 from tunesmith.records import Prediction
+from tunesmith.report.asked import Asked, read_asked
 from tunesmith.report.format import excerpt
-from tunesmith.runs import Run, read_json
+from tunesmith.runs import Run, fingerprint, read_json
 
 T = TypeVar("T")
 
@@ -107,6 +114,49 @@ class Evidence:
     @cached_property
     def verdict(self) -> Verdict | None:
         return self._read("evaluation/verdict.json", Verdict.from_json)
+
+    @cached_property
+    def asked(self) -> dict[str, Asked]:
+        """How each arm was asked and what it found; empty where nothing was written down."""
+        return self._read("evaluation/arms.json", read_asked) or {}
+
+    @cached_property
+    def contamination(self) -> Contamination | None:
+        """Test rows that were trained on; None where nobody looked."""
+        return self._read("evaluation/contamination.json", Contamination.from_json)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """What the verdict rests on, each by its content: name -> hex digits."""
+        told = {
+            "data": [entry.get("sha256") for entry in self.lineage.get("data") or []],
+            "spec": self.lineage.get("spec_digest"),
+            "code": self.lineage.get("code_digest"),
+            "base": (self.lineage.get("base") or {}).get("digest"),
+            "model": self.lineage.get("model_digest"),
+            "environment": self.environment,
+        }
+        return {name: said if isinstance(said, str) else fingerprint(said) for name, said in told.items() if said}
+
+    @cached_property
+    def retention(self) -> Forgetting | None:
+        """Abilities before and after; None where none were measured."""
+        return self._read("evaluation/retention.json", Forgetting.from_json)
+
+    @cached_property
+    def robustness(self) -> RobustnessResult | None:
+        """What changed rows do to the answers; None where none were asked."""
+        return self._read("evaluation/robustness.json", RobustnessResult.from_json)
+
+    @cached_property
+    def judged(self) -> list[JudgedCriterion]:
+        """What judges said; empty where there were none."""
+        return self._read("evaluation/judges.json", judged_from_json) or []
+
+    @cached_property
+    def privacy(self) -> Privacy | None:
+        """What attacks on the training rows came to; None where none was asked for."""
+        return self._read("evaluation/privacy.json", Privacy.from_json)
 
     @cached_property
     def tuned(self) -> dict[str, Prediction]:

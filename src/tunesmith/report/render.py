@@ -22,13 +22,15 @@ from tunesmith.report.views import (
     comparison,
     cost,
     data,
-    fairness,
+    judges,
     provenance,
+    retention,
     rows,
     slices,
     training,
     verdict,
 )
+from tunesmith.report.views.rooms import fairness, privacy, robustness
 from tunesmith.runs import Run
 
 VIEWS = (
@@ -36,8 +38,12 @@ VIEWS = (
     comparison.view,
     slices.view,
     classes.view,
+    judges.view,
+    retention.view,
+    robustness.view,
     fairness.view,
     rows.view,
+    privacy.view,
     training.view,
     data.view,
     cost.view,

@@ -9,7 +9,7 @@ from tunesmith.evaluate.verdict import Verdict
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.format import figure
 from tunesmith.report.views.comparison import difference_cell, estimate_cell
-from tunesmith.report.views.verdict import OUTCOMES, bound_of, limit_of, rows_wanted, sentence, target_name
+from tunesmith.report.views.verdict import OUTCOMES, bound_of, limit_of, rows_wanted, sentence, target_name, weight
 from tunesmith.runs import Run
 
 if TYPE_CHECKING:
@@ -36,11 +36,17 @@ def terminal_summary(run: Run) -> Group:
     parts: list[RenderableType] = []
     if verdict is not None:
         head = Text.assemble((verdict.decision, INK[verdict.decision]), "  ", sentence(verdict.reason))
-        parts += [head, Text("")]
+        parts += [
+            head,
+            *(Text(f"! {warning.text}", style=INK[weight(warning)]) for warning in verdict.warnings),
+            Text(""),
+        ]
         if verdict.targets:
             parts += [_targets(verdict), Text("")]
     if comparison is not None:
-        parts += [_comparison(comparison), Text("")]
+        parts += [comparison_table(comparison), Text("")]
+        if len(comparison.arms) > 1:
+            parts += [differences_table(comparison), Text("")]
     if verdict is None and comparison is None:
         parts += [Text(evidence.why_no_evaluation()), Text("")]
     parts += [Text(f"! {problem}", style="yellow") for problem in evidence.problems]
@@ -78,21 +84,59 @@ def _targets(verdict: Verdict) -> Table:
     return table
 
 
-def _comparison(found: Comparison) -> Table:
+def comparison_table(found: Comparison) -> Table:
+    """Metrics by arms, each value with its interval beneath."""
     from rich.text import Text
 
-    paired = len(found.arms) > 1
-    table = _table(
-        "metric",
-        *found.arms,
-        *([f"{found.arms[-1]} over {found.arms[0]}", f"{found.confidence:.0%} interval", ""] if paired else []),
-    )
+    table = _table("metric", *found.arms)
     for measure in found.measures:
-        cells = [estimate_cell(measure.arms.get(arm), measure.unit)["value"] for arm in found.arms]
-        if paired:
-            change = difference_cell(measure.difference, measure.better, measure.unit, found.confidence)
-            means = Text(change["means"], style=INK.get(change["means"], "dim"))
-            table.add_row(Text(measure.name), *cells, change["value"], change["interval"], means)
-        else:
-            table.add_row(Text(measure.name), *cells)
+        cells = [estimate_cell(measure.arms.get(arm), measure.unit) for arm in found.arms]
+        table.add_row(
+            Text(measure.name),
+            *(Text.assemble(cell["value"], ("\n" + cell["interval"], "dim")) for cell in cells),
+        )
     return table
+
+
+def differences_table(found: Comparison) -> Table:
+    """The last arm minus each other, metric by metric."""
+    from rich.text import Text
+
+    last = found.arms[-1]
+    table = _table(f"{last} minus", "metric", "difference", f"{found.confidence:.0%} interval", "p", "", left=2)
+    for arm in found.arms[:-1]:
+        for measure in found.measures:
+            change = difference_cell(measure.differences.get(arm), measure.better, measure.unit, found.confidence)
+            means = Text(change["means"], style=INK.get(change["means"], "dim"))
+            table.add_row(Text(arm), Text(measure.name), change["value"], change["interval"], change["p"], means)
+    return table
+
+
+def verdict_summary(run: Run) -> Group:
+    """A verdict on its own: the decision, its warnings, every target with what would change it, and the digests.
+
+    Args:
+        run: the run folder; it has a verdict.
+    """
+    from rich.console import Group, RenderableType
+    from rich.text import Text
+
+    evidence = Evidence(run)
+    verdict = evidence.verdict
+    assert verdict is not None, "asked only of a run that has a verdict"
+    parts: list[RenderableType] = [
+        Text.assemble((verdict.decision, INK[verdict.decision]), "  ", sentence(verdict.reason)),
+        *(Text(f"! {warning.text}", style=INK[weight(warning)]) for warning in verdict.warnings),
+        Text(""),
+    ]
+    if verdict.targets:
+        parts += [_targets(verdict), Text(""), Text("What would change it", style="bold")]
+        parts += [
+            Text.assemble((f"  {target_name(target)} {bound_of(target)}: ", "dim"), target.change)
+            for target in verdict.targets
+            if target.change
+        ]
+        parts.append(Text(""))
+    digests = evidence.digests
+    parts.append(Text("  ".join(f"{name} {said[:16]}" for name, said in digests.items()), style="dim"))
+    return Group(*parts)

@@ -15,10 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunesmith.records import Shape
 from tunesmith.spec.quantity import Batch, Duration, Length, Share
+from tunesmith.spec.sections import ABILITIES
+
+if TYPE_CHECKING:
+    from tunesmith.spec.sections import Spec
 
 
 @dataclass(frozen=True)
@@ -315,6 +319,29 @@ def metrics(facts: Facts, task: str, objective: str) -> Derived:
     if objective == "classify" and facts.labels_per_record > 1:
         return Derived(_kinds(SEVERAL_LABELS), "rows carry several labels")
     return Derived(_kinds(METRICS_OF_TASK[task]), f"what is usual for the task {task!r}")
+
+
+def retention() -> Derived:
+    """The abilities measured where a target or metric is about them."""
+    return Derived(
+        {"sources": list(ABILITIES), "max_rows": None},
+        "a target or metric is about retention; these abilities come with Tunesmith",
+    )
+
+
+def robustness(metrics: list[dict[str, Any]]) -> Derived:
+    """The changes that targets or metrics name."""
+    kinds = list(dict.fromkeys(metric["change"] for metric in metrics))
+    return Derived({"kinds": kinds}, "targets or metrics are about these changes")
+
+
+def privacy(spec: Spec) -> Derived | None:
+    """Whether attacks on privacy are tried, with what is usual; None where nobody asks for them."""
+    asked = [target.metric.kind for target in spec.goal.targets if getattr(target.metric, "rows", "") == "privacy"]
+    if asked:
+        return Derived({}, f"the target {asked[0]} is measured by attacks")
+    planted = any(step.kind == "canaries" for step in spec.data.steps or ())
+    return Derived({}, "canaries are planted to be looked for") if planted else None
 
 
 def max_new_tokens(facts: Facts) -> Derived:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tunesmith.errors import Problem, SpecError
-from tunesmith.part import OPTIMIZERS
+from tunesmith.part import METRICS, OPTIMIZERS
 from tunesmith.spec import derive
 from tunesmith.spec.derive import Derived, Facts
 from tunesmith.spec.load import Written
@@ -85,6 +85,11 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     length = Length.parse(draft.fill("data.max_length", derive.max_length(facts, prose=prose)))
     draft.fill("evaluate.arms", derive.arms(facts, objectives[-1]))
     metrics = draft.fill("evaluate.metrics", derive.metrics(facts, task, objectives[-1]))
+    named = [*metrics, *(target["metric"] for target in draft.get("goal.targets"))]
+    if any(getattr(METRICS.load(_kind(metric)), "rows", "test") == "retention" for metric in named):
+        draft.fill("evaluate.retention", derive.retention())
+    if changed := [metric for metric in named if _kind(metric) == "robustness"]:
+        draft.fill("evaluate.robustness", derive.robustness(changed))
     for number, objective in enumerate(objectives):
         fresh = spec.base.initialize == "random" and number == 0
         # Only the last stage is measured by the metrics of the whole.
@@ -92,6 +97,8 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
         _fill_stage(draft, f"train.{number}", facts, objective, length, fresh=fresh)
         draft.fill(f"train.{number}.watch", derive.watch(objective, measured, validated=validated))
     draft.fill("evaluate.max_new_tokens", derive.max_new_tokens(facts))
+    if (asked := derive.privacy(spec)) is not None:
+        draft.fill("evaluate.privacy", asked)
     draft.fill("scale.devices", derive.devices(facts))
     filled = Spec.model_validate(draft.tree)
     if conflicts := list(_conflicts(filled, facts, validated=validated)):

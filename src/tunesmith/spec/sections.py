@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from tunesmith.part import (
     ADAPTERS,
     ARMS,
+    JUDGES,
     METRICS,
     OBJECTIVES,
     OPTIMIZERS,
@@ -23,13 +24,16 @@ from tunesmith.part import (
     Part,
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
-from tunesmith.spec.fairness import Fairness
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
+from tunesmith.spec.rooms.fairness import Fairness
+from tunesmith.spec.rooms.privacy import Privacy
+from tunesmith.spec.rooms.robustness import Robustness
 from tunesmith.spec.section import Section
 
 __all__ = [
-    "Base", "Curriculum", "Data", "Evaluate", "Fairness", "Freeze", "Goal", "HoldOut", "Mixture", "Prompt",
-    "Regularize", "Replay", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task", "Train",
+    "Base", "Curriculum", "Data", "Evaluate", "Fairness", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy", "Prompt",
+    "Regularize", "Replay", "Retention", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task",
+    "Train",
 ]  # fmt: skip
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
@@ -179,6 +183,31 @@ class Train(Section):
     """Order of rows, dropout and fresh weights."""
 
 
+ABILITIES = ("arithmetic", "facts", "grammar", "instructions", "prose", "reasoning")
+"""The abilities that come with Tunesmith."""
+
+
+class Retention(Section):
+    """What the base can do and the tuned model should still be able to do, measured before and after."""
+
+    sources: list[str] = Field(default_factory=lambda: list(ABILITIES), min_length=1)
+    """Built-in abilities (arithmetic, facts, grammar, instructions, prose, reasoning), suite folders, JSONL files."""
+    max_rows: int | None = Field(default=None, ge=2)
+    """At most so many items of each ability, the first ones; all when left out."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        names = [ability_of(source) for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sources are called {', '.join(twice)}; give the file or folder another name")
+        return self
+
+
+def ability_of(source: str) -> str:
+    """What a source of `evaluate.retention` measures: its name, without folder and ending."""
+    return re.sub(r"\.jsonl$", "", source.rstrip("/").rpartition("/")[2])
+
+
 class Evaluate(Section):
     """What is measured on the test rows."""
 
@@ -188,6 +217,14 @@ class Evaluate(Section):
     """What is measured beside the targets; derived from the task."""
     slices: list[str] = Field(default_factory=list)
     """Columns by whose values the figures are broken down."""
+    discover: list[Literal["length", "language", "label", "topic", "similarity"]] = [
+        "length",
+        "language",
+        "label",
+        "topic",
+        "similarity",
+    ]
+    """Kinds of rows to break the first metric down by, unnamed: `[]` for none; `similarity` is to the training rows."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """How sure the intervals are."""
     resamples: int = Field(default=2000, ge=100, le=100_000)
@@ -204,6 +241,21 @@ class Evaluate(Section):
     """Rows predicted at once."""
     fairness: Fairness | None = None
     """How groups of people fare; not looked at when left out."""
+    retention: Retention | None = None
+    """Abilities measured before and after; derived: all built-in ones where a target names `retention`."""
+    judges: list[Annotated[Part, JUDGES]] = Field(default_factory=list)
+    """Models that rate the answers; the metric `judged` measures what they say."""
+    robustness: Robustness | None = None
+    """Test rows asked once more after a change; derived: the changes that targets on `robustness` name."""
+    privacy: Privacy | None = None
+    """Look for what the tuned model gives away of its training rows; derived where a target or canaries ask for it."""
+
+    @model_validator(mode="after")
+    def _judges_have_names(self) -> Self:
+        names = [getattr(judge, "called", judge.kind) for judge in self.judges]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two judges are called {', '.join(twice)}; give one of them a `name`")
+        return self
 
     @model_validator(mode="after")
     def _repeated_in_one_way(self) -> Self:

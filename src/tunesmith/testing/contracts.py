@@ -2,8 +2,8 @@
 
 `contract_cases` lists one case for each check of each part, found in the folders and entry points, so
 that pytest can be parametrised over it; `check_part` runs all checks of one part. What every part
-must do stands here; what a family adds stands in `material` (readers, steps, metrics), `answering`
-(arms), `training` (adapters, objectives, optimizers, schedules, watchers) and `sending` (trackers).
+must do stands here; what a family adds stands in `material` (readers, steps, metrics), `answering` (arms),
+`judging` (judges), `training` (adapters, objectives, optimizers, schedules, watchers) and `sending` (trackers).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from tunesmith.errors import SpecError
 from tunesmith.part import FAMILIES, Family, Part
-from tunesmith.testing import answering, material, sending, training
+from tunesmith.testing import answering, judging, material, sending, training
 
 Check = Callable[[Family, str], None]
 
@@ -128,6 +128,7 @@ _PLACES: dict[str, tuple[str | int, ...]] = {
     "steps": ("data", "steps", 0),
     "label_functions": ("data", "steps", 0, "functions", 0),
     "metrics": ("evaluate", "metrics", 0),
+    "judges": ("evaluate", "judges", 0),
     "arms": ("evaluate", "arms", 0),
     "adapters": ("train", "adapter"),
     "objectives": ("train", "objective"),
@@ -178,6 +179,12 @@ def _on_example(check: Callable[[Any], None]) -> Check:
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     family: tuple(_on_example(check) for check in checks)
-    for family, checks in {**material.CHECKS, **answering.CHECKS, **training.CHECKS, **sending.CHECKS}.items()
+    for family, checks in {
+        **material.CHECKS,
+        **answering.CHECKS,
+        **judging.CHECKS,
+        **training.CHECKS,
+        **sending.CHECKS,
+    }.items()
 }
 """Family -> what its parts hold to beside that."""

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from tunesmith.errors import DataError
 from tunesmith.evaluate.arms import Arm, Bench
-from tunesmith.evaluate.drawn import drawn
 from tunesmith.evaluate.predict import THRESHOLD
 from tunesmith.evaluate.predict.clock import timed
+from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.metrics._labels import JOINER, right_label
 from tunesmith.records import Prediction, Record
 

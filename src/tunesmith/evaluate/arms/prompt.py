@@ -12,7 +12,7 @@ from pydantic import Field
 from tunesmith.errors import UserError
 from tunesmith.evaluate.arms import Asking, Bench, Wordy
 from tunesmith.evaluate.comparison import closed, finite
-from tunesmith.evaluate.drawn import drawn
+from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.evaluate.statistics.resample import draw
 from tunesmith.prompts.template import template_names, wordings
 from tunesmith.records import Prediction

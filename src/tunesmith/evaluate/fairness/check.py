@@ -9,7 +9,7 @@ from tunesmith.errors import Problem, SpecError, did_you_mean
 from tunesmith.metrics import Metric
 
 if TYPE_CHECKING:
-    from tunesmith.spec.fairness import Fairness
+    from tunesmith.spec.rooms.fairness import Fairness
     from tunesmith.spec.sections import Target
 
 

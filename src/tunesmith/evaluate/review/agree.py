@@ -1,15 +1,15 @@
 """How far ratings of people and figures of a judge or metric agree, each coefficient with an interval.
 
 Rows with the same two values count alike, so drawing N rows with replacement is drawing a multinomial over
-their kinds, and every coefficient is a function of those counts.
+their kinds, and every coefficient is a function of those counts. Rows that belong together are drawn together.
 
-K kinds of rows, R resamples, U distinct values.
+K kinds of rows, G groups of them, R resamples, U distinct values.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,7 @@ def agreement(
     judged: Sequence[float],
     *,
     same_scale: bool = False,
+    groups: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
@@ -59,18 +60,26 @@ def agreement(
         human: [N] ratings, nan where a row has none.
         judged: [N] figures of a judge or metric for the same rows, in the same order; nan where there is none.
         same_scale: both speak in the same values (1 to 5 and 1 to 5), so that kappa means something.
+        groups: [N] which row goes with which, as answers to one question do; each by itself when left out.
         confidence: of the intervals, which are the bootstrap's percentiles.
         resamples: bootstrap samples.
         seed: draws them.
     """
     pairs = np.stack([np.asarray(human, np.float64), np.asarray(judged, np.float64)], axis=1)
-    pairs = pairs[np.isfinite(pairs).all(axis=1)]
+    both = np.asarray(np.isfinite(pairs).all(axis=1))
+    pairs = pairs[both]
     rows = len(pairs)
     if not rows:
         nothing = Coefficient(math.nan, math.nan, math.nan)
         return JudgeAgreement(nothing, nothing, nothing if same_scale else None, 0)
-    kinds_K2, count_K = np.unique(pairs, axis=0, return_counts=True)
-    drawn_RK = np.random.default_rng(seed).multinomial(rows, count_K / rows, size=resamples).astype(np.float64)
+    kinds_K2, kind_N, count_K = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    random = np.random.default_rng(seed)
+    if groups is None:
+        drawn_RK = random.multinomial(rows, count_K / rows, size=resamples).astype(np.float64)
+    else:
+        holds_GK = _held([group for group, there in zip(groups, both, strict=True) if there], kind_N, len(count_K))
+        num_groups = len(holds_GK)
+        drawn_RK = random.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=resamples) @ holds_GK
     weights_RK = np.concatenate([count_K[None].astype(np.float64), drawn_RK])
     x_K, y_K = kinds_K2.T
 
@@ -86,6 +95,15 @@ def agreement(
     return JudgeAgreement(
         coefficient(_spearman), coefficient(_kendall), coefficient(_kappa) if same_scale else None, rows
     )
+
+
+def _held(groups: Sequence[Hashable], kind_N: NDArray[np.int64], num_kinds: int) -> Floats:
+    """[G, K]: how many rows of each kind each group holds."""
+    places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    holds = np.zeros((len(places), num_kinds))
+    for group, kind in zip(groups, kind_N.ravel(), strict=True):
+        holds[places[group], kind] += 1
+    return holds
 
 
 def _spearman(x_K: Floats, y_K: Floats, weights_RK: Floats) -> Floats:

@@ -14,6 +14,7 @@ from tunesmith.data.disk.spool import Records, joined
 from tunesmith.data.encode.example import Family
 from tunesmith.data.encode.tokenize import Codec, Encoded, Example, Need
 from tunesmith.data.ledger import EpochEntry, Ledger
+from tunesmith.data.methods.canaries import is_canary
 from tunesmith.data.passes.survey import Survey
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
@@ -21,7 +22,8 @@ from tunesmith.errors import ModelError
 from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.fairness.check import check_fairness
 from tunesmith.evaluate.predict import Manner, manner, provides
-from tunesmith.evaluate.targets import check_metrics, check_targets
+from tunesmith.evaluate.verdict.targets import check_metrics, check_targets
+from tunesmith.flow.data.privacy import check_privacy, plants
 from tunesmith.flow.data.workshop import workshop
 from tunesmith.flow.environment import fast_bf16
 from tunesmith.flow.narrator import Narrator
@@ -145,9 +147,17 @@ class Job:
         )
 
     @cached_property
+    def unplanted(self) -> Records:
+        """The training rows without canaries, which are learned and stand nowhere else."""
+        train = self.splits["train"]
+        if not plants(self.spec):
+            return train
+        return train.take(np.array([not is_canary(record) for record in train], np.bool_))
+
+    @cached_property
     def examples(self) -> list[Record]:
         """The training rows shown before each question."""
-        return choose(self.splits["train"], self.spec.prompt.examples, self.spec.prompt.seed)
+        return choose(self.unplanted, self.spec.prompt.examples, self.spec.prompt.seed)
 
     def manner(self, stage: Train) -> Manner:
         """How a model trained by `stage` is asked."""
@@ -280,6 +290,7 @@ def check_goal(job: Job, request: Request, survey: Survey) -> None:
         arms=[arm.title for arm in cast(list[Arm], job.spec.evaluate.arms or []) if arm.kind != "tuned"],
         where=request.written.where,
     )
+    check_privacy(job, request.written.where)
     check_fairness(
         job.spec.evaluate.fairness,
         job.spec.goal.targets,

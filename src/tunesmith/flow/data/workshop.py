@@ -24,7 +24,7 @@ OWN = ".tunesmith"
 
 
 class RememberingModels(OpenModels):
-    """Models that steps and arms may ask; what responders say is kept."""
+    """Models that steps, arms and judges may ask; what responders say is kept."""
 
     def __init__(self, request: Request, tokenizer: Any) -> None:
         super().__init__(workspace=request.workspace, folder=request.folder, codec=Codec, tokenizer=tokenizer)

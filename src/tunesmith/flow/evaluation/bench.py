@@ -41,7 +41,7 @@ _ENDLESS = 10**9
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """A model, and how it is asked as the spec says."""
 
     model: Model
@@ -64,14 +64,14 @@ class Bench:
     ) -> None:
         self.rows, self.metrics = rows, metrics
         self.task, self.labels = job.spec.goal.task, job.labels
-        self.train, self.validation = job.splits["train"], job.splits["validation"]
+        self.train, self.validation = job.unplanted, job.splits["validation"]
         self.template, self.system = job.spec.prompt.template, job.spec.prompt.system or ""
         self.seed = job.spec.data.split.seed
         self.noted: dict[str, Any] = {}
         self.arm = ""
         self._needed = frozenset[str]().union(*(metric.needs for metric in metrics))
         self._run, self._request, self._job, self._narrator, self._stop = run, request, job, narrator, stop
-        self._open: tuple[str, _Asked] | None = None
+        self._open: tuple[str, Asked] | None = None
 
     @cached_property
     def alone(self) -> int:
@@ -96,6 +96,10 @@ class Bench:
             raise Interrupted(
                 f"stopped while predicting ({self.arm})", where="evaluate", fix="give the same command again to go on"
             )
+
+    def open(self, model: str) -> Asked:
+        """`tuned`, `base` or another model, as it is asked by the spec."""
+        return self._asked(model)
 
     def writes(self, model: str) -> bool:
         """Whether a model writes its answers where it is asked as the spec says."""
@@ -151,7 +155,7 @@ class Bench:
 
     def _predict(
         self,
-        asked: _Asked,
+        asked: Asked,
         rows: Sequence[Record],
         reported: bool,
         temperature: float = 0.0,
@@ -176,19 +180,19 @@ class Bench:
             after=self.progress,
         )
 
-    def _asked(self, name: str) -> _Asked:
+    def _asked(self, name: str) -> Asked:
         """A model opened; the last one is kept open, since arms that ask the same one often stand together."""
         if self._open is None or self._open[0] != name:
             self._open = None  # before the next one takes its memory
             self._open = (name, self._opened(name))
         return self._open[1]
 
-    def _opened(self, name: str) -> _Asked:
+    def _opened(self, name: str) -> Asked:
         stage = self._job.spec.train[-1]
         objective, base = self._job.objective(stage), self._job.spec.base
         if name == "tuned":
             model = open_model(str((self._run / "model").resolve()), workspace=self._request.workspace)
-            return _Asked(model, self._job.manner(stage), self._job.codec(stage))
+            return Asked(model, self._job.manner(stage), self._job.codec(stage))
         if name == "base":
             model = open_model(
                 self._request.base.reference,
@@ -199,26 +203,26 @@ class Bench:
                 seed=self._job.spec.train[0].seed,
             )
             if objective.head == "lm":
-                return _Asked(model, self._job.manner(stage), self._job.codec(stage))
-            return _Asked(model, self._in_words, self._job.codec(stage, need="chat"))
+                return Asked(model, self._job.manner(stage), self._job.codec(stage))
+            return Asked(model, self._in_words, self._job.codec(stage, need="chat"))
         return self._other(name)
 
     @property
     def _in_words(self) -> Manner:
         return manner("lm", task=self.task, objective="sft", multi_label=self._job.multi_label)
 
-    def _other(self, name: str) -> _Asked:
+    def _other(self, name: str) -> Asked:
         """A model of its own, asked as it was trained where it has a head."""
         reference = resolve_reference(name, self._request.folder)
         model = open_model(reference, workspace=self._request.workspace)
         if model.head_kind == "lm":
             objective = self._job.objective(self._job.spec.train[-1])
             if objective.kind == "pretrain":
-                return _Asked(model, "prose", self._codec(model, objective.need, model.context))
-            return _Asked(model, self._in_words, self._codec(model, "chat", model.context))
+                return Asked(model, "prose", self._codec(model, objective.need, model.context))
+            return Asked(model, self._in_words, self._codec(model, "chat", model.context))
         need = "label" if model.head_kind == "classify" else "spans"
         longest = longest_row(reference, self._request.workspace, model.context)
-        return _Asked(model, "classify" if need == "label" else "tag", self._codec(model, need, longest))
+        return Asked(model, "classify" if need == "label" else "tag", self._codec(model, need, longest))
 
     def _codec(self, model: Model, need: Any, longest: int) -> Codec:
         return Codec(

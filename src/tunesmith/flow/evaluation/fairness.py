@@ -17,13 +17,13 @@ from tunesmith.evaluate.fairness.suites import read_suites
 from tunesmith.evaluate.fairness.suites.results import suite_result
 from tunesmith.evaluate.fairness.swapped import changes, flipped, measured, pairs_of, twins
 from tunesmith.evaluate.predict import provides
-from tunesmith.evaluate.stored import write_predictions
+from tunesmith.evaluate.predict.stored import write_predictions
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.evaluation.bench import Bench
 from tunesmith.metrics import Metric, Rows
 from tunesmith.records import Prediction
 from tunesmith.runs import Run, write_json
-from tunesmith.spec.fairness import Fairness as Asked
+from tunesmith.spec.rooms.fairness import Fairness as Asked
 
 Beside = dict[Rows, Sequence[Prediction]]
 

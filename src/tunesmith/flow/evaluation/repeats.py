@@ -5,14 +5,17 @@ Each is a run of its own, whose predictions the whole one takes over.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from tunesmith.evaluate.stored import read_predictions
+from tunesmith.evaluate.caveats.contamination import FILE, Contamination, read_contamination, together
+from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
+from tunesmith.metrics import Metric
 from tunesmith.records import Prediction
 from tunesmith.runs import Run, link_file
 from tunesmith.spec.load import load
@@ -49,7 +52,7 @@ def repeats_of(request: Request, changes: Sequence[str]) -> list[Repeat]:
     ]
     for number in range(2, seeds + 1):
         alone = ["evaluate.seeds=null", "evaluate.arms=[tuned]", "goal.targets=[]", *_other_seeds(request, number - 1)]
-        found.append(_repeat(request, changes, "seed", number, alone))
+        found.append(_repeat(request, changes, "seed", number, [*alone, *_unjudged(request)]))
     return found
 
 
@@ -57,6 +60,14 @@ def _repeat(request: Request, changes: Sequence[str], kind: Kind, number: int, o
     name = f"name={request.spec.name[:LONGEST]}.{kind}-{number}"
     spec, written = load(request.written.path, [*changes, *own, "track=[]", name])
     return Repeat(kind, number, replace(request, spec=spec, written=written))
+
+
+def _unjudged(request: Request) -> list[str]:
+    """What judges say and what was forgotten is measured of the model that ships, and of no other seed."""
+    listed = cast(Sequence[Metric], request.spec.evaluate.metrics or ())
+    left = [metric.settings() for metric in listed if "measured" not in metric.needs]
+    metrics = [] if len(left) == len(listed) else [f"evaluate.metrics={json.dumps(left or None)}"]
+    return ["evaluate.judges=[]", "evaluate.retention=null", "evaluate.robustness=null", *metrics]
 
 
 def _other_seeds(request: Request, further: int) -> list[str]:
@@ -74,9 +85,9 @@ def folder_of(run: Run, kind: Kind, number: int) -> Path:
 
 
 def do_repeat(run: Run, repeat: Repeat, carry: Carry, narrator: Narrator, stop: Callable[[], bool]) -> dict[str, Any]:
-    """Trains and evaluates a fold or seed, and takes its predictions over."""
+    """Trains and evaluates a fold or seed, and takes over its predictions and which of their rows it had learned."""
     made = carry(repeat.asked, narrator.within(f"{repeat.kind} {repeat.number}"), stop)
-    for path in sorted((made / "evaluation").glob("predictions-*.parquet")):
+    for path in (*sorted((made / "evaluation").glob("predictions-*.parquet")), made / "evaluation" / FILE):
         link_file(path, folder_of(run, repeat.kind, repeat.number) / path.name)
     return {"run": str(made)}
 
@@ -84,6 +95,12 @@ def do_repeat(run: Run, repeat: Repeat, carry: Carry, narrator: Narrator, stop: 
 def fold_predictions(run: Run, count: int, arm: str) -> list[list[Prediction]]:
     """What each fold's arm said of the rows it was tested on."""
     return [_predicted(run, "fold", number, arm) for number in range(1, count + 1)]
+
+
+def fold_contamination(run: Run, count: int) -> Contamination:
+    """The rows that the models of the folds were tested on and had learned."""
+    found = [read_contamination(folder_of(run, "fold", number)) for number in range(1, count + 1)]
+    return together([part for part in found if part is not None])
 
 
 def seed_predictions(run: Run, count: int) -> list[list[Prediction]]:

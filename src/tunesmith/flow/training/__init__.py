@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tunesmith.data.encode.tokenize import Example
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
-from tunesmith.evaluate.validate import validation_metrics
+from tunesmith.evaluate.predict.validate import validation_metrics
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import memory_mb
 from tunesmith.flow.narrator import Narrator

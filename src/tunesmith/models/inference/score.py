@@ -46,21 +46,35 @@ def score(
     Raises:
         ModelError: the model has no language head, or a prompt is empty or too long.
     """
+    return [float(values.sum()) for values in score_tokens(model, prompts, answers, batch=batch, after=after)]
+
+
+@torch.inference_mode()
+def score_tokens(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+    *,
+    batch: int,
+    after: Callable[[int], None] = nobody,
+) -> list[np.ndarray]:
+    """As `score`, token by token: [S] nats of each answer of S tokens."""
     lengths = [len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True)]
     check_prompts(model, prompts, lengths)
     model.train(False)
-    nll = [0.0] * len(prompts)
+    nll: list[np.ndarray] = [np.zeros(0)] * len(prompts)
     done = 0
     for rows in by_length(lengths, batch):
-        values_B = _nll(model, [prompts[row] for row in rows], [answers[row] for row in rows])
-        for row, value in zip(rows, values_B.tolist(), strict=True):
-            nll[row] = value
+        loss_BT, asked_BT = _nll(model, [prompts[row] for row in rows], [answers[row] for row in rows])
+        for row, loss_T, asked_T in zip(rows, loss_BT.cpu(), asked_BT.bool().cpu(), strict=True):
+            nll[row] = loss_T[asked_T].double().numpy()
         done += len(rows)
         after(done)
     return nll
 
 
-def _nll(model: Model, prompts: list[Sequence[int]], answers: list[Sequence[int]]) -> Tensor:
+def _nll(model: Model, prompts: list[Sequence[int]], answers: list[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """The nll [B, T] of every token, and which of them are asked for."""
     if model.family == "causal":
         whole = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
         ids_BT, mask_BT = pad_right(whole, model.pad_id, model.device)
@@ -75,7 +89,7 @@ def _nll(model: Model, prompts: list[Sequence[int]], answers: list[Sequence[int]
         targets_BT, asked_BT = pad_right(answers, model.pad_id, model.device)
         logits_BTV = model.logits(ids_BT, mask_BT, targets_BT)
     loss_BT = cross_entropy(logits_BTV.float().transpose(1, 2), targets_BT, reduction="none")
-    return (loss_BT * asked_BT).sum(dim=1)
+    return loss_BT, asked_BT
 
 
 @torch.inference_mode()
@@ -120,6 +134,34 @@ def tag(
         for place, row in enumerate(rows):
             tags[row] = best_BT[place, : len(examples[row].ids)]
     return tags
+
+
+@torch.inference_mode()
+def tag_nll(
+    model: Model,
+    examples: Sequence[Encoded],
+    tags: Sequence[np.ndarray],
+    *,
+    batch: int,
+    after: Callable[[int], None] = nobody,
+) -> list[np.ndarray]:
+    """The negative log-likelihood, in nats, of each tag that is asked for.
+
+    Args:
+        model: with a tag head.
+        examples: token ids.
+        tags: index of the right tag of each token [T]; below 0 where none is asked.
+        batch: rows computed at once.
+        after: called with the number of rows done so far.
+    """
+    nll: list[np.ndarray] = [np.zeros(0)] * len(examples)
+    for rows, logits_BTC, _ in _head_outputs(model, examples, batch, after):
+        for row, logits_TC in zip(rows, logits_BTC.cpu(), strict=True):
+            targets_T = torch.from_numpy(tags[row].astype(np.int64))
+            asked_T = targets_T >= 0
+            found = cross_entropy(logits_TC[: len(targets_T)][asked_T], targets_T[asked_T], reduction="none")
+            nll[row] = found.double().numpy()
+    return nll
 
 
 def _head_outputs(

@@ -15,6 +15,8 @@ AXIS = 22
 
 Interval = tuple[float | None, float | None]
 Span = tuple[float, float]
+Limits = tuple[float | None, float | None]
+"""Between which values a metric can lie; None where it has no end."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def axis(span: Span) -> Markup:
     return svg(WIDTH, AXIS, Markup("").join(marks), title="scale of the drawings below", kind="interval")
 
 
-def span_of(marks: Iterable[Mark], *also: float | None, limits: tuple[float, float | None] | None = None) -> Span:
+def span_of(marks: Iterable[Mark], *also: float | None, limits: Limits | None = None) -> Span:
     """A range that shows all marks and whatever else is drawn, with a margin, within a metric's own limits."""
     known = [value for mark in marks for value in (mark.value, *(mark.interval or ()))]
     numbers = [value for value in (*known, *also) if value is not None]
@@ -109,6 +111,6 @@ def span_of(marks: Iterable[Mark], *also: float | None, limits: tuple[float, flo
     margin = (high - low) * 0.1 or abs(high) * 0.1 or 0.1
     low, high = low - margin, high + margin
     if limits is not None:
-        low = max(low, limits[0])
+        low = low if limits[0] is None else max(low, limits[0])
         high = high if limits[1] is None else min(high, limits[1])
     return (low, high) if high > low else (low, low + 1.0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.evaluate.comparison import Comparison, Difference, Estimate, FoldMeasure, Measure
+from tunesmith.evaluate.statistics.significance import meaning
+from tunesmith.report.asked import Asked, said_variant
 from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import counted, figure, interval, percent
@@ -14,40 +16,51 @@ from tunesmith.report.format import counted, figure, interval, percent
 def view(evidence: Evidence) -> Section:
     """The chapter that compares the arms."""
     found = evidence.comparison
-    title = f"{found.arms[-1]} against {found.arms[0]}".capitalize() if found and len(found.arms) > 1 else "Figures"
+    title = _title(found) if found else "Figures"
     if found is None or not found.measures:
         return Section("comparison", title, "Comparison", missing=evidence.why_no_evaluation())
-    return Section(
-        "comparison",
-        title,
-        "Comparison",
-        {
-            "says": says(found),
-            "arms": [(arm, color_of(found, arm)) for arm in found.arms],
-            "rows": [_row(found, measure) for measure in found.measures],
-            "paired": len(found.arms) > 1,
-            "confidence": percent(found.confidence, 0),
-            "resamples": found.resamples,
-            "against": _against(found),
-            "folds": _folds(found),
-            "seeds": _seeds(found),
-            "lengths": [(arm, entry) for arm, entry in found.lengths.items()],
-        },
-    )
+    return Section("comparison", title, "Comparison", content(found, evidence.asked))
 
 
-def _against(found: Comparison) -> list[dict[str, Any]]:
-    """The last arm against each arm but the first, whose differences stand beside the figures."""
-    return [
-        {
-            "arm": arm,
-            "name": measure.name,
-            "difference": difference_cell(difference, measure.better, measure.unit, found.confidence),
-        }
-        for arm in found.arms[1:-1]
-        for measure in found.measures
-        if (difference := measure.differences.get(arm)) is not None
+def content(found: Comparison, asked: Mapping[str, Asked] | None = None) -> dict[str, Any]:
+    """What the chapter's template shows.
+
+    Args:
+        found: the arms side by side.
+        asked: arm -> how it was asked, where that was written down.
+    """
+    return {
+        "says": says(found),
+        "last": found.arms[-1],
+        "measures": [_measure(found, measure) for measure in found.measures],
+        "paired": len(found.arms) > 1,
+        "confidence": percent(found.confidence, 0),
+        "level": percent(1 - found.confidence, 0),
+        "looked_at": sum(len(measure.differences) for measure in found.measures),
+        "resamples": found.resamples,
+        "asked": [shown for arm in found.arms if (shown := _asked(arm, (asked or {}).get(arm)))],
+        "folds": _folds(found),
+        "seeds": _seeds(found),
+        "lengths": [(arm, entry) for arm, entry in found.lengths.items()],
+    }
+
+
+def _title(found: Comparison) -> str:
+    if len(found.arms) < 2:
+        return "Figures"
+    against = found.arms[0] if len(found.arms) == 2 else f"{len(found.arms) - 1} others"
+    return f"{found.arms[-1]} against {against}".capitalize()
+
+
+def _asked(arm: str, how: Asked | None) -> dict[str, Any] | None:
+    """How an arm was asked; None where there is nothing to tell."""
+    if how is None or not (facts := how.facts()):
+        return None
+    variants = [
+        (said_variant(tried), figure(tried.value), interval(tried.interval), place == how.chosen)
+        for place, tried in enumerate(how.variants())
     ]
+    return {"arm": arm, "facts": facts, "variants": variants}
 
 
 def _seeds(found: Comparison) -> dict[str, Any] | None:
@@ -87,32 +100,37 @@ def folded(found: Comparison) -> bool:
 
 
 def says(found: Comparison) -> str:
-    """What the comparison comes to, in a sentence."""
+    """What the comparison comes to, a sentence for each arm that the last is held against."""
     on = f"on the same {counted(found.num_rows, 'row')}"
     if len(found.arms) < 2:
         return f"Measured {on}; there is no other arm to compare with."
-    first, last = found.arms[0], found.arms[-1]
-    told = [verdict_of(measure.difference, measure.better, found.confidence) for measure in found.measures]
-    ahead, behind, total = told.count("better"), told.count("worse"), len(told)
-    what = f"{last} is clearly ahead of {first} {on} by {ahead} of {counted(total, 'metric')}"
-    behindhand = f", behind by {behind}" if behind else ""
-    rest = total - ahead - behind
-    return f"{what}{behindhand}{f', and too close to call by {rest}' if rest else ''}.".capitalize()
+    told: dict[tuple[str, str], list[str]] = {}
+    for arm in found.arms[:-1]:
+        told.setdefault(_standing(found, arm), []).append(arm)
+    said = [f"{how} {_listed(arms)} {by}" for (how, by), arms in told.items()]
+    return f"{on}, {found.arms[-1]} is {'; '.join(said)}.".capitalize()
 
 
-def verdict_of(difference: Difference | None, better: str, confidence: float) -> str:
-    """`better`, `worse`, or `unclear`: the interval of the difference holds zero, or so many differences were looked
-    at that such a one comes by chance."""
-    if difference is None or difference.interval is None:
-        return "unclear"
-    if difference.corrected is not None and difference.corrected > 1 - confidence:
-        return "unclear"
-    low, high = difference.interval
-    if better == "lower":
-        low, high = (None if high is None else -high), (None if low is None else -low)
-    if low is not None and low > 0:
-        return "better"
-    return "worse" if high is not None and high < 0 else "unclear"
+def _standing(found: Comparison, arm: str) -> tuple[str, str]:
+    """What stands before an arm's name in a sentence, and what behind it."""
+    means = [
+        meaning(measure.differences.get(arm), measure.better, found.confidence)
+        for measure in found.measures
+        if arm in measure.differences
+    ]
+    ahead, behind, total = means.count("better"), means.count("worse"), len(means)
+    metrics = counted(total, "metric")
+    if ahead and not behind:
+        return "clearly better than", f"by {ahead} of {metrics}"
+    if behind and not ahead:
+        return "clearly worse than", f"by {behind} of {metrics}"
+    if ahead:
+        return "better than", f"by {ahead} of {metrics} and worse by {behind}"
+    return "not told apart from", f"by any of {metrics}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def color_of(found: Comparison, arm: str) -> str:
@@ -148,16 +166,20 @@ def estimate_cell(estimate: Estimate | None, unit: str) -> dict[str, str]:
 
 
 def difference_cell(difference: Difference | None, better: str, unit: str, confidence: float) -> dict[str, Any]:
-    """A difference over its interval, with what it means."""
-    if difference is None:
+    """A difference over its interval, with what it means and the p-value it has among all that were looked at."""
+    if difference is None or difference.value is None:
         return {"value": figure(None), "interval": "", "means": "", "css": "", "p": ""}
-    means = verdict_of(difference, better, confidence)
+    if difference.p_value is None and difference.interval == (difference.value, difference.value):
+        # One figure for all rows, such as memory: nothing was drawn that could say how sure it is.
+        value = figure(difference.value, unit, signed=True)
+        return {"value": value, "interval": "", "means": "measured once", "css": "none", "p": figure(None)}
+    means = meaning(difference, better, confidence)
     return {
         "value": figure(difference.value, unit, signed=True),
         "interval": interval(difference.interval, signed=True),
         "means": {"better": "better", "worse": "worse", "unclear": "too close to call"}[means],
         "css": {"better": "met", "worse": "missed", "unclear": "none"}[means],
-        "p": probability(difference.corrected),
+        "p": probability(difference.p_value if difference.corrected is None else difference.corrected),
     }
 
 
@@ -166,18 +188,30 @@ def probability(p_value: float | None) -> str:
     return figure(None) if p_value is None else "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def _row(found: Comparison, measure: Measure) -> dict[str, Any]:
+def _measure(found: Comparison, measure: Measure) -> dict[str, Any]:
     marks = marks_of(found, measure.arms)
     share = measure.highest == 1 and measure.lowest == 0
     span = (0.0, 1.0) if share else intervals.span_of(marks, 0.0, limits=(measure.lowest, measure.highest))
+    last = measure.arms.get(found.arms[-1])
     return {
         "name": measure.name,
         "better": measure.better,
-        "arms": [(arm, estimate_cell(measure.arms.get(arm), measure.unit)) for arm in found.arms],
-        "difference": difference_cell(measure.difference, measure.better, measure.unit, found.confidence),
-        "drawing": {
-            "picture": intervals.row(marks, span=span, title=spoken(measure.name, measure.arms, measure.unit)),
-            "start": figure(span[0]),
-            "end": figure(span[1], measure.unit),
-        },
+        "axis": intervals.axis(span),
+        "arms": [
+            {
+                "name": arm,
+                "last": arm == found.arms[-1],
+                "estimate": estimate_cell(measure.arms.get(arm), measure.unit),
+                "difference": difference_cell(
+                    measure.differences.get(arm), measure.better, measure.unit, found.confidence
+                ),
+                "drawing": intervals.row(
+                    marks_of(found, {arm: measure.arms[arm]} if arm in measure.arms else {}),
+                    span=span,
+                    bound=last.value if last is not None else None,
+                    title=spoken(measure.name, {arm: measure.arms[arm]} if arm in measure.arms else {}, measure.unit),
+                ),
+            }
+            for arm in [found.arms[-1], *found.arms[:-1]]
+        ],
     }

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from tunesmith.evaluate.comparison import Case, Comparison
+from tunesmith.evaluate.comparison import Case, Cases, Comparison
 from tunesmith.records import Prediction
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import excerpt, figure, percent
 
 TEXT = 700
 SAID = 400
+WORD = re.compile(r"\s+|\w+|[^\w\s]")
+"""What answers are compared by: blanks, words, and every other character by itself."""
 
 
 def view(evidence: Evidence) -> Section:
@@ -24,8 +29,18 @@ def view(evidence: Evidence) -> Section:
         return Section("rows", title, short, missing=evidence.why_no_evaluation())
     if found.cases is None:
         return Section("rows", title, short, missing="No metric of this run scores rows one by one.")
+    return Section("rows", title, short, content(found, found.cases, evidence.tuned))
+
+
+def content(found: Comparison, cases: Cases, tuned: Mapping[str, Prediction]) -> dict[str, Any]:
+    """What the chapter's template shows.
+
+    Args:
+        found: the comparison.
+        cases: its rows worth reading.
+        tuned: the last arm's predictions by record id, where they are at hand.
+    """
     first, last = found.arms[0], found.arms[-1]
-    cases = found.cases
     worst = f"Where {last} does worst"
     if cases.worst and all(_right(found, case, last) for case in cases.worst):
         worst = f"Where {last} is right, but least sure"
@@ -37,28 +52,24 @@ def view(evidence: Evidence) -> Section:
             (f"Better than {first}", cases.improved),
         ]
     groups.append((f"Where {last} does best", cases.best))
-    return Section(
-        "rows",
-        title,
-        short,
-        {
-            "metric": cases.metric,
-            "tagged": any(prediction.spans is not None for prediction in evidence.tuned.values()),
-            "groups": [
-                {"title": name, "rows": [_row(evidence, found, case) for case in chosen], "open": place < 2}
-                for place, (name, chosen) in enumerate((name, chosen) for name, chosen in groups if chosen)
-            ],
-        },
-    )
+    return {
+        "metric": cases.metric,
+        "last": last,
+        "tagged": any(prediction.spans is not None for prediction in tuned.values()),
+        "groups": [
+            {"title": name, "rows": [_row(found, case, tuned.get(case.id)) for case in chosen], "open": place < 2}
+            for place, (name, chosen) in enumerate((name, chosen) for name, chosen in groups if chosen)
+        ],
+    }
 
 
-def _row(evidence: Evidence, found: Comparison, case: Case) -> dict[str, Any]:
-    tuned = evidence.tuned.get(case.id)
+def _row(found: Comparison, case: Case, tuned: Prediction | None) -> dict[str, Any]:
     tagged = tuned is not None and tuned.spans is not None
     return {
         "text": marked(tuned) if tuned is not None and tagged else excerpt(case.prompt, TEXT),
         "expected": excerpt(case.expected, SAID),
         "said": [_said(found, case, arm, tuned) for arm in reversed(found.arms)],
+        "change": changed(case.expected[:SAID], case.outputs.get(found.arms[-1], "")[:SAID]),
         "source": case.source,
         "slices": ", ".join(f"{name}: {value}" for name, value in case.slices.items()),
     }
@@ -83,6 +94,28 @@ def _right(found: Comparison, case: Case, arm: str) -> bool | None:
     higher = any(measure.name == metric and measure.better == "higher" for measure in found.measures)
     score = case.scores.get(arm)
     return score == 1.0 if higher and score in (0.0, 1.0) else None
+
+
+def changed(expected: str, said: str) -> Markup | None:
+    """The expected answer turned into the one given, word by word: what was left out, and what came in its place.
+
+    None where the two are the same, share no word, or are labels of a word.
+    """
+    old, new = WORD.findall(expected), WORD.findall(said)
+    if old == new or max(len(old), len(new)) < 3:
+        return None
+    steps = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    if not any(tag == "equal" and any(map(str.strip, old[start:end])) for tag, start, end, _, _ in steps):
+        return None
+    parts = []
+    for tag, start, end, first, last in steps:
+        gone, come = "".join(old[start:end]), "".join(new[first:last])
+        if tag == "equal":
+            parts.append(escape(gone))
+            continue
+        parts += [Markup("<del>{}</del>").format(gone)] if gone else []
+        parts += [Markup("<ins>{}</ins>").format(come)] if come else []
+    return Markup("").join(parts)
 
 
 def marked(prediction: Prediction) -> Markup:

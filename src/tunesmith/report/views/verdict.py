@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from tunesmith.evaluate.verdict import TargetResult
+from tunesmith.evaluate.verdict import TargetResult, Warned
 from tunesmith.report.charts import intervals
 from tunesmith.report.evidence import Evidence, Section
 from tunesmith.report.format import NONE, count, counted, duration, figure, memory, moment, percent, short
@@ -14,6 +14,11 @@ from tunesmith.report.views.comparison import folded
 OUTCOMES = {"met": "✓ met", "missed": "✗ missed", "undecided": "? undecided"}
 """Each outcome in words and with a sign, so that none rests on its colour."""
 DECISIONS = {"SHIP": "met", "DON'T SHIP": "missed", "NO TARGETS": "none"}
+
+GRAVE = frozenset({"contamination", "loss", "forgetting"})
+"""Kinds of warnings that are of harm done, and not of doubt."""
+LEAKS = 20
+"""Test rows that were trained on and are listed."""
 
 
 def head(evidence: Evidence) -> dict[str, Any]:
@@ -44,11 +49,39 @@ def view(evidence: Evidence) -> Section:
             else [],
             "open": any(target.outcome == "undecided" for target in found.targets) if found else False,
             "confidence": percent(found.confidence, 0) if found else "",
+            "cautions": [(weight(warning), warning.text) for warning in found.warnings] if found else [],
+            "leaks": _leaks(evidence),
+            "digests": [(name, said[:16]) for name, said in evidence.digests.items()],
             "byline": _byline(evidence),
             "facts": _facts(evidence),
             "warnings": list(dict.fromkeys(str(event["text"]) for event in evidence.events_of("warning"))),
         },
     )
+
+
+def weight(warning: Warned) -> Literal["missed", "undecided"]:
+    """Whether a warning is of harm or of doubt, in the words that colours have."""
+    return "missed" if warning.blocks or warning.kind in GRAVE else "undecided"
+
+
+def _leaks(evidence: Evidence) -> dict[str, Any] | None:
+    """The test rows that were trained on; None where there are none."""
+    met = evidence.contamination
+    if met is None or not met.leaks:
+        return None
+    return {
+        "count": len(met.leaks),
+        "rows": [
+            (
+                leak.source,
+                leak.trained_source,
+                leak.pool,
+                "word for word" if leak.how == "exact" else percent(leak.share, 0),
+            )
+            for leak in met.leaks[:LEAKS]
+        ],
+        "more": max(0, len(met.leaks) - LEAKS),
+    }
 
 
 def sentence(reason: str) -> str:
@@ -58,9 +91,10 @@ def sentence(reason: str) -> str:
 
 
 def target_name(target: TargetResult) -> str:
-    """A target's metric and the rows it is about."""
+    """A target's metric, the arm it is to be ahead of, and the rows it is about."""
     where = ", ".join(f"{column}: {value}" for column, value in target.slice.items())
-    return f"{target.metric} ({where})" if where else target.metric
+    name = f"{target.metric} over {target.over}" if target.over else target.metric
+    return f"{name} ({where})" if where else name
 
 
 def bound_of(target: TargetResult) -> str:
@@ -88,13 +122,13 @@ def rows_wanted(target: TargetResult) -> str:
     return NONE if target.more_rows is None else f"about {count(target.more_rows)}"
 
 
-def _limits(evidence: Evidence, target: TargetResult) -> tuple[float, float | None] | None:
+def _limits(evidence: Evidence, target: TargetResult) -> intervals.Limits | None:
     """Between which values the target's metric can lie, where the comparison says so."""
-    measures = evidence.comparison.measures if evidence.comparison else []
+    measures = evidence.comparison.measures if evidence.comparison and not target.over else []
     return next(((measure.lowest, measure.highest) for measure in measures if measure.name == target.metric), None)
 
 
-def _target(target: TargetResult, deciding: bool, limits: tuple[float, float | None] | None) -> dict[str, Any]:
+def _target(target: TargetResult, deciding: bool, limits: intervals.Limits | None) -> dict[str, Any]:
     return {
         "name": target_name(target),
         "asks": bound_of(target),
@@ -105,12 +139,13 @@ def _target(target: TargetResult, deciding: bool, limits: tuple[float, float | N
         "says": OUTCOMES[target.outcome],
         "more": rows_wanted(target),
         "why": target.why,
+        "change": target.change,
         "deciding": deciding,
         "drawing": _drawing(target, limits),
     }
 
 
-def _drawing(target: TargetResult, limits: tuple[float, float | None] | None) -> dict[str, Any] | None:
+def _drawing(target: TargetResult, limits: intervals.Limits | None) -> dict[str, Any] | None:
     if target.value is None:
         return None
     reach = None
@@ -153,10 +188,20 @@ def _facts(evidence: Evidence) -> list[tuple[str, str, str]]:
     if train:
         facts.append(("Trained on", counted(train["rows"], "row"), counted(steps, "step") if steps else ""))
     if evidence.comparison:
-        apart = "each by a fold that did not learn it" if folded(evidence.comparison) else "none of them trained on"
+        apart = "each by a fold that did not learn it" if folded(evidence.comparison) else _apart(evidence)
         facts.append(("Judged on", counted(evidence.comparison.num_rows, "row"), apart))
     seconds = sum(stage["seconds"] or 0.0 for stage in cost.stage_times(evidence))
     if seconds:
         peak = cost.peak_memory_mb(evidence)
         facts.append(("Took", duration(seconds), f"{memory(peak)} at the peak" if peak else ""))
     return facts
+
+
+def _apart(evidence: Evidence) -> str:
+    """How the test rows stand to the training rows."""
+    met = evidence.contamination
+    if met is None:
+        return "none of them trained on"
+    if met.leaks:
+        return f"{count(len(met.ids))} that were trained on left out"
+    return f"none met in {counted(met.num_trained, 'training row')}"

@@ -36,7 +36,7 @@ def items(file: Path) -> Iterator[Item | None]:
     for number in range(max(len(stereotyped), len(against))):
         pair = [lines[number] for lines in (stereotyped, against) if number < len(lines)]
         whole = len(pair) == 2 and pair[0] != pair[1]
-        yield SentencePair(f"{file.name}:{number + 1}", kind, *pair) if whole else None
+        yield SentencePair(f"{file.name}:{number + 1}", kind, pair[0], pair[1]) if whole else None
 
 
 def _sentences(file: Path) -> list[str]:

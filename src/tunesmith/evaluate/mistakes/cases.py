@@ -16,6 +16,16 @@ LONGEST_TEXT = 2000
 """Characters of one text that are kept for reading."""
 
 
+def regressions(arms: Mapping[str, Sequence[Prediction]], metric: Metric, measured: Mapping[str, Floats]) -> list[Case]:
+    """Every row that the last arm does worse than the first, the worst first; aligned, as in `notable`."""
+    sign = 1.0 if metric.better == "higher" else -1.0
+    scores = {arm: metric.per_row(values) for arm, values in measured.items()}
+    first, *_, last = scores
+    gain = sign * (scores[last] - scores[first])
+    lost = np.flatnonzero(gain < 0)
+    return [_case(arms, scores, row) for row in lost[np.argsort(gain[lost], kind="stable")].tolist()]
+
+
 def notable(
     arms: Mapping[str, Sequence[Prediction]], metrics: Sequence[Metric], measured: Sequence[Mapping[str, Floats]]
 ) -> Cases | None:

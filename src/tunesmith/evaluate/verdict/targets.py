@@ -93,10 +93,11 @@ def check_metrics(
 def _measurable(metric: Metric, manner: Manner, task: str | None) -> str:
     if metric.rows != "test":
         return ""  # who measures those rows checks it
-    missing = metric.needs - provides(manner, task)
+    missing = metric.needs - provides(manner, task) - {"measured"}
     if not missing:
         return ""
-    able = [name for name in METRICS.names() if cast(Metric, METRICS.load(name)).needs <= provides(manner, task)]
+    given = provides(manner, task)
+    able = [name for name in METRICS.names() if cast(Metric, METRICS.load(name)).needs <= given]
     wanted = " and ".join(_SAYS[need] for need in sorted(missing))
     return f"{metric.kind} needs {wanted}, which this task and objective do not give; use one of: {', '.join(able)}"
 

@@ -9,24 +9,23 @@ A target is
     undecided   otherwise. The rows are too few, and it says about how many more would settle it should the
                 value stay what it is.
 
-SHIP when every target is met, DON'T SHIP when one is missed or undecided: what was not shown is not
-promised. As all must be met, testing several needs no correction (an intersection-union test). Without
-targets there is nothing to decide, and the verdict says so.
+SHIP when every target is met. DON'T SHIP when one is missed or undecided, for what was not shown is not
+promised, and when what costs less than tuning is better (`caveats.weigh`). As all targets must be met,
+testing several needs no correction (an intersection-union test). Without targets there is nothing to
+decide, and the verdict says so.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from tunesmith.evaluate.comparison import finite
-from tunesmith.evaluate.statistics.folds import fold_values, mean_over
-from tunesmith.evaluate.statistics.resample import draw, weights
+from tunesmith.evaluate.verdict.measures import Measure, in_folds, on_rows, said_rows
 from tunesmith.metrics import Metric, Rows
 from tunesmith.records import Prediction
 
@@ -62,6 +61,8 @@ class TargetResult:
     more_rows: int | None
     """About how many further test rows would settle it; None where it is settled or no number would."""
     why: str
+    change: str = ""
+    """What would change the outcome, in a sentence."""
 
     @property
     def title(self) -> str:
@@ -81,6 +82,16 @@ class TargetResult:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """Something that a reader must know before trusting the decision."""
+
+    kind: Literal["contamination", "simpler", "loss", "noise", "slice", "forgetting"]
+    text: str
+    blocks: bool = False
+    """Whether it alone forbids to ship."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the goal's targets come to."""
 
@@ -89,8 +100,10 @@ class Verdict:
     """One sentence that names the target that decided, and its number."""
     confidence: float
     deciding: int | None
-    """Which of `targets` decided."""
+    """Which of `targets` decided; None where there are none, or where a warning did."""
     targets: list[TargetResult]
+    warnings: list[Warned] = field(default_factory=list)
+    """The gravest first."""
 
     @property
     def exit_code(self) -> int:
@@ -102,6 +115,7 @@ class Verdict:
         width = max((len(target.title) for target in self.targets), default=0)
         return [
             f"{self.decision}: {self.reason}",
+            *(f"  warning: {warning.text}" for warning in self.warnings),
             *(f"  {target.outcome:<9}  {target.title:<{width}}  {target.why}" for target in self.targets),
         ]
 
@@ -130,6 +144,7 @@ def judge(
     folds: Sequence[Sequence[Prediction]] | None = None,
     arms: Mapping[str, Sequence[Prediction]] | None = None,
     beside: Mapping[Rows, Sequence[Prediction]] | None = None,
+    doubts: Mapping[str, str] | None = None,
 ) -> Verdict:
     """Holds predictions against targets.
 
@@ -143,12 +158,13 @@ def judge(
         folds: the predictions by fold, where each fold's rows were predicted by a model of its own.
         arms: arm -> its predictions of the same rows, for targets that name one to be ahead of.
         beside: what the tuned model did on other rows than the test rows, for metrics that are about those.
+        doubts: name of a metric -> why no target can rest on it, whatever its value: such targets stay undecided.
     """
-    on_test = _on_rows(predictions, confidence, resamples, seed, arms or {})
-    measures: dict[Rows, _Measure] = {"test": _in_folds(folds, on_test, confidence) if folds else on_test}
+    on_test = on_rows(predictions, confidence, resamples, seed, arms or {})
+    measures: dict[Rows, Measure] = {"test": in_folds(folds, on_test, confidence) if folds else on_test}
     for kind, rows in (beside or {}).items():
-        measures[kind] = _on_rows(rows, confidence, resamples, seed, {})
-    found = [_judge_one(target, measures, task, confidence) for target in targets]
+        measures[kind] = on_rows(rows, confidence, resamples, seed, {})
+    found = [_judge_one(target, measures, task, confidence, doubts or {}) for target in targets]
     return decide(found, confidence)
 
 
@@ -169,128 +185,27 @@ def decide(found: list[TargetResult], confidence: float) -> Verdict:
     return Verdict("DON'T SHIP", f"{target.title} is {target.outcome}: {target.why}", confidence, deciding, found)
 
 
-class _Measured(NamedTuple):
-    """A metric on the rows that a target is about."""
-
-    value: float
-    interval: tuple[float, float] | None
-    """Two-sided, so wide that each end is a one-sided limit of the confidence wanted."""
-    num_rows: int
-    """Rows that have something to measure."""
-    how: str
-    """What the value is of, in words."""
-    rows_to_settle: Callable[[float, float], float]
-    """About how many rows settle it, by the limit that faces the bound and the bound."""
-
-
-_Measure = Callable[["Metric", Mapping[str, str], str | None], _Measured | None]
-"""Measures a metric on the rows of a slice, or how far it is above an arm; None where there are no rows."""
-
-
-def _in_slice(rows: Sequence[Prediction], slice_: Mapping[str, str]) -> list[Prediction]:
-    return [row for row in rows if all(row.record.slices.get(key) == says for key, says in slice_.items())]
-
-
-def _on_rows(
-    predictions: Sequence[Prediction],
+def _judge_one(
+    target: Target,
+    measures: Mapping[Rows, Measure],
+    task: str | None,
     confidence: float,
-    resamples: int,
-    seed: int,
-    arms: Mapping[str, Sequence[Prediction]],
-) -> _Measure:
-    """What one model comes to on its rows."""
-
-    def measure(metric: Metric, slice_: Mapping[str, str], over: str | None) -> _Measured | None:
-        rows = _in_slice(predictions, slice_)
-        if not rows:
-            return None
-        if over is not None:
-            return _ahead(metric, rows, arms[over], over, confidence, resamples, seed)
-        statistics = metric.statistics(rows)
-        value = metric.whole(statistics)
-        if not math.isfinite(value):
-            return _Measured(value, None, len(rows), "", lambda *_: math.nan)
-        num_rows = int(np.isfinite(metric.per_row(statistics)).sum())
-        drawn = draw([(metric, statistics)], resamples, seed)[0]
-        return _Measured(
-            value,
-            metric.interval(statistics, drawn, 2 * confidence - 1),
-            num_rows,
-            f"on {_rows(num_rows)}",
-            lambda limit, bound: metric.rows_to_settle(statistics, limit, bound, confidence),
-        )
-
-    return measure
-
-
-def _ahead(
-    metric: Metric,
-    rows: Sequence[Prediction],
-    others: Sequence[Prediction],
-    over: str,
-    confidence: float,
-    resamples: int,
-    seed: int,
-) -> _Measured:
-    """How far the tuned model is above an arm on the same rows."""
-    theirs = {row.record.id: row for row in others}
-    after, before = metric.statistics(rows), metric.statistics([theirs[row.record.id] for row in rows])
-    value = metric.whole(after) - metric.whole(before)
-    if not math.isfinite(value):
-        return _Measured(value, None, len(rows), "", lambda *_: math.nan)
-    drawn = [
-        metric.resampled(after, chunk) - metric.resampled(before, chunk)
-        for chunk in weights(len(rows), resamples, seed)
-    ]
-    interval = metric.difference(after, before, np.concatenate(drawn), 2 * confidence - 1)
-    return _Measured(
-        value,
-        interval,
-        len(rows),
-        f"over {over} on {_rows(len(rows))}",
-        lambda limit, bound: len(rows) * ((value - limit) / (value - bound)) ** 2 if value != bound else math.inf,
-    )
-
-
-def _in_folds(folds: Sequence[Sequence[Prediction]], together: _Measure, confidence: float) -> _Measure:
-    """What the models of all folds come to in the mean; `together` measures all their rows at once."""
-
-    def measure(metric: Metric, slice_: Mapping[str, str], over: str | None) -> _Measured | None:
-        on_rows = together(metric, slice_, over)
-        if on_rows is None or over is not None or not math.isfinite(on_rows.value):
-            return on_rows
-        num_rows = on_rows.num_rows
-        values = fold_values(metric, [_in_slice(fold, slice_) for fold in folds])
-        value, interval = mean_over(metric, values, on_rows.value, on_rows.interval, 2 * confidence - 1)
-        if not math.isfinite(value):
-            return on_rows._replace(value=value)
-        known = [found for found in values if math.isfinite(found)]
-        return _Measured(
-            value,
-            interval,
-            num_rows,
-            f"in the mean of {len(known)} folds ({min(known):.4g} to {max(known):.4g}, {_rows(num_rows)})",
-            # The interval narrows as the square root of the rows.
-            lambda limit, bound: num_rows * ((value - limit) / (value - bound)) ** 2 if value != bound else math.inf,
-        )
-
-    return measure
-
-
-def _judge_one(target: Target, measures: Mapping[Rows, _Measure], task: str | None, confidence: float) -> TargetResult:
+    doubts: Mapping[str, str],
+) -> TargetResult:
     metric = cast("Metric", target.metric).for_task(task)
     if metric.rows not in measures:
         return _result(target, metric, "undecided", _MISSING[metric.rows])
     found = measures[metric.rows](metric, target.slice, target.over)
     if metric.rows == "review" and (found is None or not math.isfinite(found.value)):
         return _result(target, metric, "undecided", _MISSING["review"])
+    doubt = doubts.get(metric.name)
     if found is None:
-        return _result(
-            target, metric, "undecided", f"no test row has {_named(target.slice)}" if target.slice else _NONE
-        )
+        why = f"no {metric.rows} row has {_named(target.slice)}" if target.slice else _MISSING[metric.rows]
+        return _result(target, metric, "undecided", doubt or why)
     value, interval, num_rows, how, rows_to_settle = found
     if not math.isfinite(value):
-        return _result(target, metric, "undecided", f"{_rows(num_rows)} give {metric.kind} nothing to measure")
+        why = doubt or f"{said_rows(num_rows)} give {metric.kind} nothing to measure"
+        return _result(target, metric, "undecided", why)
     bound, sense = _bound(target), _sense(target)
 
     def keeps(figure: float) -> bool:
@@ -300,6 +215,8 @@ def _judge_one(target: Target, measures: Mapping[Rows, _Measure], task: str | No
     above = keeps(value) == (sense == "at_least")
     limit = None if interval is None else finite(interval[0] if above else interval[1])
     said = _said(value, limit, above, how, bound.unit, confidence)
+    if doubt:
+        return _result(target, metric, "undecided", f"{said}; {doubt}", value, limit, num_rows)
     if limit is not None and keeps(limit) == keeps(value):
         return _result(target, metric, "met" if keeps(value) else "missed", said, value, limit, num_rows)
     needed = rows_to_settle(math.nan if limit is None else limit, bound.value)
@@ -308,11 +225,12 @@ def _judge_one(target: Target, measures: Mapping[Rows, _Measure], task: str | No
     return _result(target, metric, "undecided", f"{said}; {hint}", value, limit, num_rows, more)
 
 
-_NONE = "there are no test rows"
 _MISSING: dict[Rows, str] = {
-    "test": _NONE,
+    "test": "there are no test rows",
     "retention": "no abilities were measured before and after",
     "review": "no review of this run yet; tunesmith review new RUN",
+    "robustness": "no rows were changed and asked again",
+    "privacy": "privacy was not measured",
     "counterfactual": "no test row has terms of identity to swap",
     "stereotypes": "no stereotype suite was asked",
 }
@@ -365,10 +283,6 @@ def _said(value: float, limit: float | None, above: bool, how: str, unit: str, c
 
 def _figure(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".strip()
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _named(slice_: Mapping[str, str]) -> str:

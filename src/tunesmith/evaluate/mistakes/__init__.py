@@ -1,0 +1,1 @@
+"""Where a model goes wrong: single rows, labels, and kinds of rows."""

@@ -1,0 +1,1 @@
+"""Chapters of rooms: what was looked at beyond figures of the test rows."""
