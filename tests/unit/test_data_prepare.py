@@ -281,6 +281,14 @@ def test_older_rows_are_replayed_unless_they_are_held_out(tmp_path: Path, steps:
     assert Ledger.from_json(said).to_json() == said
 
 
+def test_rows_are_made_beside_replayed_ones(tmp_path: Path) -> None:
+    write(tmp_path, "new.jsonl", labelled(30))
+    steps = ["clean", {"kind": "canaries", "count": 3, "copies": 2}]
+    found = collected(data("new.jsonl", steps=steps), tmp_path, older=[older(tmp_path, labelled(9, start=40))])
+    assert len(found.splits["replay"]) == 9
+    assert sum("access code" in record.content() for record in found.splits["train"]) == 6
+
+
 def test_the_rows_of_a_run_are_taken_as_it_prepared_them(tmp_path: Path) -> None:
     write(tmp_path, "rows.jsonl", labelled(20))
     kept = [Record("rows.jsonl:1", "was.jsonl:1", text="an older text", labels=("c",), slices={"channel": "email"})]

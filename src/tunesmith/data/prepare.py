@@ -216,7 +216,9 @@ class _Collecting:
         splits: dict[Pool, Records] = {name: stage.kept.take(places == at) for at, name in enumerate(SPLITS)}
         refuse_leaks({name: splits[name] for name in SPLITS})
         if self.older:
+            files = self.spools
             splits["replay"] = self._replayed(records.take(origins >= len(self.data.sources)), splits)
+            self.spools = files  # what steps make of the training rows lies behind the files of those
         return splits
 
     def _replayed(self, records: Records, splits: Mapping[Pool, Records]) -> Records:
