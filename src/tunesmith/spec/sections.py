@@ -216,15 +216,7 @@ class Evaluate(Section):
     metrics: list[Annotated[Part, METRICS]] | None = None
     """What is measured beside the targets; derived from the task."""
     slices: list[str] = Field(default_factory=list)
-    """Columns by whose values the figures are broken down."""
-    discover: list[Literal["length", "language", "label", "topic", "similarity"]] = [
-        "length",
-        "language",
-        "label",
-        "topic",
-        "similarity",
-    ]
-    """Kinds of rows to break the first metric down by, unnamed: `[]` for none; `similarity` is to the training rows."""
+    """Columns by whose values the figures are broken down, beside slices that are found."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """How sure the intervals are."""
     resamples: int = Field(default=2000, ge=100, le=100_000)
