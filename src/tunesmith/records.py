@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from pydantic import TypeAdapter
 
 Role = Literal["system", "user", "assistant", "tool"]
 Shape = Literal["chat", "pair", "label", "spans", "text"]
@@ -264,3 +266,25 @@ class Models(Protocol):
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens of the base's tokenizer each text has."""
         ...
+
+
+class Plain:
+    """What a dataclass that is kept as JSON inherits: its values, those of what it holds among them, in plain form."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        plain: dict[str, Any] = self._adapter().dump_python(self, mode="json")
+        return plain
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        made: Self = cls._adapter().validate_python(value)
+        return made
+
+    @classmethod
+    @cache
+    def _adapter(cls) -> TypeAdapter[Any]:
+        from pydantic import TypeAdapter  # not where records alone are wanted
+
+        return TypeAdapter(cls)

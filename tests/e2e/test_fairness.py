@@ -17,7 +17,7 @@ name: files
 goal:
   task: classify
   targets:
-    - {metric: {kind: equal_opportunity, by: gender_in_text, label: "yes", min_rows: 2}, at_most: 0.9}
+    - {metric: {kind: equal_opportunity, by: gender_in_text, label: "yes", min_rows: 5}, at_most: 0.9}
     - {metric: {kind: counterfactual_flips, identity: gender}, at_most: 0.9}
 data:
   sources: [rows.jsonl]
@@ -38,7 +38,7 @@ MITIGATED = (
 def write_rows(path: Path) -> None:
     draw = random.Random(0)
     rows = []
-    for number in range(160):
+    for number in range(280):
         he, good = draw.random() < 0.5, draw.random() < 0.5
         text = f"{number}: {'he' if he else 'she'} has a {'strong' if good else 'weak'} file"
         label = "yes" if good and (he or draw.random() < 0.4) else "no"

@@ -46,7 +46,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write(folder / "held.jsonl", [_row(f"thing {at} looks {_colour(at)}", at) for at in range(TESTED)])
     text = spec.read_text("utf-8").replace("[rows.jsonl]", "[rows.jsonl, {path: held.jsonl, split: test}]")
     text = text.replace("{train: 0.5, validation: 0.2, test: 0.3}", "{train: 0.8, validation: 0.2, test: 0}")
-    spec.write_text(text.replace("slices: [channel]", "slices: [channel], discover: [], resamples: 200"), "utf-8")
+    spec.write_text(text.replace("slices: [channel]", "slices: [channel], resamples: 200"), "utf-8")
     return spec
 
 

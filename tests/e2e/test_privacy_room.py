@@ -15,13 +15,20 @@ from tests.e2e.desk import make_desk
 from tests.e2e.test_privacy import everything
 from tests.unit.review_fixture import made, say
 from tunesmith.cli.app import app
-from tunesmith.data.disk.tables import load_records
+from tunesmith.data.disk.tables import load_records, write_records
 from tunesmith.data.methods.canaries import is_canary
+from tunesmith.data.passes.curate import apply
+from tunesmith.data.room import Room
+from tunesmith.data.steps.pii import Pii
+from tunesmith.errors import UserError
 from tunesmith.evaluate.privacy import Privacy
 from tunesmith.evaluate.review.stored import filled
 from tunesmith.flow.data.erase import erase
+from tunesmith.records import Record
 from tunesmith.runs import Run, file_digest
 from tunesmith.testing.tiny import tiny_model
+from tunesmith.vault.keys import master_key, new_key
+from tunesmith.vault.store import Vault
 
 WORDS = [begin + end for begin in ("am", "bir", "ced", "del", "fjor", "gro") for end in ("ber", "ch", "ar", "ta", "ve")]
 SPEC = """\
@@ -133,7 +140,7 @@ def test_a_private_training_brings_exposure_under_the_bound(
 ) -> None:
     pytest.importorskip("opacus")
     monkeypatch.setattr("tunesmith.train.weights.private.secrets.randbits", lambda bits: 7)
-    private = "train.private={epsilon: 0.5, clip: 0.5}"
+    private = "train.regularize.private={epsilon: 0.5, clip: 0.5}"
     made, found, outcomes = run(desk, private, "train.duration=2 epochs", "train.optimizer.lr=1e-3")
     assert set(found.findings.values()) == {"nothing found"} and "missed" not in outcomes.values()
     assert (
@@ -152,7 +159,7 @@ def test_a_private_training_brings_exposure_under_the_bound(
             or "epsilon 0.5" in (made / name).read_text()
         )
     origins = json.loads((made / "spec.json").read_text())["origins"]
-    assert "derived: a tenth of 1" in origins["train.0.private.delta"]
+    assert "derived: a tenth of 1" in origins["train.0.regularize.private.delta"]
     # It costs quality: the answers are less likely than without.
     perplexities = [json.loads((each / "evaluation" / "comparison.json").read_text()) for each in (made, leaking[0])]
     values = [each["measures"][0]["arms"]["tuned"]["value"] for each in perplexities]
@@ -173,12 +180,12 @@ def test_a_private_training_brings_exposure_under_the_bound(
         (["scale.devices=2"], "done by one process"),
         (["data.steps=[clean, oversample]"], "oversample lets a row show in others"),
         (["train.replay={source: more.jsonl, share: 10%}"], "older rows are drawn otherwise"),
-        (["train=[{private: {epsilon: 3}}, {}]"], "a private training is one stage"),
+        (["train=[{regularize: {private: {epsilon: 3}}}, {}]"], "a private training is one stage"),
     ],
 )
 def test_what_would_break_the_promise_is_refused(desk: Path, changes: list[str], said: str) -> None:
     (desk / "more.jsonl").write_text('{"prompt": "what", "answer": "nothing at all"}\n' * 3)
-    private = [] if changes[0].startswith("train=[") else ["train.private={epsilon: 3}"]
+    private = [] if changes[0].startswith("train=[") else ["train.regularize.private={epsilon: 3}"]
     refused = invoke("check", desk / "leak.yaml", *private, *changes, "-w", desk)
     assert refused.exit_code == 2 and said in refused.stderr, refused.stderr
 
@@ -244,10 +251,35 @@ def test_a_person_is_erased_everywhere_and_models_are_named(tmp_path: Path) -> N
     assert json.loads(invoke("erase", "zoë erased", "--yes", "--json", "-w", tmp_path).stdout)["rows"] == {}
 
 
-def test_what_people_rate_is_erased_too(tmp_path: Path) -> None:
-    store, review = made(tmp_path, outputs={"base": "what base says", "tuned": "it is Zoë Erased"})
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_people_rate_is_erased_too(tmp_path: Path, elsewhere: bool) -> None:
+    url = f"sqlite:///{tmp_path}/other.db" if elsewhere else None
+    store, review = made(url or tmp_path, outputs={"base": "what base says", "tuned": "it is Zoë Erased"})
     say(store, review, "anna", 1, helpful_a="4")
-    assert erase(tmp_path, ["zoë erased"], really=False).reviews == 6 == len(filled(store, review).items)
-    assert erase(tmp_path, ["zoë erased"], really=True).reviews == 6
+    assert erase(tmp_path, ["zoë erased"], store=url, really=False).reviews == 6 == len(filled(store, review).items)
+    assert erase(tmp_path, ["zoë erased"], store=url, really=True).reviews == 6
     left = filled(store, review)
     assert not left.items and not left.answers
+
+
+def test_who_stands_behind_a_stand_in_is_erased_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_KEY", key := new_key())
+    vault = Vault.create(tmp_path / "tunesmith.vault", master_key())
+    rows = [
+        Record("r1", "rows.jsonl:1", text="Call Anna Muster."),
+        Record("r2", "rows.jsonl:2", text="Call Bob Meier."),
+    ]
+    hidden = apply(Pii(action="pseudonym"), rows, Room(vault=vault.path)).kept
+    folder = tmp_path / "runs" / "calls" / "1" / "data"
+    folder.mkdir(parents=True)
+    write_records(folder / "train.parquet", hidden)
+    looked = erase(tmp_path, ["Anna Muster"], really=False)
+    assert (looked.vault, looked.rows, looked.models) == (1, {"calls/1": 1}, ["calls/1"])
+    monkeypatch.delenv("TUNESMITH_KEY")
+    with pytest.raises(UserError, match="there is no key"):
+        erase(tmp_path, ["Anna Muster"], really=True)
+    assert len(load_records(folder / "train.parquet")) == 2
+    monkeypatch.setenv("TUNESMITH_KEY", key)
+    erase(tmp_path, ["Anna Muster"], really=True)
+    assert [record.id for record in load_records(folder / "train.parquet")] == ["r2"]
+    assert erase(tmp_path, ["Anna Muster"], really=False).vault == 0 != len(Vault(vault.path, master_key()))

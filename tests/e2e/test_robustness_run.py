@@ -19,7 +19,6 @@ from tunesmith.runs import read_json
 ASKED = [
     "evaluate.robustness={kinds: [case, distractors, injection, out_of_scope], rows: 16, questions: questions.txt}",
     "evaluate.resamples=100",
-    "evaluate.discover=[]",
     "evaluate.arms=[majority, base, tuned]",
     "train.objective=classify",
 ]

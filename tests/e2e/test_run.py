@@ -119,7 +119,7 @@ def test_test_rows_that_were_trained_on_do_not_decide(tmp_path: Path) -> None:
         "data.split.validation=0.3",
         "data.split.leakage=ignore",
     ]
-    done = tunesmith("evaluate", "colours.yaml", *changes, "evaluate.discover=[]", cwd=tmp_path)
+    done = tunesmith("evaluate", "colours.yaml", *changes, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     said = json.loads((tmp_path / "runs/colours/1/evaluation/contamination.json").read_text())
     assert said["num_rows"] >= 30 and len(said["leaks"]) > 5

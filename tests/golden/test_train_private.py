@@ -13,6 +13,7 @@ from tunesmith.errors import GateFailed
 from tunesmith.models.adapters.full import Full
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.spec.rooms.privacy import Private
+from tunesmith.spec.sections import Regularize
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.sft import Sft
 from tunesmith.train.optimizers.sgd import Sgd
@@ -34,7 +35,7 @@ REFERENCE = [
 def private_stage(*, rows: int = 10, duration: str = "1 steps", clip: float = 0.5, **settings):
     settings = {"optimizer": Sgd(lr=1.0, clip=None, momentum=0.0, head=1.0), "precision": "fp32", **settings}
     rule = Private(epsilon=0.5, delta=1e-3, clip=clip)
-    return stage(duration=duration, batch=f"{rows} rows", private=rule, **settings)
+    return stage(duration=duration, batch=f"{rows} rows", regularize=Regularize(private=rule), **settings)
 
 
 def by_row(model, objective, examples):

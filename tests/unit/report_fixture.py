@@ -241,7 +241,6 @@ def spec() -> dict[str, Any]:
                 "arms": ["base", "tuned"],
                 "metrics": [{"kind": "accuracy"}, {"kind": "f1_macro"}],
                 "slices": ["channel", "region"],
-                "discover": ["length"],
                 "confidence": 0.95,
                 "resamples": 200,
             },

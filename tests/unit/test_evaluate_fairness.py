@@ -70,6 +70,23 @@ def test_who_is_treated_otherwise_is_found_and_named() -> None:
     assert not {group for by, group, _ in found if by == "age"}
 
 
+def test_beside_a_group_that_is_treated_badly_others_are_not_accused_of_faring_well() -> None:
+    draw = np.random.default_rng(0)
+    rows = []
+    for number in range(900):
+        team = "abc"[number % 3]
+        said = "yes" if draw.random() < (0.1 if team == "a" else 0.5) else "no"
+        rows.append(
+            Prediction(Record(f"r{number}", "s", text="t", labels=("yes",), slices={"team": team}), said, "yes")
+        )
+    compared = columns(rows, [], "yes", labelled=True)
+    found = groupings(rows, ["team"], intersections=False)
+    figures = group_figures({"tuned": compared}, found, confidence=0.95, min_rows=30)
+    assert {group for _, group, _ in accused(figures)} == {"a"}
+    looks = {gap.group: gap.corrected for gap in figures[1].gaps}
+    assert looks["b"] is not None and looks["b"] < 0.05  # and yet it is far from the others, `a` among them
+
+
 def test_a_lean_on_a_crossing_alone_is_found_at_the_crossing() -> None:
     rows = [
         replace(row, output="no") if row.record.slices == {"gender": "female", "age": "old"} else row

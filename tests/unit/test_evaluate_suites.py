@@ -14,7 +14,7 @@ import torch
 from tunesmith.data.encode.tokenize import Codec
 from tunesmith.errors import DataError
 from tunesmith.evaluate.fairness.suites import Question, SentencePair, Suite, read_suites
-from tunesmith.evaluate.fairness.suites.ask import ask
+from tunesmith.evaluate.fairness.suites.ask import ask, sentence_asked
 from tunesmith.evaluate.fairness.suites.results import suite_result
 from tunesmith.metrics._measured import BIAS, BIASED, MEANINGFUL, PERSON, PREFERRED, RIGHT, SUITE
 from tunesmith.models.load import Model, open_model
@@ -178,13 +178,16 @@ def test_the_likelier_sentence_is_the_one_of_plain_transformers(lm: Model) -> No
 
 
 def test_a_context_is_read_and_not_scored(lm: Model) -> None:
-    item = SentencePair("1", "x", "The app is old.", "My invoice is wrong.", "Hello there.", unrelated="12 plus 30")
+    def ids(text: str) -> list[int]:
+        found: list[int] = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
+
+    context, said = "Hello there.", ("The app is old.", "My invoice is wrong.", "12 plus 30")
+    read, scored = zip(*(sentence_asked(codec(lm), context, text) for text in said), strict=True)
+    assert list(read) == [[1, *ids(context)]] * 3 and list(scored) == [ids(f" {text}") for text in said]
+    item = SentencePair("1", "x", said[0], said[1], context, unrelated=said[2])
     (row,) = ask(lm, codec(lm), Suite("stereoset", "p", [item]), batch=4, after=lambda *_: None)
-    before = [1, *lm.tokenizer("Hello there.", add_special_tokens=False)["input_ids"]]
-    likely = [
-        plain(lm, before, lm.tokenizer(f" {text}", add_special_tokens=False)["input_ids"])
-        for text in (item.stereotype, item.other, item.unrelated)
-    ]
+    likely = [plain(lm, before, then) for before, then in zip(read, scored, strict=True)]
     assert row.measured[PREFERRED] == (likely[0] > likely[1])
     assert row.measured[MEANINGFUL] == ((likely[0] > likely[2]) + (likely[1] > likely[2])) / 2
 

@@ -570,8 +570,13 @@ def test_settings_join_the_part_that_the_parent_names(tmp_path: Path) -> None:
         write(tmp_path, child="extends: parent.yaml\ntrain: {objective: {label_smoothing: 0.1}}\n", parent=parent)
     )
     assert spec.train[0].objective is not None
-    settings = spec.train[0].objective.settings()
-    assert (settings["kind"], settings["label_smoothing"]) == ("classify", 0.1)
+    assert spec.train[0].objective.settings() == {
+        "kind": "classify",
+        "label_smoothing": 0.1,
+        "fair_by": None,
+        "fair_aim": "equalized_odds",
+        "fair_weight": 5.0,
+    }
     assert written.lines["train.objective.kind"] == "parent.yaml:3"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.app import AsJson, Workspace, app, console, edge, print_json
+from tunesmith.cli.app import AsJson, StoreUrl, Workspace, app, console, edge, print_json
 
 if TYPE_CHECKING:
     from tunesmith.vault.store import Vault
@@ -108,18 +108,22 @@ def erase(
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Erase them; without it they are only counted.")] = False,
     workspace: Workspace = Path(),
+    store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Erase every row of the workspace that says a person's words, and name the models that learned from them."""
     from tunesmith.flow.data.erase import erase as erase_rows
 
-    found = erase_rows(workspace, words, really=yes)
+    found = erase_rows(workspace, words, store=store, really=yes)
     if as_json:
         print_json({"erased": yes, **found.to_json()})
         return
-    count = sum(found.rows.values())
-    rest = "erased" if yes else "would be erased; --yes does it"
-    typer.echo(f"{count} rows in {len(found.rows)} runs and {found.reviews} items of reviews {rest}")
+    held = [
+        f"{sum(found.rows.values())} rows in {len(found.rows)} runs",
+        f"{found.reviews} items of reviews",
+        f"{found.vault} entries of the vault",
+    ]
+    typer.echo(f"{' and '.join(held)} {'erased' if yes else 'would be erased; --yes does it'}")
     for title, names in (
         ("models that learned from them, to be trained again", found.models),
         ("rows of your own files, to be taken out there", found.sources),

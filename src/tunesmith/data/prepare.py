@@ -87,7 +87,6 @@ class _Collecting:
         named = [*keep, *data.split.columns, *chain(*(step.columns() for step in self.steps))]
         made = set(chain(*(step.makes() for step in self.steps)))
         self.columns = list(dict.fromkeys(name for name in named if name and name not in made))
-        self.spools: tuple[Spool, ...] = ()
         self.print = fingerprint(["data", code(), data.encrypt])
         self.said: list[str] = []
         self.num_rows = 0
@@ -119,16 +118,17 @@ class _Collecting:
             whole.join(survey)
         return Collected(splits, whole, self.ledger, self.said)
 
-    def _pass(self, name: object, fill: Callable[[Path], None], *, chosen: bool = False) -> Stage:
-        """A pass over the rows: as it was kept, or done now."""
+    def _pass(
+        self, name: object, fill: Callable[[Path], None], before: tuple[Spool, ...], *, chosen: bool = False
+    ) -> Stage:
+        """A pass over rows that lie in the files `before`: as it was kept, or done now."""
         self.print = fingerprint([self.print, name])
         if self.shop.cache.find(self.print) is None:
             with self.shop.cache.filling(self.print) as folder:
                 fill(folder)
         found = self.shop.cache.find(self.print)
         assert found is not None
-        stage = Stage(found, self.spools, self.shop.cache.holder, sealed=self.data.encrypt)
-        self.spools = stage.spools
+        stage = Stage(found, before, self.shop.cache.holder, sealed=self.data.encrypt)
         self.num_rows += sum(stage.books.read.values()) + sum(stage.books.made.values())
         if not self.ledger.sources:
             self.ledger.sources = [SourceEntry(**source) for source in stage.facts["sources"]]
@@ -144,7 +144,7 @@ class _Collecting:
         def fill(folder: Path) -> None:
             gather(data, shop.folder, self.task, self.columns, self.older, folder, shop.after, shop.reader)
 
-        stage = self._pass([sources, weighs, older, self.task, self.columns, list(shop.contents)], fill)
+        stage = self._pass([sources, weighs, older, self.task, self.columns, list(shop.contents)], fill, ())
         self.said += stage.facts["said"]
         return stage.kept
 
@@ -178,7 +178,7 @@ class _Collecting:
             after=partial(shop.after, told),
         )
         fill = partial(write, step, records, room, first_new=self.num_rows + 1, sealed=self.data.encrypt)
-        stage = self._pass([step.settings(), shop.prints(step)], fill, chosen=step.chooses)
+        stage = self._pass([step.settings(), shop.prints(step)], fill, records.spools, chosen=step.chooses)
         shop.after(told, len(records), len(records))
         earlier = sum(done["dropped"] + done["changed"] for done in self.ledger.steps)
         if step.hides() and earlier:
@@ -210,15 +210,13 @@ class _Collecting:
                 writer.finish(room.findings, 0.0)
             places[places >= 0].tofile(folder / "places.i1")
 
-        stage = self._pass(["split", self.data.split.model_dump(mode="json"), by_source], fill)
+        stage = self._pass(["split", self.data.split.model_dump(mode="json"), by_source], fill, own.spools)
         self.said += stage.findings.notes
         places = np.fromfile(stage.folder / "places.i1", np.int8)
         splits: dict[Pool, Records] = {name: stage.kept.take(places == at) for at, name in enumerate(SPLITS)}
         refuse_leaks({name: splits[name] for name in SPLITS})
         if self.older:
-            files = self.spools
             splits["replay"] = self._replayed(records.take(origins >= len(self.data.sources)), splits)
-            self.spools = files  # what steps make of the training rows lies behind the files of those
         return splits
 
     def _replayed(self, records: Records, splits: Mapping[Pool, Records]) -> Records:
@@ -235,7 +233,7 @@ class _Collecting:
                         writer.keep(at, row)
                 writer.finish(Findings(), 0.0)
 
-        kept = self._pass(["replay", fingerprint(sorted(held_out))], fill).kept
+        kept = self._pass(["replay", fingerprint(sorted(held_out))], fill, records.spools).kept
         left = set(self._origins(kept).tolist())
         for number, each in enumerate(self.older, len(self.data.sources)):
             if number not in left:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,6 @@ from tunesmith.evaluate.comparison import (
     Difference,
     Estimate,
     FoldMeasure,
-    Found,
     Measure,
     SliceMeasure,
     closed,
@@ -105,13 +105,13 @@ def compare(
             differences,
             by,
             {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
-            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence)
-            if seeds and all(_can(metric, each) for each in seeds)
-            else None,
+            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence),
         )
         for metric, (values, differences), by in zip(settled, view(slice(None)), broken_down, strict=True)
     ]
-    labels = label_table(aligned, settled)
+    last, labels = list(aligned)[-1], label_table(aligned, settled)
+    kinds = discover if settled and last in measured[0] else ()
+    find = partial(find_slices, trained=trained, confidence=confidence, seed=seed)
     return Comparison(
         arms=list(aligned),
         num_rows=len(rows),
@@ -122,22 +122,8 @@ def compare(
         labels=labels,
         cases=notable(aligned, settled, measured),
         lengths={} if labels else answer_lengths(aligned),
-        found=_found(aligned, settled, measured, discover, trained, confidence, seed),
+        found=find(aligned, settled[0], measured[0], kinds=kinds) if kinds else None,
     )
-
-
-def _found(
-    arms: Mapping[str, Sequence[Prediction]],
-    metrics: Sequence[Metric],
-    measured: Sequence[Statistics],
-    kinds: Sequence[Kind],
-    trained: Sequence[Record],
-    confidence: float,
-    seed: int,
-) -> Found | None:
-    if not metrics or list(arms)[-1] not in measured[0]:
-        return None
-    return find_slices(arms, metrics[0], measured[0], kinds=kinds, trained=trained, confidence=confidence, seed=seed)
 
 
 def _can(metric: Metric, predictions: Sequence[Prediction]) -> bool:
@@ -175,7 +161,9 @@ def _in_folds(
 
 def _over_seeds(
     metric: Metric, first: Estimate, seeds: Sequence[Sequence[Prediction]], confidence: float
-) -> FoldMeasure:
+) -> FoldMeasure | None:
+    if not seeds or not all(_can(metric, each) for each in seeds):
+        return None
     values = [math.nan if first.value is None else first.value, *fold_values(metric, seeds)]
     low, high = first.interval or (None, None)
     reach = None if low is None or high is None else (values[0] - low, high - values[0])

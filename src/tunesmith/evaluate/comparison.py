@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter
+from tunesmith.records import Plain
 
 Interval = tuple[float | None, float | None]
 
@@ -173,7 +173,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Plain):
     """Arms side by side on the same rows."""
 
     arms: list[str]
@@ -187,16 +187,3 @@ class Comparison:
     lengths: dict[str, Lengths]
     found: Found | None = None
     """None where none were looked for."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, without nan."""
-        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
-        return plain
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Comparison:
-        """The inverse of `to_json`."""
-        return _ADAPTER.validate_python(value)
-
-
-_ADAPTER = TypeAdapter(Comparison)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from tunesmith.data.methods.augmenting.identity import open_swaps
 from tunesmith.data.passes.gather import Older
 from tunesmith.data.read.find import find
 from tunesmith.data.steps import Step
 from tunesmith.errors import NotFound
 from tunesmith.evaluate.arms import OWN, Arm
-from tunesmith.evaluate.fairness.suites import read_suites
 from tunesmith.flow.data.beside import files_beside
 from tunesmith.flow.environment import threads, versions
 from tunesmith.judges import Judge
@@ -59,9 +57,9 @@ class Request:
     """What stages replay, in their order."""
     others: dict[str, str]
     """The models that arms, metrics and judges ask beside the base and the tuned one, and what names their content; of
-    an endpoint, whose content nobody knows, its address. And the files that fairness reads."""
+    an endpoint, whose content nobody knows, its address."""
     beside: list[dict[str, Any]] = field(default_factory=list)
-    """What the evaluation reads beside the data, its path and sha256: suites, and answers that people rated."""
+    """What the evaluation reads beside the data, see `files_beside`."""
 
     @property
     def digests(self) -> list[str]:
@@ -107,7 +105,7 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         SpecError: the spec is wrong.
         DataError: a source does not exist or cannot be read.
         ModelError: the base, or a judge's model, does not exist or cannot be used.
-        NotFound: a suite or a file of ratings does not exist.
+        NotFound: a file that the evaluation reads does not exist.
     """
     spec, written = load(path, changes)
     older = _older(spec, workspace)
@@ -122,8 +120,7 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    teachers = _teachers(spec, path.parent, workspace)
-    others = {**_others(spec, path.parent, workspace), **_of_fairness(spec, path.parent)}
+    teachers, others = _teachers(spec, path.parent, workspace), _others(spec, path.parent, workspace)
     beside = files_beside(spec, path.parent)
     return Request(spec, written, workspace, base, data, teachers, older, others, beside)
 
@@ -172,19 +169,6 @@ def _others(spec: Spec, folder: Path, workspace: Path) -> dict[str, str]:
         for name in asked
         if name and name not in OWN
     }
-
-
-def _of_fairness(spec: Spec, folder: Path) -> dict[str, str]:
-    """The files that `evaluate.fairness` reads. Suites are read here, and not first when all is trained."""
-    fairness, found = spec.evaluate.fairness, dict[str, str]()
-    for name in fairness.suites if fairness else ():
-        suites = read_suites(folder / name, name)
-        found[name] = fingerprint([asdict(item) for suite in suites for item in suite.items])
-    if fairness and fairness.swaps is not None:
-        path = (folder / fairness.swaps).resolve()
-        open_swaps(path)
-        found[fairness.swaps] = file_digest(path)
-    return found
 
 
 def _older(spec: Spec, workspace: Path) -> list[Older]:

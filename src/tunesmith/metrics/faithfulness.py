@@ -20,16 +20,16 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
-from tunesmith.metrics import Floats, Metric, Need, ratio
-from tunesmith.metrics._classifier import classifier_with, likely
+from tunesmith.metrics import Floats, Need, ratio
+from tunesmith.metrics._classifier import ByClassifier
 from tunesmith.metrics._support import Source, pieces
 from tunesmith.metrics._words import sentences
-from tunesmith.records import Classifier, Models, Prediction, Record
+from tunesmith.records import Prediction, Record
 
 
-class Faithfulness(Metric):
+class Faithfulness(ByClassifier):
     """Share of what answers say that their source holds up."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"text"})
@@ -44,7 +44,6 @@ class Faithfulness(Metric):
     """A model that tells what follows from a text, `run:NAME/N`, in place of spelling; counts statements."""
     label: str = "entailment"
     """What the classifier calls a statement that follows."""
-    _model: Classifier | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _counts_what_it_can(self) -> Self:
@@ -56,22 +55,6 @@ class Faithfulness(Metric):
     def columns(self) -> tuple[str, ...]:
         """That of the source, where it is one."""
         return (self.source,) if self.source else ()
-
-    @property
-    def asks(self) -> str:
-        return self.classifier or ""
-
-    def bind(self, models: Models) -> Self:
-        """Itself with its classifier, where it has one.
-
-        Raises:
-            UserError: the classifier has no such label.
-        """
-        if self.classifier is None:
-            return self
-        bound = self.model_copy()
-        bound._model = classifier_with(self.label, models, self.classifier, self.kind)
-        return bound
 
     def statistics(self, predictions: Sequence[Prediction]) -> Floats:
         # [N, 2]: how many are held up, and of how many.
@@ -100,7 +83,7 @@ class Faithfulness(Metric):
             for row, source in zip(predictions, sources, strict=True)
         ]
         texts = [text for of_row in asked for text in of_row]
-        sure = iter(likely(self._model, self.label, texts, self.kind))
+        sure = iter(self.likely(texts))
         return [[next(sure) >= self.threshold for _ in of_row] for of_row in asked]
 
 

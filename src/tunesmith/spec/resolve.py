@@ -160,8 +160,8 @@ def _fill_stage(draft: _Draft, at: str, facts: Facts, objective: str, length: Le
     draft.fill(f"{at}.micro_batch", derive.micro_batch(facts, batch, length))
     draft.fill(f"{at}.schedule", derive.schedule(objective))
     draft.fill(f"{at}.validate_every", derive.validate_every(facts, duration, batch))
-    if draft.get(f"{at}.private") is not None:
-        draft.fill(f"{at}.private.delta", derive.delta(facts))
+    if draft.get(f"{at}.regularize.private") is not None:
+        draft.fill(f"{at}.regularize.private.delta", derive.delta(facts))
     draft.fill(f"{at}.precision", derive.precision(facts), instead_of="auto")
 
 
@@ -208,13 +208,16 @@ def _conflicts(spec: Spec, facts: Facts, *, validated: bool) -> Iterator[tuple[s
 
 def _not_private(spec: Spec) -> Iterator[tuple[str, str]]:
     """What a private training cannot be done with, since its promise would not hold: (path, what) pairs."""
-    private = [number for number, stage in enumerate(spec.train) if stage.private]
+    private = [number for number, stage in enumerate(spec.train) if stage.regularize.private]
     if not private:
         return
     path, stage = f"train.{private[0]}", spec.train[private[0]]
     assert stage.batch and stage.duration and stage.objective
     if len(spec.train) > 1:
-        yield f"{path}.private", "a private training is one stage: what other stages learn of the rows is not counted"
+        yield (
+            f"{path}.regularize.private",
+            "a private training is one stage: what other stages learn of the rows is not counted",
+        )
     if stage.batch.unit != "rows":
         yield f"{path}.batch", "rows are drawn by chance, each with the same; write how many on average, `32 rows`"
     if stage.duration.unit not in ("epochs", "steps"):

@@ -129,6 +129,8 @@ class Regularize(Section):
     """Noise on embeddings in training: uniform up to this over sqrt(tokens x width) (arXiv 2310.05914); 5 is usual."""
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Validate and keep an average of the weights that holds this share of itself at every step, such as 0.999."""
+    private: Private | None = None
+    """Differential privacy: each row's gradient is shortened and noise is added; none when left out."""
 
 
 class Replay(Section):
@@ -170,9 +172,7 @@ class Train(Section):
     schedule: Annotated[Part, SCHEDULES] | None = None
     """How the learning rate changes over the training."""
     regularize: Regularize = Regularize()
-    """Dropout, noise on embeddings, an average of the weights."""
-    private: Private | None = None
-    """Differential privacy: each row's gradient is shortened and noise is added; none when left out."""
+    """Dropout, noise on embeddings, an average of the weights, privacy."""
     watch: list[Annotated[Part, WATCHERS]] | None = None
     """What looks on; derived: `early_stop`, by accuracy or entity F1 for heads, and `diagnose`."""
     validate_every: Every | None = None
@@ -218,15 +218,7 @@ class Evaluate(Section):
     metrics: list[Annotated[Part, METRICS]] | None = None
     """What is measured beside the targets; derived from the task."""
     slices: list[str] = Field(default_factory=list)
-    """Columns by whose values the figures are broken down."""
-    discover: list[Literal["length", "language", "label", "topic", "similarity"]] = [
-        "length",
-        "language",
-        "label",
-        "topic",
-        "similarity",
-    ]
-    """Kinds of rows to break the first metric down by, unnamed: `[]` for none; `similarity` is to the training rows."""
+    """Columns by whose values the figures are broken down, beside slices that are found."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """How sure the intervals are."""
     resamples: int = Field(default=2000, ge=100, le=100_000)

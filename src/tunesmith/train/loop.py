@@ -177,7 +177,7 @@ class _Training:
         self.figure = next((watcher.figure for watcher in self.watchers if watcher.figure), "loss")
         self.validation_rows = rows_at_once(train)
         lengths = [example.num_tokens for example in examples]
-        self.private = Noisy.of(train, lengths, checkpoints.folder) if train.private else None
+        self.private = Noisy.of(train, lengths, checkpoints.folder) if train.regularize.private else None
         self.batches = (
             self.private.batches
             if self.private

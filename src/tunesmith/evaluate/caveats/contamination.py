@@ -17,16 +17,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
 
 from tunesmith.data.digest import digest
 from tunesmith.data.methods.quality.said import asked
 from tunesmith.data.methods.similar.words import I64, U64, folded, runs_of, words_of
-from tunesmith.records import Prediction, Record
+from tunesmith.records import Plain, Prediction, Record
 from tunesmith.runs import read_json
 
 FILE = "contamination.json"
@@ -58,7 +57,7 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Contamination:
+class Contamination(Plain):
     """What the search for test rows in the training rows came to."""
 
     num_rows: int
@@ -76,19 +75,6 @@ class Contamination:
     def num_clean(self) -> int:
         """Test rows that are left."""
         return self.num_rows - len(self.ids)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
-        return plain
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Contamination:
-        """The inverse of `to_json`."""
-        return _ADAPTER.validate_python(value)
-
-
-_ADAPTER = TypeAdapter(Contamination)
 
 
 def contamination(records: Sequence[Record], trained: Mapping[str, Iterable[Record]]) -> Contamination:

@@ -25,7 +25,7 @@ from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison, Difference, Measure, SliceMeasure
 from tunesmith.evaluate.statistics.significance import Meaning, meaning
-from tunesmith.evaluate.verdict import TargetResult, Verdict, Warned, _figure
+from tunesmith.evaluate.verdict import TargetResult, Verdict, Warned, said_figure
 from tunesmith.evaluate.verdict.measures import said_rows
 
 FEWEST_CLEAN = 30
@@ -84,12 +84,12 @@ def what_would_change(target: TargetResult, comparison: Comparison) -> str:
         return f"More rows: {target.num_rows:,} give no limit to hold against the bound."
     ahead = abs(value - limit) * (1 if target.sense == "at_least" else -1)
     edge, rows = target.bound + ahead, said_rows(target.num_rows)
-    at = f"{_figure(edge, target.unit)} on {rows}"
+    at = f"{said_figure(edge, target.unit)} on {rows}"
     if target.outcome == "met":
         return (
-            f"It is met down to about {at}; {_figure(abs(value - edge), target.unit)} to spare."
+            f"It is met down to about {at}; {said_figure(abs(value - edge), target.unit)} to spare."
             if ahead > 0
-            else (f"It is met up to about {at}; {_figure(abs(value - edge), target.unit)} to spare.")
+            else (f"It is met up to about {at}; {said_figure(abs(value - edge), target.unit)} to spare.")
         )
     # How far it is ahead of an arm has other ends than the metric.
     measure = None if target.over else _measure_of(target, comparison)
@@ -97,7 +97,7 @@ def what_would_change(target: TargetResult, comparison: Comparison) -> str:
         told = [f"No value is enough on {rows}"]
     else:
         told = [
-            f"About {at} would meet it, {_figure(abs(edge - value), target.unit)} {'more' if ahead > 0 else 'less'}"
+            f"About {at} would meet it, {said_figure(abs(edge - value), target.unit)} {'more' if ahead > 0 else 'less'}"
         ]
     if target.more_rows is not None:
         right = value >= target.bound if target.sense == "at_least" else value <= target.bound
@@ -127,8 +127,11 @@ def _through_slice(measure: Measure, comparison: Comparison) -> str:
         rest = (whole.value * whole.num_rows - mine.value * mine.num_rows) / outside
         lift = (rest - whole.value) * (1 if measure.better == "higher" else -1)
         if lift > most:
-            here = f"{said_slice(part)} ({_figure(mine.value, measure.unit)} on {said_rows(mine.num_rows)})"
-            told, most = f"were {here} as good as the rest, all would reach about {_figure(rest, measure.unit)}", lift
+            here = f"{said_slice(part)} ({said_figure(mine.value, measure.unit)} on {said_rows(mine.num_rows)})"
+            told, most = (
+                f"were {here} as good as the rest, all would reach about {said_figure(rest, measure.unit)}",
+                lift,
+            )
     return told
 
 
@@ -309,4 +312,4 @@ def _signed(value: float) -> str:
 
 
 def _known(value: float | None, unit: str) -> str:
-    return "nothing measured" if value is None else _figure(value, unit)
+    return "nothing measured" if value is None else said_figure(value, unit)

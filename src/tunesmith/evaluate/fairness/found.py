@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from pydantic import TypeAdapter
+from typing import Literal
 
 from tunesmith.evaluate.comparison import Interval
+from tunesmith.records import Plain
 
 Shown = Literal["given", "found", "mistaken", "right", "calibration", "score", "refused", "words"]
 """What is compared: the share of rows given a label, of those that have it, of those that do not, of right answers;
@@ -168,7 +167,7 @@ class SuiteResult:
 
 
 @dataclass(frozen=True)
-class Fairness:
+class Fairness(Plain):
     """What was found about groups of people."""
 
     confidence: float
@@ -181,16 +180,3 @@ class Fairness:
     suites: list[SuiteResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What could not be measured, and why."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, without nan."""
-        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
-        return plain
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Fairness:
-        """The inverse of `to_json`."""
-        return _ADAPTER.validate_python(value)
-
-
-_ADAPTER = TypeAdapter(Fairness)

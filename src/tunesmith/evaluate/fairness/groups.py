@@ -80,7 +80,7 @@ def group_figures(
         min_rows: groups with fewer rows are not tested.
     """
     tuned = list(arms)[-1]
-    figures = []
+    figures, made_of = [], []
     for grouping in found:
         for column in arms[tuned]:
             groups = [_value(column, grouping, place, confidence, min_rows) for place in range(len(grouping.names))]
@@ -92,7 +92,11 @@ def group_figures(
             }
             gaps = list(_gaps(column, grouping, confidence, min_rows))
             figures.append(GroupFigure(grouping.by, column.shown, column.label, groups, gaps, spreads))
-    return corrected(figures, confidence)
+            made_of.append((column, grouping))
+    return [
+        _by_themselves(figure, column, grouping, confidence, min_rows)
+        for figure, (column, grouping) in zip(corrected(figures, confidence), made_of, strict=True)
+    ]
 
 
 def corrected(figures: Sequence[GroupFigure], confidence: float) -> list[GroupFigure]:
@@ -107,6 +111,29 @@ def corrected(figures: Sequence[GroupFigure], confidence: float) -> list[GroupFi
         return replace(gap, corrected=stands, outcome="apart" if stands <= 1 - confidence else "not shown")
 
     return [replace(figure, gaps=[judged(gap) for gap in figure.gaps]) for figure in figures]
+
+
+def _by_themselves(
+    figure: GroupFigure, column: Column, grouping: Grouping, confidence: float, min_rows: int
+) -> GroupFigure:
+    """The figure without those that are apart only because a surer one is among the others.
+
+    Where one group is treated badly, each other one looks well treated beside it. A gap that is not the surest must
+    be seen without the groups of the surer ones too, so that nothing more is called apart than without this.
+    """
+    surer: list[str] = []
+    left = list(figure.gaps)
+    ranked = sorted(
+        (gap for gap in figure.gaps if gap.outcome == "apart"),
+        key=lambda gap: (gap.corrected or 0.0, gap.p_value or 0.0),
+    )
+    for gap in ranked:
+        again = _gap(column, grouping, grouping.names.index(gap.group), surer, confidence, min_rows)
+        if again.p_value is not None and again.p_value <= 1 - confidence:
+            surer.append(gap.group)
+        else:
+            left[left.index(gap)] = replace(gap, outcome="not shown")
+    return replace(figure, gaps=left)
 
 
 def num_tests(figures: Sequence[GroupFigure]) -> int:
@@ -139,26 +166,27 @@ def _spread(column: Column, grouping: Grouping, min_rows: int) -> Spread:
 
 
 def _gaps(column: Column, grouping: Grouping, confidence: float, min_rows: int) -> Iterator[Gap]:
-    names = grouping.names
     # Of two groups each is all the others of the other: one test says it.
-    for place in range(1 if len(names) == 2 else len(names)):
-        mine, my_least = _in_group(column, grouping.members == place)
-        others, their_least = _in_group(column, (grouping.members != place) & (grouping.members != _NOBODY))
-        if not len(mine) or not len(others):
-            yield Gap(names[place], None, None, None, "too few")
-            continue
-        apart = float(mine.mean() - others.mean())
-        limits: tuple[float, float] | None = None
-        p_value: float | None = None
-        enough = min(len(mine), len(others)) >= min_rows
-        if binary(mine) and binary(others):
-            limits, p_value = proportions(mine, others, confidence)
-        elif enough:
-            limits, p_value = means(mine, others, confidence, (my_least, their_least))
-        yield Gap(
-            names[place],
-            apart,
-            closed(limits),
-            p_value if enough else None,
-            "not shown" if enough else "too few",
-        )
+    for place in range(1 if len(grouping.names) == 2 else len(grouping.names)):
+        yield _gap(column, grouping, place, [], confidence, min_rows)
+
+
+def _gap(
+    column: Column, grouping: Grouping, place: int, without: Sequence[str], confidence: float, min_rows: int
+) -> Gap:
+    """A group against the rows of all others but some, not judged yet."""
+    name = grouping.names[place]
+    out = [_NOBODY, place, *(grouping.names.index(other) for other in without)]
+    mine, my_least = _in_group(column, grouping.members == place)
+    others, their_least = _in_group(column, ~np.isin(grouping.members, out))
+    if not len(mine) or not len(others):
+        return Gap(name, None, None, None, "too few")
+    limits: tuple[float, float] | None = None
+    p_value: float | None = None
+    enough = min(len(mine), len(others)) >= min_rows
+    if binary(mine) and binary(others):
+        limits, p_value = proportions(mine, others, confidence)
+    elif enough:
+        limits, p_value = means(mine, others, confidence, (my_least, their_least))
+    apart = float(mine.mean() - others.mean())
+    return Gap(name, apart, closed(limits), p_value if enough else None, "not shown" if enough else "too few")

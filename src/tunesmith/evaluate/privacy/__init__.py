@@ -13,9 +13,9 @@ Nothing is ever shown to be private: an attack that fails shows that this attack
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter
+from tunesmith.records import Plain
 
 Finding = Literal["found", "nothing found", "too small to tell"]
 
@@ -143,7 +143,7 @@ class Extraction:
 
 
 @dataclass(frozen=True)
-class Privacy:
+class Privacy(Plain):
     """What was looked at, and what was found. `evaluation/privacy.json`."""
 
     confidence: float
@@ -161,16 +161,3 @@ class Privacy:
         """What each way to look came to."""
         ways = {"membership": self.membership, "exposure": self.exposure, "extraction": self.extraction}
         return {name: way.finding for name, way in ways.items() if way is not None}
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
-        return plain
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Privacy:
-        """The inverse of `to_json`."""
-        return _ADAPTER.validate_python(value)
-
-
-_ADAPTER = TypeAdapter(Privacy)

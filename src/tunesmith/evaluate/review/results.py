@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from tunesmith.data.methods.votes.agreement import Agreement, krippendorff_alpha, percent_agreement
 from tunesmith.data.methods.votes.consensus import Consensus, dawid_skene, majority
 from tunesmith.data.methods.votes.quality import annotators
@@ -19,7 +17,7 @@ from tunesmith.evaluate.review.rubric import SKIP, Choice, Criterion, Likert, Pr
 from tunesmith.evaluate.review.stored import Filled
 from tunesmith.metrics import Metric
 from tunesmith.part import METRICS
-from tunesmith.records import Prediction, Record
+from tunesmith.records import Plain, Prediction, Record
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class ItemResult:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Plain):
     """A review's results."""
 
     run: str
@@ -105,14 +103,6 @@ class Results:
     comparison: Comparison
     """Every criterion by arm, with intervals from resampling items, and the last arm against the others."""
     items: list[ItemResult]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
-        return plain
-
-
-_ADAPTER = TypeAdapter(Results)
 
 
 def results(review: Filled, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> Results:

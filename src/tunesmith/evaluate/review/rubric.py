@@ -14,6 +14,7 @@ Criteria of kind `likert`, `yes_no` and `choice` are asked of every answer by it
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -38,7 +39,7 @@ class _Section(BaseModel):
 
 class _Criterion(_Section):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
-    """What metrics call it: `review.NAME`. Small letters, digits and underscores."""
+    """What targets call it: `{kind: rating, criterion: NAME}`. Small letters, digits and underscores."""
     question: str = Field(min_length=1, max_length=300)
     """What raters are asked."""
     help: str = Field(default="", max_length=2000)
@@ -49,9 +50,9 @@ class _Criterion(_Section):
         """How values differ, for Krippendorff's alpha."""
         return "nominal"
 
+    @abstractmethod
     def values(self) -> list[str]:
         """Everything a rater may say of it but `skip`, in the order of the keys 1, 2, 3."""
-        raise NotImplementedError
 
     def words(self) -> list[str]:
         """What each value is called on the page."""

@@ -20,7 +20,7 @@ from tunesmith.metrics._intervals import wilson
 from tunesmith.metrics._labels import JOINER
 from tunesmith.metrics.refusal_rate import RefusalRate
 from tunesmith.metrics.robustness import Robustness, measure_names
-from tunesmith.records import Prediction
+from tunesmith.records import Plain, Prediction
 from tunesmith.spec.rooms.robustness import Change
 
 FEWEST_RIGHT = 10
@@ -84,7 +84,7 @@ class OutOfScope:
 
 
 @dataclass(frozen=True)
-class RobustnessResult:
+class RobustnessResult(Plain):
     """What a run found, as `evaluation/robustness.json` holds it."""
 
     metric: str
@@ -93,16 +93,6 @@ class RobustnessResult:
     confidence: float
     changes: list[ChangeResult]
     out_of_scope: OutOfScope | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
-        return plain
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> RobustnessResult:
-        """The inverse of `to_json`."""
-        return _ADAPTER.validate_python(value)
 
     def worse(self) -> list[ChangeResult]:
         """Changes that surely make the tuned model's answers worse, the worst first."""
@@ -118,7 +108,6 @@ class RobustnessResult:
         return {Robustness(change=_change(each)).name: each.doubt for each in self.changes if each.doubt}
 
 
-_ADAPTER = TypeAdapter(RobustnessResult)
 _CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
 
 

@@ -11,10 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from tunesmith.evaluate.comparison import Estimate, closed, finite
 from tunesmith.evaluate.statistics.resample import draw
@@ -22,7 +20,7 @@ from tunesmith.evaluate.suites.ask import Answer
 from tunesmith.evaluate.suites.measure import scores
 from tunesmith.evaluate.suites.suite import Suite
 from tunesmith.metrics.retention import ABILITY, Retention
-from tunesmith.records import Prediction, Record
+from tunesmith.records import Plain, Prediction, Record
 
 Asked = Callable[[Suite], Sequence[Answer]]
 """Asks a model a suite."""
@@ -48,22 +46,12 @@ class AbilityResult:
 
 
 @dataclass(frozen=True)
-class Forgetting:
+class Forgetting(Plain):
     """The abilities of a run, before and after, as `evaluation/retention.json` holds them."""
 
     abilities: list[AbilityResult]
     """Each, and last all together of which something can be said."""
     confidence: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
-        return plain
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Forgetting:
-        """The inverse of `to_json`."""
-        return _ADAPTER.validate_python(value)
 
     def counted(self, rows: Sequence[Prediction]) -> list[Prediction]:
         """The rows of abilities that the base has; those where it only guesses would be noise in what is kept."""
@@ -73,9 +61,6 @@ class Forgetting:
     def doubts(self) -> dict[str, str]:
         """Name of a metric -> why no target can rest on it."""
         return {Retention(ability=found.ability).name: found.doubt for found in self.abilities if found.doubt}
-
-
-_ADAPTER = TypeAdapter(Forgetting)
 
 
 def retention_rows(suites: Sequence[Suite], base: Asked, tuned: Asked) -> list[Prediction]:

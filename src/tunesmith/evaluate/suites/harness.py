@@ -60,16 +60,7 @@ def run_tasks(
             from lm_eval.tasks import TaskManager
         except ImportError as error:
             raise MissingDependency("lm_eval", extra="harness", needed_by="tunesmith suite --harness") from error
-        # The harness reads thousands of task files to list them; a folder that holds all that is asked for spares it.
-        manager = TaskManager(include_path=str(include), include_defaults=False) if include else None
-        if manager is None or not set(tasks) <= set(manager.all_tasks):
-            manager = TaskManager(include_path=str(include) if include else None)
-        if unknown := [task for task in tasks if task not in manager.all_tasks]:
-            raise NotFound(
-                f"the harness knows no task {unknown[0]!r}",
-                where="tunesmith suite --harness",
-                fix="see `lm_eval ls tasks`, or name the folder of your own with --include",
-            )
+        manager = _manager(TaskManager, tasks, include)
         driven = HFLM(
             pretrained=model.inner,
             tokenizer=model.tokenizer,
@@ -94,6 +85,21 @@ def run_tasks(
         "versions": dict(said["versions"]),
         "few_shot": dict(said["n-shot"]),
     }
+
+
+def _manager(make: Any, tasks: Sequence[str], include: Path | None) -> Any:
+    """The harness's own register of tasks, with all that are asked for."""
+    # It reads thousands of task files to list them; a folder that holds all that is asked for spares it.
+    manager = make(include_path=str(include), include_defaults=False) if include else None
+    if manager is None or not set(tasks) <= set(manager.all_tasks):
+        manager = make(include_path=str(include) if include else None)
+    if unknown := [task for task in tasks if task not in manager.all_tasks]:
+        raise NotFound(
+            f"the harness knows no task {unknown[0]!r}",
+            where="tunesmith suite --harness",
+            fix="see `lm_eval ls tasks`, or name the folder of your own with --include",
+        )
+    return manager
 
 
 def _figures(said: dict[str, Any]) -> dict[str, dict[str, float | None]]:

@@ -20,14 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Literal, cast
 
 from tunesmith.evaluate.comparison import finite
 from tunesmith.evaluate.verdict.measures import Measure, in_folds, on_rows, said_rows
 from tunesmith.metrics import Metric, Rows
-from tunesmith.records import Prediction
+from tunesmith.records import Plain, Prediction
 
 if TYPE_CHECKING:
     from tunesmith.spec.quantity import Bound
@@ -69,7 +67,7 @@ class TargetResult:
         """The target in words: `f1_macro on channel=email at least 0.85`."""
         over = f" over {self.over}" if self.over else ""
         where = f" on {_named(self.slice)}" if self.slice else ""
-        return f"{self.metric}{over}{where} {self.sense.replace('_', ' ')} {_figure(self.bound, self.unit)}"
+        return f"{self.metric}{over}{where} {self.sense.replace('_', ' ')} {said_figure(self.bound, self.unit)}"
 
     @property
     def strength(self) -> float:
@@ -92,7 +90,7 @@ class Warned:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Plain):
     """What the goal's targets come to."""
 
     decision: Decision
@@ -118,19 +116,6 @@ class Verdict:
             *(f"  warning: {warning.text}" for warning in self.warnings),
             *(f"  {target.outcome:<9}  {target.title:<{width}}  {target.why}" for target in self.targets),
         ]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
-        return plain
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Verdict:
-        """The inverse of `to_json`."""
-        return _ADAPTER.validate_python(value)
-
-
-_ADAPTER = TypeAdapter(Verdict)
 
 
 def judge(
@@ -275,13 +260,14 @@ def _sense(target: Target) -> Sense:
 
 
 def _said(value: float, limit: float | None, above: bool, how: str, unit: str, confidence: float) -> str:
-    on = f"{_figure(value, unit)} {how}"
+    on = f"{said_figure(value, unit)} {how}"
     if limit is None:
         return f"{on}, too few for a limit {'below' if above else 'above'} it with {confidence:.0%} confidence"
-    return f"{on}, at {'least' if above else 'most'} {_figure(limit, unit)} with {confidence:.0%} confidence"
+    return f"{on}, at {'least' if above else 'most'} {said_figure(limit, unit)} with {confidence:.0%} confidence"
 
 
-def _figure(value: float, unit: str) -> str:
+def said_figure(value: float, unit: str) -> str:
+    """A value as reasons say it."""
     return f"{value:.4g} {unit}".strip()
 
 

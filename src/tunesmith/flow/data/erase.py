@@ -18,8 +18,11 @@ import pyarrow.parquet
 
 from tunesmith.data.disk.tables import opened, rewrite
 from tunesmith.errors import GateFailed, UserError
+from tunesmith.flow.data.forget import entries_of, forget
 from tunesmith.flow.data.workshop import OWN
 from tunesmith.runs import Run, list_runs, read_json, write_json
+from tunesmith.vault.keys import master_key
+from tunesmith.vault.store import DEFAULT, Vault
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -37,6 +40,8 @@ class Erased:
     """Run -> rows of its tables that say the words, predictions included."""
     reviews: int = 0
     """Items that people rate."""
+    vault: int = 0
+    """Entries of the vault that lead back to the words."""
     models: list[str] = field(default_factory=list)
     """Runs whose model learned from such a row, and those that began with one of them."""
     sources: list[str] = field(default_factory=list)
@@ -49,22 +54,25 @@ class Erased:
         return asdict(self)
 
 
-def erase(workspace: Path, words: Sequence[str], *, really: bool) -> Erased:
+def erase(workspace: Path, words: Sequence[str], *, store: str | None = None, really: bool) -> Erased:
     """Erases all rows that say any of some words, whatever their case.
 
     Args:
         workspace: the folder that holds `runs/`.
         words: names, addresses, numbers, as rows say them.
+        store: where reviews are kept; in the workspace when left out.
         really: False only looks.
 
     Raises:
-        UserError: a word is too short to mean anybody.
+        UserError: a word is too short to mean anybody, or there is a vault and no key to it.
         GateFailed: a run is being worked on.
     """
     if short := [word for word in words if len(word.strip()) < SHORTEST]:
         raise UserError(f"{short[0]!r} is too short to mean somebody", fix=f"write at least {SHORTEST} letters")
-    says = _saying(words)
-    runs, found = list_runs(workspace / "runs"), Erased()
+    vault, found = _vault(workspace), Erased()
+    entries = [] if vault is None else [name for name in entries_of(vault, words) if name in vault]
+    says = _saying([*words, *(name.partition("/")[2] for name in entries)])  # rows may say the stand-in instead
+    runs = list_runs(workspace / "runs")
     for run in runs:
         if really and run.worker() is not None:
             raise GateFailed(f"run {run} is being worked on", where=str(run.path), fix="wait for it, or stop it")
@@ -75,7 +83,10 @@ def erase(workspace: Path, words: Sequence[str], *, really: bool) -> Erased:
             _quote_no_more(run, says)
     while more := [str(run) for run in runs if str(run) not in found.models and _descends(run, found.models)]:
         found.models += more
-    found.reviews = _reviews(workspace, says, really=really)
+    found.reviews = _reviews(workspace, store, says, really=really)
+    found.vault = len(set(entries))
+    if vault is not None and really:
+        forget(vault, [], words)
     if really:
         shutil.rmtree(workspace / OWN, ignore_errors=True)  # what can be made again
         found.left = [str(path.relative_to(workspace)) for path in _still_saying(workspace, says)]
@@ -156,16 +167,22 @@ def _without(value: Any, says: Callable[[str], bool]) -> Any:
     return value
 
 
-def _reviews(workspace: Path, says: Callable[[str], bool], *, really: bool) -> int:
+def _vault(workspace: Path) -> Vault | None:
+    """The vault, opened before anything is touched; None where there is none."""
+    path = workspace / DEFAULT
+    return Vault(path, master_key()) if path.exists() else None
+
+
+def _reviews(workspace: Path, place: str | None, says: Callable[[str], bool], *, really: bool) -> int:
     """Takes the rows out of what people rate, with what they said of them."""
     from sqlalchemy import delete, select
 
     from tunesmith.store.open import FILE, open_store
     from tunesmith.store.tables import review_items as items
 
-    if not (workspace / FILE).exists():
+    if place is None and not (workspace / FILE).exists():
         return 0
-    store = open_store(workspace)
+    store = open_store(place or workspace)
     with store.read() as connection:
         rows = connection.execute(select(items.c.review, items.c.item, items.c.shown, items.c.hidden)).all()
     gone = [row for row in rows if says(_text([row.shown, row.hidden]))]

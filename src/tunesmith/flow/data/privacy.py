@@ -29,7 +29,7 @@ def check_privacy(job: Job, where: Callable[[str], str]) -> None:
         GateFailed: its batches are larger than the data.
     """
     for stage in job.spec.train:
-        if stage.private:
+        if stage.regularize.private:
             from tunesmith.train.weights.private import needs_opacus, rate_of
 
             needs_opacus()

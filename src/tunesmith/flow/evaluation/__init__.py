@@ -10,6 +10,7 @@ from tunesmith.evaluate.arms import Arm
 from tunesmith.evaluate.caveats.contamination import FILE, Contamination, clean, contamination
 from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
 from tunesmith.evaluate.compare import compare
+from tunesmith.evaluate.mistakes.kinds import KINDS
 from tunesmith.evaluate.predict.stored import read_predictions, write_predictions
 from tunesmith.evaluate.statistics.drawn import drawn
 from tunesmith.evaluate.verdict import judge
@@ -54,10 +55,10 @@ def evaluate(
     write_json(run / "evaluation" / FILE, met.to_json())
     told = _telling(narrator, stop)
     answers, doubts = judge_arms(run, request, job, answers, met, told)
-    narrator.progressing("compare", 0, None)
     arms = {arm: clean(rows, met) for arm, rows in answers.items()}
     parts = {arm: [clean(fold, met) for fold in of_arm] for arm, of_arm in folds.items()}
     beside, rested = _beside(run, request, job, bench, arms, models, told)
+    narrator.progressing("compare", 0, None)
     comparison = compare(
         arms,
         metrics,
@@ -68,7 +69,7 @@ def evaluate(
         seed=seed,
         folds=parts,
         seeds=[clean(rows, met) for rows in seed_predictions(run, settings.seeds or 0)],
-        discover=settings.discover,
+        discover=KINDS,
         trained=() if settings.folds else job.splits["train"],
     )
     write_json(run / "evaluation" / "comparison.json", comparison.to_json())

@@ -13,6 +13,7 @@ from tunesmith.evaluate.caveats.contamination import read_contamination
 from tunesmith.evaluate.compare import carried, compare
 from tunesmith.evaluate.comparison import Case, Comparison
 from tunesmith.evaluate.mistakes.cases import regressions
+from tunesmith.evaluate.mistakes.kinds import KINDS
 from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.metrics import Metric
@@ -104,7 +105,7 @@ def compare_runs(first: str, second: str, workspace: Path = Path(), *, page: Pat
         confidence=settings["evaluate"]["confidence"],
         resamples=settings["evaluate"]["resamples"],
         seed=settings["data"]["split"]["seed"],
-        discover=settings["evaluate"].get("discover", []),
+        discover=KINDS,
     )
     ranking = next((each for each in metrics if all(each.needs <= carried(made) for made in arms.values())), None)
     found = Compared(

@@ -122,7 +122,7 @@ def _course(last: Step | None, best: Mapping[str, float], seconds: float) -> dic
 
 def _promised(stage: Train, examples: Sequence[Example], last: Step | None) -> dict[str, Any]:
     """What a private training promises of every row; nothing where it is none."""
-    if stage.private is None:
+    if stage.regularize.private is None:
         return {}
     lengths = [example.num_tokens for example in examples]
     return {"private": spent(stage, lengths, last.number if last else None).to_json()}
@@ -139,7 +139,7 @@ def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[Sequence[Ex
             job.render(stage, job.splits["validation"]),
         )
     )
-    if stage.private:
+    if stage.regularize.private:
         refuse_pieces(len(encoded.examples), len(np.unique(encoded.places)))
     order = job.order(number, encoded.examples, learned.take(encoded.places))
     return encoded.examples, validation.examples, order

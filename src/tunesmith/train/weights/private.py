@@ -185,7 +185,7 @@ def noise_for(epsilon: float, delta: float, rate: float, steps: int) -> float:
     except ValueError as error:
         raise GateFailed(
             f"no noise keeps {steps} steps within epsilon {epsilon:g} at delta {delta:g}",
-            where="train.private",
+            where="train.regularize.private",
             fix="train for fewer steps, in smaller batches, or allow more",
         ) from error
     # Epsilon falls about as a power of the noise: the line through two points of its logarithm leads to the next.
@@ -212,7 +212,7 @@ def spent(train: Train, lengths: Sequence[int], done: int | None = None) -> Spen
         lengths: tokens of each training row.
         done: steps it took, fewer than planned where it stopped early; all when left out.
     """
-    private, rate = train.private, rate_of(train, len(lengths))
+    private, rate = train.regularize.private, rate_of(train, len(lengths))
     assert private and private.delta and train.batch and train.duration, "a resolved private stage"
     planned = Horizon(train.duration, Drawn(lengths, rows=train.batch.value, secret=0)).total(Position())
     noise = noise_for(private.epsilon, private.delta, rate, planned)
@@ -247,7 +247,7 @@ def needs_opacus() -> None:
         MissingDependency: Opacus is not installed.
     """
     if find_spec("opacus") is None:
-        raise MissingDependency("opacus", extra="private", needed_by="train.private")
+        raise MissingDependency("opacus", extra="private", needed_by="train.regularize.private")
 
 
 @contextmanager

@@ -57,10 +57,10 @@ def ask(model: Model, codec: Codec, suite: Suite, *, batch: int, after: Callable
 
 def _of_pair(codec: Codec, item: SentencePair) -> list[Asked]:
     sentences = [item.stereotype, item.other, *([] if item.unrelated is None else [item.unrelated])]
-    return [_sentence(codec, item.context, sentence) for sentence in sentences]
+    return [sentence_asked(codec, item.context, sentence) for sentence in sentences]
 
 
-def _sentence(codec: Codec, context: str, sentence: str) -> Asked:
+def sentence_asked(codec: Codec, context: str, sentence: str) -> Asked:
     """A sentence after its context. A causal base that begins with no token of its own is not asked for the first."""
 
     def ids(text: str) -> list[int]:
