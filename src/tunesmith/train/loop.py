@@ -178,11 +178,8 @@ class _Training:
         self.validation_rows = rows_at_once(train)
         lengths = [example.num_tokens for example in examples]
         self.private = Noisy.of(train, lengths, checkpoints.folder) if train.regularize.private else None
-        self.batches = (
-            self.private.batches
-            if self.private
-            else Batches(lengths, batch=train.batch, micro_batch=train.micro_batch, seed=train.seed, order=order)
-        )
+        plain = Batches(lengths, batch=train.batch, micro_batch=train.micro_batch, seed=train.seed, order=order)
+        self.batches = self.private.batches if self.private else plain
         self.horizon = Horizon(train.duration, self.batches)
         self.examples = examples
         self.prints = {
@@ -194,6 +191,7 @@ class _Training:
         seed_everything(self.seed, ranks.rank)
         self.freeze, self.regularize = train.freeze, train.regularize
         self.waiting = freeze(model, train.freeze)
+        objective.join(model, train.seed)
         packs(model)  # measured before weights are rounded
         self.weights = Weights(model, choose_precision(train.precision, self.device), train.regularize.ema, ranks)
         self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters, depths(model))
@@ -397,4 +395,5 @@ class _Training:
         if best is not None and best != self.state.position.step:
             kept = self.ranks.in_turn(lambda: self.checkpoints.best(best))
         self.weights.finish(kept)
+        self.model.beside = None
         self.model.train(False)

@@ -146,7 +146,8 @@ def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[Sequence[Ex
 
 
 def _count_trained(model: Model) -> int:
-    return sum(parameter.numel() for parameter in model.trainable().values())
+    weights = model.trainable().items()
+    return sum(weight.numel() for name, weight in weights if not name.startswith("beside."))
 
 
 def _say_trained(model: Model, stage: Train, request: Request) -> str:
