@@ -107,7 +107,7 @@ def _beside(
         rows["robustness"] = changed
     rows |= privacy(run, job, bench)
     settled = [metric.for_task(job.spec.goal.task) for metric in bench.metrics]
-    rows |= look_at_groups(run, job, arms, settled, bench, request.folder)
+    rows |= look_at_groups(run, job, arms, settled, bench, request.folder, models)
     return rows, unkept | unsure
 
 
