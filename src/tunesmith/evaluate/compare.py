@@ -81,6 +81,7 @@ def compare(
     """
     aligned = _align(arms)
     rows = next(iter(aligned.values()))
+    last = list(aligned)[-1]
     settled = [metric.for_task(task) for metric in metrics]
     measured = [
         {arm: metric.statistics(made) for arm, made in aligned.items() if _can(metric, made)} for metric in settled
@@ -105,11 +106,14 @@ def compare(
             differences,
             by,
             {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
-            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence),
+            _over_seeds(metric, values[last], seeds, confidence),
+            metric.caution(statistics[last]) if last in statistics else "",
         )
-        for metric, (values, differences), by in zip(settled, view(slice(None)), broken_down, strict=True)
+        for metric, (values, differences), by, statistics in zip(
+            settled, view(slice(None)), broken_down, measured, strict=True
+        )
     ]
-    last, labels = list(aligned)[-1], label_table(aligned, settled)
+    labels = label_table(aligned, settled)
     kinds = discover if settled and last in measured[0] else ()
     find = partial(find_slices, trained=trained, confidence=confidence, seed=seed)
     return Comparison(

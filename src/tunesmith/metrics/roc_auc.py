@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from tunesmith.metrics import Floats, ratio
-from tunesmith.metrics._ranking import Ranking
+from tunesmith.metrics._ranking import Ranking, parts_of
+from tunesmith.metrics._roc import auc_interval
 
 
 class RocAuc(Ranking):
@@ -17,3 +18,13 @@ class RocAuc(Ranking):
     def of_steps(self, have: Floats, rest: Floats) -> Floats:
         above = np.cumsum(have, axis=1) - have / 2
         return ratio((above * rest).sum(1), have.sum(1) * rest.sum(1))
+
+    def interval(self, statistics: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
+        """Of one ranking by formula, which holds for few rows of a label too; of several the bootstrap's."""
+        scored, _, have = parts_of(statistics)
+        have = have[scored > 0]
+        # Where every row has one of two labels, each is ranked as the other is, the wrong way round.
+        if have.shape[1] == 1 or (have.shape[1] == 2 and (have.sum(axis=1) == 1).all()):
+            with_it = int(have[:, 0].sum())
+            return auc_interval(self.whole(statistics), with_it, len(have) - with_it, confidence)
+        return super().interval(statistics, drawn, confidence)
