@@ -290,7 +290,7 @@ def rejudge(run: Run, review: Filled) -> Verdict | None:
         for number, target in enumerate(targets)
         if cast(Metric, target.metric).rows == "review" or isinstance(target.metric, Judged)
     ]
-    met = read_contamination(run / "evaluation")
+    met = read_contamination(run / "evaluation") or Contamination(0, 0, unsought=[str(run)])
     judged = _judge_ratings([targets[number] for number in asked], run, review, met, spec)
     found = dict(enumerate(before.targets)) | dict(zip(asked, judged.targets, strict=True))
     verdict = decide(list(found.values()), before.confidence)
