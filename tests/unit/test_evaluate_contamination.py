@@ -126,9 +126,9 @@ def test_folds_are_told_of_together() -> None:
 
 
 def test_a_fold_that_does_not_tell_is_not_taken_for_clean(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    write_json(tmp_path / "folds" / "1" / FILE, Contamination(10, 40).to_json())
+    run = Run(tmp_path / "desk" / "1")
+    write_json(run / "folds" / "1" / FILE, Contamination(10, 40).to_json())
     found = fold_contamination(run, 2)
     assert (found.num_rows, found.num_trained, found.unsought) == (10, 40, ["fold 2"])
-    write_json(tmp_path / "folds" / "2" / FILE, Contamination(10, 40, unsought=["run:gone/1"]).to_json())
+    write_json(run / "folds" / "2" / FILE, Contamination(10, 40, unsought=["run:gone/1"]).to_json())
     assert fold_contamination(run, 2).unsought == ["run:gone/1"]
