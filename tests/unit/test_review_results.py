@@ -523,7 +523,7 @@ def test_two_runs_are_rated_beside_each_other(tmp_path: Path) -> None:
         said = {arm: item.shown["outputs"][letter] for letter, arm in item.hidden["arms"].items()}
         assert said == {"support-triage/3": "what the other says", "tuned": by_id[item.hidden["record"]]}
     for changed, message in (
-        ({"against": RUN}, "against itself"),
+        ({"against": RUN}, "with itself"),
         ({"arms": ["base", "tuned"]}, "by their tuned models"),
     ):
         with pytest.raises(UserError, match=message):

@@ -195,11 +195,7 @@ def _two_runs(other: Run, run: Run, arms: Sequence[str]) -> dict[str, list[Predi
         UserError: they have no rows in common, are one, or arms were named too.
     """
     if arms or other.path == run.path:
-        what = (
-            "another run's answers are held against this one's, not against its arms"
-            if arms
-            else "a run against itself"
-        )
+        what = "two runs are compared by their tuned models" if arms else "a run cannot be compared with itself"
         raise UserError(what, where="--against", fix="leave --arms out" if arms else "name another run")
     theirs = {(row.record.id, row.record.question): row for row in predictions_of(other, "tuned")}
     ours = [row for row in predictions_of(run, "tuned") if (row.record.id, row.record.question) in theirs]
