@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -96,18 +97,11 @@ def compare(
         for found, (values, differences) in zip(broken_down, view(chosen), strict=True):
             found.append(SliceMeasure(column, value, len(chosen), len(chosen) < SMALL, values, differences))
     measures = [
-        Measure(
-            metric.name,
-            metric.unit,
-            metric.better,
-            finite(metric.lowest),
-            finite(metric.highest),
-            values,
-            differences,
-            by,
-            {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
-            _over_seeds(metric, values[last], seeds, confidence),
-            metric.caution(statistics[last]) if last in statistics else "",
+        replace(
+            _measure(metric, values, differences, by),
+            folds={arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
+            seeds=_over_seeds(metric, values[last], seeds, confidence),
+            caution=metric.caution(statistics[last]) if last in statistics else "",
         )
         for metric, (values, differences), by, statistics in zip(
             settled, view(slice(None)), broken_down, measured, strict=True
@@ -128,6 +122,13 @@ def compare(
         lengths={} if labels else answer_lengths(aligned),
         found=find(aligned, settled[0], measured[0], kinds=kinds) if kinds else None,
     )
+
+
+def _measure(
+    metric: Metric, values: dict[str, Estimate], differences: dict[str, Difference], by: list[SliceMeasure]
+) -> Measure:
+    ends = finite(metric.lowest), finite(metric.highest)
+    return Measure(metric.name, metric.unit, metric.better, *ends, values, differences, by)
 
 
 def _can(metric: Metric, predictions: Sequence[Prediction]) -> bool:
