@@ -235,12 +235,17 @@ def test_agreement_of_raters(kind: str, items: int, draws: int) -> None:
 # What cannot hold says so -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["f1_macro", "recall of a rare label", "balanced_accuracy", "roc_auc of a rare label"])
+@pytest.mark.parametrize("name", ["f1_macro", "recall of a rare label", "balanced_accuracy", "roc_auc"])
 def test_a_label_with_few_rows_is_a_caution(name: str) -> None:
     metric = _made(CASES[name].metric)
     population = metric.statistics(CASES[name].rows())
     assert metric.caution(population[:500]) == ""
     assert metric.caution(population[:40]).endswith("the interval is too narrow for so few")
+
+
+def test_one_ranking_has_a_formula_that_holds_for_few_rows() -> None:
+    metric = _made(CASES["roc_auc of a rare label"].metric)
+    assert metric.caution(metric.statistics(CASES["roc_auc of a rare label"].rows())[:40]) == ""
 
 
 def test_few_rows_in_bins_are_a_caution() -> None:

@@ -21,10 +21,20 @@ class RocAuc(Ranking):
 
     def interval(self, statistics: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
         """Of one ranking by formula, which holds for few rows of a label too; of several the bootstrap's."""
-        scored, _, have = parts_of(statistics)
-        have = have[scored > 0]
-        # Where every row has one of two labels, each is ranked as the other is, the wrong way round.
-        if have.shape[1] == 1 or (have.shape[1] == 2 and (have.sum(axis=1) == 1).all()):
-            with_it = int(have[:, 0].sum())
-            return auc_interval(self.whole(statistics), with_it, len(have) - with_it, confidence)
-        return super().interval(statistics, drawn, confidence)
+        with_it, without = _of_one_ranking(statistics)
+        if with_it is None:
+            return super().interval(statistics, drawn, confidence)
+        return auc_interval(self.whole(statistics), with_it, without, confidence)
+
+    def caution(self, statistics: Floats) -> str:
+        return super().caution(statistics) if _of_one_ranking(statistics)[0] is None else ""
+
+
+def _of_one_ranking(statistics: Floats) -> tuple[int | None, int]:
+    """Rows that have the label and rows that have not, where there is one ranking; None where there are several."""
+    scored, _, have = parts_of(statistics)
+    have = have[scored > 0]
+    # Where every row has one of two labels, each is ranked as the other is, the wrong way round.
+    if have.shape[1] == 1 or (have.shape[1] == 2 and (have.sum(axis=1) == 1).all()):
+        return int(have[:, 0].sum()), int((1 - have[:, 0]).sum())
+    return None, 0
