@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from tunesmith.errors import Interrupted
@@ -142,7 +143,7 @@ def _met(job: Job, request: Request, records: Sequence[Record], narrator: Narrat
     trained, gone = trained_rows(job, request.workspace)
     for run_gone in gone:
         narrator.say("warning", text=f"the rows of {run_gone} are gone: test rows could not be looked for among them")
-    return contamination(records, trained)
+    return replace(contamination(records, trained), unsought=gone)
 
 
 def _telling(narrator: Narrator, stop: Callable[[], bool]) -> Callable[[str, int, int], None]:
