@@ -314,3 +314,19 @@ def test_a_model_that_is_not_there_is_told_before_anything_is_trained(desk: Path
     with pytest.raises(UserError):
         evaluated(desk, "name=nobody", arms(f"{{kind: model, model: '{model}'}}"))
     assert not (desk.parent / "runs" / "nobody").exists()
+
+
+def test_as_many_rows_are_answered_at_once_as_is_asked_for_now(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs out of memory says fewer, and goes on with what was trained."""
+    asked: list[int] = []
+    plain = module.predict
+
+    def predict(*arguments: Any, **settings: Any) -> list[Prediction]:
+        asked.append(settings["batch"])
+        return plain(*arguments, **settings)
+
+    monkeypatch.setattr(module, "predict", predict)
+    same = [*SHORT, "name=atonce", "evaluate.arms=[tuned]"]
+    first = run(desk, [*same, "scale.batch=5"], desk.parent, until="train")
+    again = run(desk, [*same, "scale.batch=3"], desk.parent, until="evaluate")
+    assert first.run.path == again.run.path and set(asked) == {3}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,11 +160,12 @@ def _begin(request: Request, narrator: Narrator) -> Run:
 
 
 def load_job(run: Run, request: Request) -> Job:
-    """The job of a run, from its folder."""
+    """The job of a run, from its folder; what it may take is what is asked for now."""
     said = read_json(run / "spec.json")
+    resolved = Resolved.from_json(said)
     pools: tuple[Pool, ...] = (*SPLITS, "replay") if request.older else SPLITS
     return Job(
-        resolved=Resolved.from_json(said),
+        resolved=replace(resolved, spec=resolved.spec.model_copy(update={"scale": request.spec.scale})),
         splits={pool: load_records(run / "data" / f"{pool}.parquet") for pool in pools},
         labels=tuple(said["labels"]),
         span_labels=tuple(said["span_labels"]),

@@ -1,6 +1,6 @@
 """The most memory while the rows were predicted, in MB: of the GPU where the model lies on one, else of the process.
 
-It was measured once, over all rows and with `evaluate.batch` of them at once; no row was drawn for it, so that its
+It was measured once, over all rows and with `scale.batch` of them at once; no row was drawn for it, so that its
 interval has no width. Of the process it is known on Linux only, and counts Python and its libraries too.
 """
 

@@ -232,8 +232,6 @@ class Evaluate(Section):
     """Evaluate at most this many test rows (of each fold), drawn by the split's seed; all when left out."""
     max_new_tokens: int | None = Field(default=None, ge=1)
     """The longest answer generated; derived from the answers in the training rows."""
-    batch: int = Field(default=32, ge=1)
-    """Rows predicted at once."""
     fairness: Fairness | None = None
     """How groups of people fare; not looked at when left out."""
     retention: Retention | None = None
@@ -268,7 +266,7 @@ class Evaluate(Section):
 
 
 class Scale(Section):
-    """The devices and machines that work together. On another number of them it is still the same run."""
+    """What a run may take: devices, processes, rows at once. With more or less of it, it is still the same run."""
 
     devices: int | None = Field(default=None, ge=1, le=64)
     """How many processes train, each on a GPU or on its share of the cores; derived: one a GPU, or one in all."""
@@ -276,6 +274,8 @@ class Scale(Section):
     """Cut each layer into a part a process (FSDP2), for less memory; `auto`: only when a step would not fit."""
     workers: int | None = Field(default=None, ge=1, le=256)
     """Processes that prepare data on this machine; as many as it computes with when left out."""
+    batch: int = Field(default=32, ge=1)
+    """Rows that a model answers at once; fewer need less memory."""
     cluster: str | None = Field(default=None, pattern=r"^(local|auto|ray://.+)$")
     """Run data steps on a Ray cluster: `local`, `auto` (the one this machine belongs to), or `ray://host:port`."""
 
@@ -304,7 +304,7 @@ class Spec(Section):
     evaluate: Evaluate = Evaluate()
     """What is measured on the test rows."""
     scale: Scale = Scale()
-    """How many devices train together."""
+    """What the run may take: devices, processes, rows at once."""
     track: list[Annotated[Part, TRACKERS]] = []
     """Where the run's curves and figures are sent while it goes; `tunesmith send RUN` sends them later."""
     card: Card = Card()

@@ -78,7 +78,7 @@ def _asking(open_: Callable[[], Model], request: Request, job: Job, arm: str, af
             opened[0],
             suite,
             request.workspace,
-            batch=job.spec.evaluate.batch,
+            batch=job.spec.scale.batch,
             after=lambda done, total: after(f"retention ({arm}, {suite.name})", done, total),
         )
 

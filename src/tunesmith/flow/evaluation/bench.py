@@ -126,7 +126,7 @@ class Bench:
         """What `base` or `tuned` makes of the items of each suite; it has a language head."""
         opened = self._asked(model).model
         codec = self._codec(opened, "chat", opened.context)
-        batch = self._job.spec.evaluate.batch
+        batch = self._job.spec.scale.batch
         return [ask_suite(opened, codec, suite, batch=batch, after=self.progress) for suite in suites]
 
     # Local models -----------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ class Bench:
             manner=asked.manner,
             labels=self.labels,
             max_new_tokens=settings.max_new_tokens or 0 if longest is None else longest,
-            batch=settings.batch,
+            batch=self._job.spec.scale.batch,
             nll=nll and "nll" in self._needed,
             alone=self.alone if reported else 0,
             temperature=temperature,

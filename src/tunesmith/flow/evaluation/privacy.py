@@ -95,7 +95,7 @@ class _Attacks:
     def _losses(self, model: str, records: Sequence[Record]) -> list[Floats]:
         opened = self.bench.open(model)
         return losses_of(
-            opened.model, opened.codec, records, batch=self.job.spec.evaluate.batch, after=self.bench.progress
+            opened.model, opened.codec, records, batch=self.job.spec.scale.batch, after=self.bench.progress
         )
 
     def _measure(self, record: Record, **values: float) -> None:
@@ -151,7 +151,7 @@ class _Attacks:
         asked = [*trained, *held_out, *data]
         said = iter(
             reciting.answers(
-                opened.model, opened.codec, asked, batch=self.job.spec.evaluate.batch, after=self.bench.progress
+                opened.model, opened.codec, asked, batch=self.job.spec.scale.batch, after=self.bench.progress
             )
         )
         told = [[(question, next(said)) for question in questions] for questions in (trained, held_out, data)]

@@ -254,7 +254,7 @@ def _validation(job: Job, stage: Train, model: Model, number: int) -> Callable[[
     records = job.render(stage, job.splits["validation"][:VALIDATED_ROWS])
     codec = job.codec(stage)
     return lambda: validation_metrics(
-        model, codec, records, metrics, manner=how, labels=job.labels, batch=job.spec.evaluate.batch
+        model, codec, records, metrics, manner=how, labels=job.labels, batch=job.spec.scale.batch
     )
 
 
