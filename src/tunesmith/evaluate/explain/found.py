@@ -1,0 +1,234 @@
+"""What answers rest on, as `evaluation/explain.json` holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tunesmith.evaluate.comparison import Estimate
+from tunesmith.records import Plain
+
+
+@dataclass(frozen=True)
+class Counted:
+    """So many of so many rows."""
+
+    hits: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What becomes of right answers when a word is left out."""
+
+    word: str
+    """In small letters."""
+    label: str
+    """The label that answers to rows with it give most."""
+    changed: Counted
+    """Of the right answers to rows that hold it, those that change."""
+    share: Estimate
+    """The same as a share; the interval is this word's alone."""
+    others: Estimate
+    """Share of answers to the same rows that change when one of their other words is left out."""
+    p_value: float
+    """Of the share being no more than `hangs`, or no more than that of the rows' other words, whichever is larger;
+    corrected for all words that were left out (Holm 1979)."""
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """A word that answers hang on."""
+
+    left_out: LeftOut
+    told: Counted
+    """Of the right answers to rows with it, those that a count of the rows' other words gets right too."""
+    chance: float
+    """Share that the same count would get right if it did not look at the rows."""
+    tells: bool
+    """Whether the rest of the rows surely says the label too, so that nobody needs the word."""
+    misled: Counted
+    """Of the test rows that hold it and have another label, those that are given the word's."""
+    turned: Counted
+    """Of right answers of other labels, those that become the word's when it is put in front."""
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """Words that were left out in turn."""
+
+    hangs: float
+    rows: int
+    """Test rows answered right, of those that were looked at."""
+    words: list[LeftOut]
+    """All that were left out, those that most answers change without first."""
+    named: list[Shortcut]
+    asked: int
+    """Questions that were put without a word."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of a question."""
+
+    text: str
+    value: float
+    """What it adds to what is explained, in nats, by integrated gradients."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A word of a question."""
+
+    text: str
+    gradients: float
+    """What its tokens add together, by integrated gradients."""
+    ablation: float
+    """What is lost when it is left out."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training row that is near."""
+
+    id: str
+    question: str
+    label: str
+    similarity: float
+    """The cosine of the two hidden states, less the mean of the training rows."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One row, explained token by token."""
+
+    id: str
+    question: str
+    given: str
+    expected: str
+    against: str
+    """The answer that the one given is held against; empty where it is held against all others."""
+    score: float
+    """What is explained: log-odds or log-likelihood, in nats."""
+    difference: float
+    """The score, less what it is when every word is the mean word."""
+    gap: float
+    """How far the tokens' sum misses the difference, as a share of all that is attributed."""
+    steps: int
+    tokens: list[Token]
+    words: list[Effect]
+    agreement: float | None
+    """Rank correlation of the two methods over the words; None where there are too few."""
+    attention: list[list[float]]
+    """[layers][tokens]: how much each token of the question is looked at; empty where the model does not tell."""
+    neighbours: list[Neighbour]
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """Whether attributions hang on what the model has learned."""
+
+    rows: int
+    gap: float
+    """The largest of all explained rows."""
+    incomplete: int
+    """Rows whose gap stayed too large."""
+    agreement: Estimate
+    """Mean rank correlation of integrated gradients and ablation."""
+    shuffled: Estimate
+    """Mean rank correlation with the attributions of the same model with its weights mixed up."""
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether attributions surely differ from those of a model that knows nothing; None where rows are too few."""
+        bounds = self.shuffled.interval
+        return None if bounds is None or bounds[1] is None else bounds[1] < 0.5
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a probe reads from one layer."""
+
+    layer: int
+    """Counted from 1; 0 is what the first one reads."""
+    accuracy: Estimate
+    control: Estimate
+    """The same probe for labels that were dealt out anew."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the hidden states say of a column, layer by layer."""
+
+    column: str
+    """`label`, or the name of a slice."""
+    values: int
+    rows: int
+    base: float
+    """The share of the commonest value."""
+    layers: list[Layer]
+
+    @property
+    def best(self) -> Layer:
+        """The layer that says most."""
+        return max(self.layers, key=lambda each: (each.accuracy.value or 0.0, -each.layer))
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A count of words that says what the model says."""
+
+    fitted: int
+    """Training rows whose answers it learned from."""
+    fidelity: Estimate
+    """Share of test rows where it gives the model's answer."""
+    base: float
+    """The share of the model's commonest answer."""
+    words: dict[str, list[tuple[str, float]]]
+    """Label -> the words that speak most for it, with their weights; empty where fidelity says nothing."""
+
+    @property
+    def means_something(self) -> bool:
+        """Whether it surely follows the model better than its commonest answer does."""
+        return self.fidelity.interval is not None and (self.fidelity.interval[0] or 0.0) > self.base
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """A test row whose nearest training rows all have one other label."""
+
+    id: str
+    question: str
+    expected: str
+    given: str
+    label: str
+    neighbours: list[Neighbour]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Which training rows stand behind answers."""
+
+    count: int
+    """Training rows that were looked through."""
+    neighbours: int
+    """Taken of each."""
+    same: Estimate
+    """Share of test rows whose nearest training row has the label that the model gives."""
+    base: float
+    """The same for a training row drawn by chance."""
+    doubted: list[Doubted]
+
+
+@dataclass(frozen=True)
+class Explanation(Plain):
+    """All that was looked at."""
+
+    rows: int
+    confidence: float
+    shortcuts: Shortcuts | None = None
+    explained: list[Explained] = field(default_factory=list)
+    sanity: Sanity | None = None
+    probes: list[Probe] = field(default_factory=list)
+    surrogate: Surrogate | None = None
+    nearest: Nearest | None = None
+    notes: list[str] = field(default_factory=list)
