@@ -1,22 +1,21 @@
 """Shortcut: how many right answers hang on a single word, measured on the rows of `evaluate.explain`.
 
 Of the right answers to rows that hold a word, the share that change when the word is left out; of the words that were
-left out in turn, that of the word where it is largest. A rate of flips under deletion, as in Feng et al. 2018
-(arXiv 1804.07781).
+tried in turn, that of the word where it is largest. Leaving words out is how Li et al. 2016 (arXiv 1612.08220) find
+what a model rests on.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from tunesmith.metrics import Floats, Metric, Need, Rows, ratio
 from tunesmith.metrics._intervals import wilson
-from tunesmith.metrics._measured import WITHOUT
+from tunesmith.metrics._measured import WORDS
 from tunesmith.records import Prediction
 
 
@@ -26,15 +25,20 @@ class Shortcut(Metric):
     needs: ClassVar[frozenset[Need]] = frozenset({"measured"})
     rows: ClassVar[Rows] = "without_words"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
+    for_contract: ClassVar[Mapping[str, Any]] = {"min_rows": 1}
+    by: Literal["left_out", "put_in"] = "left_out"
+    """`left_out`: answers to rows with the word that change without it; `put_in`: right answers of other labels that
+    become the word's label once it is put in front."""
     word: str | None = Field(default=None, min_length=1)
     """Only this word, whether or not it goes with a label; the word that most answers hang on when left out."""
     min_rows: int = Field(default=10, ge=1)
-    """Words that fewer right answers were asked without are left out of it."""
+    """Words that fewer right answers were tried with are left out of it."""
 
     def statistics(self, predictions: Sequence[Prediction]) -> Floats:
-        """[N, 2 W]: of every word whether the answer changed without it, then whether it was asked so."""
+        """[N, 2 W]: of every word whether the answer changed, then whether it was asked so."""
+        front = WORDS[self.by]
         told = [
-            {name.removeprefix(WITHOUT): value for name, value in row.measured.items() if name.startswith(WITHOUT)}
+            {name.removeprefix(front): value for name, value in row.measured.items() if name.startswith(front)}
             for row in predictions
         ]
         wanted = None if self.word is None else self.word.casefold()
@@ -61,11 +65,6 @@ class Shortcut(Metric):
         every = [wilson(k, n, 1 - (1 - confidence) / len(known)) for k, n in known]
         limits = [each for each in every if each is not None]
         return (max(low for low, _ in limits), max(high for _, high in limits)) if limits else None
-
-    def rows_to_settle(self, statistics: Floats, limit: float, bound: float, confidence: float) -> float:
-        if not math.isfinite(limit):
-            return math.inf
-        return super().rows_to_settle(statistics, limit, bound, confidence)
 
 
 def _halves(totals: Floats) -> tuple[Floats, Floats]:

@@ -17,29 +17,37 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """What becomes of right answers when a word is left out."""
+class Without:
+    """What becomes of right answers when a word is left out, or put in."""
+
+    changed: Counted
+    """Of the right answers that were asked for again, those that changed; of a word that is put in, to its label."""
+    share: Estimate
+    """The same as a share; the interval is this word's alone."""
+    others: Estimate
+    """The same for the other words that were left out of, or put into, the same rows."""
+    p_value: float
+    """Of the share being no more than the border, or no more than that of the other words, whichever is larger;
+    corrected for everything that was tried (Holm 1979)."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A word that was left out of rows that hold it and put in front of rows of other labels."""
 
     word: str
     """In small letters."""
     label: str
-    """The label that answers to rows with it give most."""
-    changed: Counted
-    """Of the right answers to rows that hold it, those that change."""
-    share: Estimate
-    """The same as a share; the interval is this word's alone."""
-    others: Estimate
-    """Share of answers to the same rows that change when one of their other words is left out."""
-    p_value: float
-    """Of the share being no more than `hangs`, or no more than that of the rows' other words, whichever is larger;
-    corrected for all words that were left out (Holm 1979)."""
+    """The label that right answers to rows with it give most."""
+    left_out: Without
+    put_in: Without
 
 
 @dataclass(frozen=True)
 class Shortcut:
     """A word that answers hang on."""
 
-    left_out: LeftOut
+    tried: Tried
     told: Counted
     """Of the right answers to rows with it, those that a count of the rows' other words gets right too."""
     chance: float
@@ -48,22 +56,23 @@ class Shortcut:
     """Whether the rest of the rows surely says the label too, so that nobody needs the word."""
     misled: Counted
     """Of the test rows that hold it and have another label, those that are given the word's."""
-    turned: Counted
-    """Of right answers of other labels, those that become the word's when it is put in front."""
 
 
 @dataclass(frozen=True)
 class Shortcuts:
-    """Words that were left out in turn."""
+    """Words that were tried in turn."""
 
     hangs: float
+    """The border of the share that changes when a word is left out."""
+    turns: float
+    """The border of the share that changes when it is put in."""
     rows: int
     """Test rows answered right, of those that were looked at."""
-    words: list[LeftOut]
-    """All that were left out, those that most answers change without first."""
-    named: list[Shortcut]
     asked: int
-    """Questions that were put without a word."""
+    """Questions that were put without a word, or with one more."""
+    words: list[Tried]
+    """All of them, the surest first."""
+    named: list[Shortcut]
 
 
 @dataclass(frozen=True)

@@ -83,11 +83,16 @@ def explain(
 
 def rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
     """Spearman's; None where there are too few numbers, or all are the same."""
-    from scipy.stats import rankdata
-
     if len(one) < FEWEST_WORDS or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
-    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+    return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each value's place in their order; equal ones share the middle of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    middles: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
+    return middles[inverse]
 
 
 def _explained(
@@ -102,8 +107,7 @@ def _explained(
     worth = _worth(model, codec, row.record, words[:MOST_WORDS], each, whole, ask, batch)
     added = np.zeros(len(words))
     for (start, end), value in zip(spans, values, strict=True):
-        if (at := _word_at(words, start, end)) is not None:
-            added[at] += value
+        added[_word_at(words, start, end)] += value
     effects = [Effect(word.text, float(a), w) for word, a, w in zip(words, added, worth, strict=False)]
     ranked = sorted(row.scores, key=lambda label: -row.scores[label])
     return Explained(
@@ -149,11 +153,9 @@ def _together(each: Put) -> list[tuple[list[int], tuple[int, int]]]:
     return groups
 
 
-def _word_at(words: Sequence[Word], start: int, end: int) -> int | None:
-    """The word that a stretch shares most characters with, the first of equals."""
-    shared = [min(end, word.end) - max(start, word.start) for word in words]
-    best = int(np.argmax(shared))
-    return best if shared[best] > 0 else None
+def _word_at(words: Sequence[Word], start: int, end: int) -> int:
+    """The word that a stretch shares most characters with, or is nearest to: a blank by itself may be a token."""
+    return int(np.argmax([min(end, word.end) - max(start, word.start) for word in words]))
 
 
 def _attention(model: Model, each: Put, groups: Sequence[Sequence[int]]) -> list[list[float]]:

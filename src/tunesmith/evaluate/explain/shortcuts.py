@@ -1,9 +1,11 @@
-"""Words that answers hang on, found by leaving them out.
+"""Words that answers hang on, found by leaving them out and by putting them in.
 
-Only answers that were right are looked at. A word is named where two things are sure at once: more than a stated share
-of right answers change without it, and more than change without the other words of the same rows. Both tests are
-exact, the larger p-value of the two counts, and all words are corrected for together (Holm 1979): the chance that
-any word is named which answers do not hang on so much stays below the level, however the words go together.
+Only answers that were right are looked at. A word is named where more than a stated share of the answers to rows that
+hold it surely change without it, or where more than another share of the answers of other labels surely become its own
+once it is put in front; and where that is surely more than with the other words that were tried on the same rows. All
+tests are exact, of the two that a finding needs the larger p-value counts, and everything that was tried is corrected
+for together (Holm 1979): the chance that any word is named which answers hang on less stays below the level, however
+words go together.
 
 W words, N rows.
 """
@@ -21,28 +23,32 @@ from numpy.typing import NDArray
 from tunesmith.data.methods.augmenting.target import said
 from tunesmith.evaluate.arms.linear import WordCounts
 from tunesmith.evaluate.comparison import Estimate, closed
-from tunesmith.evaluate.explain.found import Counted, LeftOut, Shortcut, Shortcuts
-from tunesmith.evaluate.explain.words import names_in, without
+from tunesmith.evaluate.explain.found import Counted, Shortcut, Tried, Without
+from tunesmith.evaluate.explain.words import names_in, with_first, without
 from tunesmith.evaluate.statistics.significance import holm
 from tunesmith.metrics._intervals import wilson
 from tunesmith.metrics._labels import right_label
-from tunesmith.metrics._measured import WITHOUT
+from tunesmith.metrics._measured import WORDS
 from tunesmith.records import Prediction, Record
 
 FEWEST = 10
 """Right answers that a word needs, to be left out."""
-MOST = 50
+MOST = 100
 """Rows that are asked without the same word."""
+MOST_TURNED = 50
+"""Rows that the same word is put in front of."""
 STRENGTH = 8.0
 """Inverse regularisation of the count of the other words; the middle one of the arm `linear`."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A row that is asked without a word."""
+    """A row that is asked again."""
 
     row: int
     word: str
+    put_in: bool
+    """Whether the word is put in front, and not left out."""
 
 
 def candidates(
@@ -68,76 +74,106 @@ def candidates(
     return {word: _spread(holding[word]) for word in dict.fromkeys([*ranked, *wanted]) if word in holding}
 
 
-def questions(rows: Sequence[Record], words: Mapping[str, Sequence[int]]) -> tuple[list[Asked], list[Record]]:
-    """Every row without every word that it is asked without; rows of which nothing would be left are not asked."""
-    asked, records = [], []
-    for word, places in words.items():
-        for place in places:
-            record = without(rows[place], word)
-            if said(record).strip():
-                asked.append(Asked(place, word))
-                records.append(record)
-    return asked, records
-
-
-def left_out(
-    right: Sequence[Prediction], asked: Sequence[Asked], answers: Sequence[str], *, hangs: float, confidence: float
-) -> list[LeftOut]:
-    """What leaving words out does, corrected for all of them; the word that most answers hang on first.
+def questions(right: Sequence[Prediction], words: Mapping[str, Sequence[int]]) -> tuple[list[Asked], list[Record]]:
+    """The rows that are asked again: without every word, and with it. Where nothing would be left none is asked.
 
     Args:
         right: N right answers.
-        asked: which of them were asked again, and without which word.
+        words: word -> the rows that are asked without it.
+    """
+    asked, records = [], []
+    for word, label in _labels(right, words).items():
+        for place in words[word]:
+            record = without(right[place].record, word)
+            if said(record).strip():
+                asked.append(Asked(place, word, put_in=False))
+                records.append(record)
+        others = [place for place, row in enumerate(right) if row.output != label and word not in names_in(row.record)]
+        for place in _spread(others, MOST_TURNED):
+            asked.append(Asked(place, word, put_in=True))
+            records.append(with_first(right[place].record, word))
+    return asked, records
+
+
+def tried(
+    right: Sequence[Prediction],
+    words: Mapping[str, Sequence[int]],
+    asked: Sequence[Asked],
+    answers: Sequence[str],
+    *,
+    hangs: float,
+    turns: float,
+    confidence: float,
+) -> list[Tried]:
+    """What words do to answers, corrected for all of them; the word that answers most surely hang on first.
+
+    Args:
+        right: N right answers.
+        words: word -> the rows that were asked without it.
+        asked: which of them were asked again, and how.
         answers: what was said then.
-        hangs: the share that a word has to exceed to be named.
+        hangs: the share that has to be exceeded by a word that is left out.
+        turns: the same by a word that is put in.
         confidence: of the intervals.
     """
-    changed: dict[str, dict[int, bool]] = defaultdict(dict)
-    of_row: dict[int, list[bool]] = defaultdict(list)
+    labels = _labels(right, words)
+    left_out: dict[str, dict[int, bool]] = {word: {} for word in words}
+    put_in: dict[str, dict[int, bool]] = {word: {} for word in words}
     for each, answer in zip(asked, answers, strict=True):
-        flipped = answer != right[each.row].output
-        changed[each.word][each.row] = flipped
-        of_row[each.row].append(flipped)
-    found, p_values = [], []
-    for word, flips in changed.items():
-        hits, rows = sum(flips.values()), len(flips)
-        others = [(sum(of_row[row]) - flip, len(of_row[row]) - 1) for row, flip in flips.items()]
-        p_values.append(max(_at_least(hits, rows, hangs), _beyond_others(flips, of_row)))
-        share = Estimate(hits / rows, closed(wilson(hits, rows, confidence)), rows)
-        among = sum(count for _, count in others)
-        beside = sum(flip for flip, _ in others)
-        found.append(
-            LeftOut(
-                word,
-                Counter(right[row].output for row in flips).most_common(1)[0][0],
-                Counted(hits, rows),
-                share,
-                Estimate(beside / among if among else None, closed(wilson(beside, among, confidence)), among),
-                1.0,
-            )
-        )
-    found = [replace(each, p_value=p_value) for each, p_value in zip(found, holm(p_values), strict=True)]
-    return sorted(found, key=lambda each: (each.p_value, -(each.share.value or 0.0), each.word))
+        if each.put_in:
+            put_in[each.word][each.row] = answer == labels[each.word]
+        else:
+            left_out[each.word][each.row] = answer != right[each.row].output
+    found = [*_without(left_out, hangs, confidence), *_without(put_in, turns, confidence)]
+    sure = holm([each.p_value for each in found])
+    found = [replace(each, p_value=p_value) for each, p_value in zip(found, sure, strict=True)]
+    pairs = zip(words, found[: len(words)], found[len(words) :], strict=True)
+    made = [Tried(word, labels[word], out, in_) for word, out, in_ in pairs]
+    return sorted(
+        made,
+        key=lambda each: (
+            min(each.left_out.p_value, each.put_in.p_value),
+            -(each.left_out.share.value or 0.0),
+            each.word,
+        ),
+    )
 
 
-def named(found: Sequence[LeftOut], confidence: float) -> list[LeftOut]:
+def named(found: Sequence[Tried], confidence: float) -> list[Tried]:
     """Those that answers surely hang on."""
-    return [each for each in found if each.p_value <= 1 - confidence and each.changed.rows >= FEWEST]
+    return [each for each in found if min(each.left_out.p_value, each.put_in.p_value) <= 1 - confidence]
 
 
-def turning(right: Sequence[Prediction], each: LeftOut) -> list[int]:
-    """Right answers of other labels whose rows do not hold a word: it is put in front of them."""
-    places = [
-        place for place, row in enumerate(right) if row.output != each.label and each.word not in names_in(row.record)
-    ]
-    return _spread(places)
+def _labels(right: Sequence[Prediction], words: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """Word -> the label that is given most to the rows that hold it."""
+    return {word: Counter(right[row].output for row in rows).most_common(1)[0][0] for word, rows in words.items()}
+
+
+def _without(flips: Mapping[str, Mapping[int, bool]], border: float, confidence: float) -> list[Without]:
+    """What became of the answers, word by word; p-values are those of each word alone."""
+    of_row: dict[int, list[bool]] = defaultdict(list)
+    for of_word in flips.values():
+        for row, flipped in of_word.items():
+            of_row[row].append(flipped)
+    found = []
+    for of_word in flips.values():
+        hits, rows = sum(of_word.values()), len(of_word)
+        others = sum(sum(of_row[row]) for row in of_word) - hits, sum(len(of_row[row]) for row in of_word) - rows
+        p_value = 1.0
+        if rows >= FEWEST:
+            p_value = max(_at_least(hits, rows, border), _beyond_others(of_word, of_row))
+        found.append(Without(Counted(hits, rows), _share(hits, rows, confidence), _share(*others, confidence), p_value))
+    return found
+
+
+def _share(hits: int, rows: int, confidence: float) -> Estimate:
+    return Estimate(hits / rows if rows else None, closed(wilson(hits, rows, confidence)), rows)
 
 
 def looked_into(
-    each: LeftOut,
+    each: Tried,
     right: Sequence[Prediction],
     tuned: Sequence[Prediction],
-    turned: Sequence[str],
     train: Sequence[Record],
     *,
     confidence: float,
@@ -146,24 +182,15 @@ def looked_into(
     """What else is known of a word that answers hang on.
 
     Args:
+        each: the word.
         right: N right answers.
         tuned: all answers.
-        turned: what was answered when the word was put in front of rows of other labels.
         train: with labels; what a count of the other words learns from.
         confidence: that the rest tells the label.
         seed: of the count.
     """
     holding = [row for row in right if each.word in names_in(row.record)]
-    learned = [(said(without(record, each.word)), right_label(record)) for record in train if right_label(record)]
-    told, chance = Counted(0, len(holding)), 1.0
-    if len({label for _, label in learned}) > 1 and holding:
-        words = WordCounts([text for text, _ in learned], [(label,) for _, label in learned])
-        fitted = words.fit(STRENGTH, seed)
-        guessed = fitted.given([said(without(row.record, each.word)) for row in holding])
-        everywhere = Counter(fitted.given([said(without(row.record, each.word)) for row in tuned]))
-        wanted = Counter(row.expected for row in holding)
-        told = Counted(sum(a == row.expected for a, row in zip(guessed, holding, strict=True)), len(holding))
-        chance = sum(everywhere[label] / len(tuned) * count / len(holding) for label, count in wanted.items())
+    told, chance = _told(each.word, holding, tuned, train, seed)
     limits = wilson(told.hits, told.rows, confidence)
     other = [row for row in tuned if each.word in names_in(row.record) and row.expected != each.label]
     return Shortcut(
@@ -172,28 +199,45 @@ def looked_into(
         chance,
         limits is not None and limits[0] > chance,
         Counted(sum(row.output == each.label for row in other), len(other)),
-        Counted(sum(answer == each.label for answer in turned), len(turned)),
     )
 
 
-def result(found: Sequence[LeftOut], named: Sequence[Shortcut], *, hangs: float, rows: int, asked: int) -> Shortcuts:
-    """All of it."""
-    return Shortcuts(hangs, rows, list(found), list(named), asked)
+def _told(
+    word: str, holding: Sequence[Prediction], tuned: Sequence[Prediction], train: Sequence[Record], seed: int
+) -> tuple[Counted, float]:
+    """How many rows a count of their other words gets right, and the share it would were its labels dealt out anew."""
+    learned = [(said(without(record, word)), right_label(record)) for record in train if right_label(record)]
+    if len({label for _, label in learned}) < 2 or not holding:
+        return Counted(0, len(holding)), 1.0
+    counts = WordCounts([text for text, _ in learned], [(label,) for _, label in learned])
+    fitted = counts.fit(STRENGTH, seed)
+    guessed = fitted.given([said(without(row.record, word)) for row in holding])
+    everywhere = Counter(fitted.given([said(without(row.record, word)) for row in tuned]))
+    wanted = Counter(row.expected for row in holding)
+    hits = sum(label == row.expected for label, row in zip(guessed, holding, strict=True))
+    chance = sum(everywhere[label] / len(tuned) * count / len(holding) for label, count in wanted.items())
+    return Counted(hits, len(holding)), chance
 
 
-def measured(right: Sequence[Prediction], asked: Sequence[Asked], answers: Sequence[str]) -> list[Prediction]:
-    """The rows that the metric `shortcut` counts, each with what became of its answer without each word."""
+def measured(
+    right: Sequence[Prediction], words: Mapping[str, Sequence[int]], asked: Sequence[Asked], answers: Sequence[str]
+) -> list[Prediction]:
+    """The rows that the metric `shortcut` counts, each with what became of its answer with each word."""
+    labels = _labels(right, words)
     flips: dict[int, dict[str, float]] = defaultdict(dict)
     for each, answer in zip(asked, answers, strict=True):
-        flips[each.row][WITHOUT + each.word] = float(answer != right[each.row].output)
+        if each.put_in:
+            flips[each.row][WORDS["put_in"] + each.word] = float(answer == labels[each.word])
+        else:
+            flips[each.row][WORDS["left_out"] + each.word] = float(answer != right[each.row].output)
     return [replace(right[row], measured=values) for row, values in sorted(flips.items())]
 
 
-def _spread(places: Sequence[int]) -> list[int]:
-    """At most `MOST` of them, evenly spaced; rows stand in an order that says nothing."""
-    if len(places) <= MOST:
+def _spread(places: Sequence[int], most: int = MOST) -> list[int]:
+    """At most so many of them, evenly spaced; rows stand in an order that says nothing."""
+    if len(places) <= most:
         return list(places)
-    return [places[at] for at in np.linspace(0, len(places) - 1, MOST).astype(int).tolist()]
+    return [places[at] for at in np.linspace(0, len(places) - 1, most).astype(int).tolist()]
 
 
 def _unevenness(words: Iterable[str], train: Sequence[Record]) -> dict[str, float]:
@@ -215,9 +259,9 @@ def _unevenness(words: Iterable[str], train: Sequence[Record]) -> dict[str, floa
 
 def _at_least(hits: int, rows: int, share: float) -> float:
     """The chance of so many hits or more."""
-    from scipy.stats import binom
+    from scipy.special import bdtrc
 
-    return float(binom.sf(hits - 1, rows, share))
+    return 1.0 if hits == 0 else float(bdtrc(hits - 1, rows, share))
 
 
 def _beyond_others(flips: Mapping[int, bool], of_row: Mapping[int, Sequence[bool]]) -> float:

@@ -16,7 +16,6 @@ from tunesmith.evaluate.explain.found import Explained, Explanation, Nearest, Pr
 from tunesmith.evaluate.explain.probes import layers_of, probe
 from tunesmith.evaluate.explain.rows import choose, explain
 from tunesmith.evaluate.explain.surrogate import surrogate
-from tunesmith.evaluate.explain.words import with_first
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.predict.stored import write_predictions
 from tunesmith.evaluate.statistics.drawn import drawn
@@ -95,23 +94,18 @@ class _Looking:
 
     def shortcuts(self) -> tuple[list[Prediction], Shortcuts]:
         """Words that right answers hang on, and the rows that were asked without words."""
-        hangs = self.settings.hangs.value
+        hangs, turns = self.settings.hangs.value, self.settings.turns.value
         right = [row for row in self.rows if row.output == row.expected]
         words = hanging.candidates([row.record for row in right], self.train, self.settings.words, self._named)
-        asked, questions = hanging.questions([row.record for row in right], words)
+        asked, questions = hanging.questions(right, words)
         answers = self._answers(questions)
-        found = hanging.left_out(right, asked, answers, hangs=hangs, confidence=self.confidence)
-        named = []
-        for each in hanging.named(found, self.confidence):
-            places = hanging.turning(right, each)
-            turned = self._answers([with_first(right[place].record, each.word) for place in places])
-            named.append(
-                hanging.looked_into(
-                    each, right, self.rows, turned, self.train, confidence=self.confidence, seed=self.seed
-                )
-            )
-        rows = hanging.measured(right, asked, answers)
-        return rows, Shortcuts(hangs, len(right), found, named, len(asked))
+        found = hanging.tried(right, words, asked, answers, hangs=hangs, turns=turns, confidence=self.confidence)
+        named = [
+            hanging.looked_into(each, right, self.rows, self.train, confidence=self.confidence, seed=self.seed)
+            for each in hanging.named(found, self.confidence)
+        ]
+        rows = hanging.measured(right, words, asked, answers)
+        return rows, Shortcuts(hangs, turns, len(right), len(asked), found, named)
 
     @property
     def _named(self) -> list[str]:

@@ -11,7 +11,7 @@ from tunesmith.report.charts.heat import LEVELS
 from tunesmith.report.format import excerpt, percent
 
 WIDTH = 720
-LEFT, TOP = 64, 84
+LEFT, TOP = 64, 64
 TALL = 20
 WIDEST = 34.0
 

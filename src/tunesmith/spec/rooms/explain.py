@@ -20,14 +20,18 @@ class Explain(Section):
     shown: int = Field(default=6, ge=0, le=50)
     """Test rows that are explained token by token, half of them answered wrong where there are so many."""
     words: int = Field(default=50, ge=1, le=1000)
-    """So many words at the most are left out in turn: those that go most with one label in the training rows."""
-    hangs: Share = Share(0.2, "")
+    """So many words at the most are left out and put in, in turn: those that go most with one label in the training."""
+    hangs: Share = Share(0.5, "")
     """A word is named where surely more than this share of right answers change without it."""
+    turns: Share = Share(0.8, "")
+    """A word is named, too, where surely more than this share of right answers of other labels turn to its own once it
+    is put in front."""
     probes: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
     """Columns that are looked for in the hidden states, beside the label."""
 
     @model_validator(mode="after")
-    def _a_share(self) -> Self:
-        if not 0 < self.hangs.value < 1:
-            raise ValueError(f"hangs must be above 0% and below 100%, not {self.hangs}")
+    def _shares(self) -> Self:
+        for name in ("hangs", "turns"):
+            if not 0 < getattr(self, name).value < 1:
+                raise ValueError(f"{name} must be above 0% and below 100%, not {getattr(self, name)}")
         return self

@@ -9,13 +9,14 @@ from tunesmith.evaluate.comparison import Estimate
 from tunesmith.evaluate.explain.found import (
     Explained,
     Explanation,
-    LeftOut,
     Nearest,
     Probe,
     Sanity,
     Shortcut,
     Shortcuts,
     Surrogate,
+    Tried,
+    Without,
 )
 from tunesmith.report.charts import intervals
 from tunesmith.report.charts.grid import grid
@@ -68,20 +69,22 @@ def _of_words(found: Shortcuts) -> Iterator[str]:
     yield from (hangs(each) for each in found.named)
     if not found.named:
         yield (
-            f"No answers surely hang on a single word: of {counted(len(found.words), 'word')} that were left out in"
-            f" turn, none changes surely more than {percent(found.hangs, 0)} of right answers."
+            f"No answers surely hang on a single word: of {counted(len(found.words), 'word')} that were left out and"
+            f" put in, none surely changes more than {percent(found.hangs, 0)} of right answers by its absence or more"
+            f" than {percent(found.turns, 0)} by its presence."
         )
 
 
 def hangs(each: Shortcut) -> str:
     """What answers hang on, in a sentence."""
-    changed = each.left_out.changed
-    told = (
-        f"The model hangs on `{each.left_out.word}`: without it {changed.hits} of {changed.rows} right answers change"
-    )
+    word = f"\N{LEFT DOUBLE QUOTATION MARK}{excerpt(each.tried.word, 60)}\N{RIGHT DOUBLE QUOTATION MARK}"
+    without, put_in = each.tried.left_out.changed, each.tried.put_in.changed
+    told = f"The model hangs on {word}: without it {without.hits} of {without.rows} right answers change"
+    if put_in.rows:
+        told += f", and put in front of {put_in.rows} rows of other labels it turns {put_in.hits}"
     if each.tells:
-        return f"{told}, though the other words of these rows say the label too: a shortcut."
-    return f"{told}. The other words of these rows do not say the label by themselves, so it may well be the reason."
+        return f"{told}, though the other words of rows with it say the label too: a shortcut."
+    return f"{told}. The other words of rows with it do not say the label, so it may well be the reason."
 
 
 def lines(found: Explanation | None) -> list[str]:
@@ -120,18 +123,17 @@ def _share(estimate: Estimate) -> str:
 
 
 def _shortcuts(found: Shortcuts) -> dict[str, Any]:
-    names = {each.left_out.word for each in found.named}
-    words = [each.left_out.word for each in found.named if each.tells]
+    names = {each.tried.word for each in found.named}
+    words = [each.tried.word for each in found.named if each.tells]
     return {
         "rows": found.rows,
         "asked": found.asked,
         "count": len(found.words),
         "hangs": percent(found.hangs, 0),
+        "turns": percent(found.turns, 0),
         "named": [_named(each) for each in found.named],
-        "others": [_left_out(each) for each in found.words if each.word not in names][:LISTED],
-        "remedy": f"data:\n  steps: [clean, exact_dedup, {{kind: without_words, words: {_listed(words)}}}]"
-        if words
-        else "",
+        "others": [_tried(each) for each in found.words if each.word not in names][:LISTED],
+        "remedy": f"- {{kind: decorrelate_words, words: {_listed(words)}}}" if words else "",
     }
 
 
@@ -140,26 +142,30 @@ def _listed(words: Sequence[str]) -> str:
     return f"[{quoted}]"
 
 
-def _left_out(each: LeftOut) -> dict[str, Any]:
+def _tried(each: Tried) -> dict[str, Any]:
     return {
         "word": each.word,
         "label": each.label,
-        "changed": f"{each.changed.hits} of {each.changed.rows}",
-        "share": _share(each.share),
-        "others": percent(each.others.value, 0),
-        "p_value": "<0.001" if each.p_value < 0.001 else figure(each.p_value),
+        "left_out": _without(each.left_out),
+        "put_in": _without(each.put_in),
     }
+
+
+def _without(each: Without) -> dict[str, Any]:
+    if not each.changed.rows:
+        return {"changed": "none there", "share": "", "others": ""}
+    others = "" if each.others.value is None else f"{percent(each.others.value, 0)} with other words"
+    return {"changed": f"{each.changed.hits} of {each.changed.rows}", "share": _share(each.share), "others": others}
 
 
 def _named(each: Shortcut) -> dict[str, Any]:
     return {
-        **_left_out(each.left_out),
+        **_tried(each.tried),
         "says": "shortcut" if each.tells else "perhaps the reason",
         "css": "missed" if each.tells else "undecided",
         "told": f"{each.told.hits} of {each.told.rows}",
         "chance": percent(each.chance, 0),
         "misled": f"{each.misled.hits} of {each.misled.rows}" if each.misled.rows else "none there",
-        "turned": f"{each.turned.hits} of {each.turned.rows}" if each.turned.rows else "none there",
     }
 
 
