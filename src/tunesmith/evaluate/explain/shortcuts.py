@@ -82,13 +82,14 @@ def questions(right: Sequence[Prediction], words: Mapping[str, Sequence[int]]) -
         words: word -> the rows that are asked without it.
     """
     asked, records = [], []
+    held = [names_in(row.record) for row in right]
     for word, label in _labels(right, words).items():
         for place in words[word]:
             record = without(right[place].record, word)
             if said(record).strip():
                 asked.append(Asked(place, word, put_in=False))
                 records.append(record)
-        others = [place for place, row in enumerate(right) if row.output != label and word not in names_in(row.record)]
+        others = [place for place, row in enumerate(right) if row.output != label and word not in held[place]]
         for place in _spread(others, MOST_TURNED):
             asked.append(Asked(place, word, put_in=True))
             records.append(with_first(right[place].record, word))
