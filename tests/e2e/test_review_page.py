@@ -62,7 +62,7 @@ def links(workspace: Path) -> Iterator[dict[str, str]]:
         served = json.loads(said)
         yield {link["name"]: served["address"] + link["path"] for link in served["links"]}
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(20) == 0
 
 
 @pytest.fixture(scope="module")

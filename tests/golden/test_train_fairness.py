@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from tests.golden.train_tiny import encoder, stage, train
+from tests.golden.train_tiny import encoder, stage, train, weights_of
 
 from tunesmith.data.encode.tokenize import Example
 from tunesmith.data.passes.curate import apply
 from tunesmith.data.room import Room
 from tunesmith.data.steps.reweigh import Reweigh, balanced
 from tunesmith.errors import UserError
+from tunesmith.models.heads import pool
 from tunesmith.models.inference.score import classify as predict
 from tunesmith.models.model import Model
+from tunesmith.models.packing.rows import hidden_of_rows
 from tunesmith.records import Record
+from tunesmith.train.collate import layout_of
+from tunesmith.train.objectives._adversary import Adversary
 from tunesmith.train.objectives._groups_apart import groups_apart
 from tunesmith.train.objectives.classify import Classify
 
@@ -65,6 +69,73 @@ def test_a_lean_is_learned_without_the_penalty_and_less_with_it(tmp_path: Path) 
         apart[name] = good_files_apart(model)
         assert ("groups_apart" in steps[-1].metrics) == (name == "fair")
     assert apart["plain"] > 0.4 and apart["fair"] < 0.5 * apart["plain"], apart
+
+
+def guessed_beyond_labels(model: Model, examples: list[Example]) -> float:
+    """How well a fresh classifier guesses a row's group from what the head reads, above saying the same of all."""
+    model.train(False)
+    batch = Classify().batch(examples, model)
+    layout = layout_of(batch.tensors)
+    with torch.no_grad():
+        features = pool(hidden_of_rows(model, batch.tensors["ids_N"], layout), layout.lengths, model.head.pooling)
+    woman = np.array([example.ids[1] == FEMALE for example in examples])
+    guess = LogisticRegression(max_iter=2000).fit(features[::2], woman[::2])
+    return float(guess.score(features[1::2], woman[1::2])) - max(woman.mean(), 1 - woman.mean())
+
+
+def test_an_adversary_brings_groups_together_and_leaves_less_to_guess_them_by(tmp_path: Path) -> None:
+    records, examples = planted(256)
+    apart, guessed = {}, {}
+    for name, objective in (
+        ("plain", Classify()),
+        ("adversary", Classify(fair_by="gender", fair_how="adversary", fair_aim="demographic_parity")),
+    ):
+        model, objective = encoder("classify", classes=2), objective.told(records)
+        settings = stage(objective=objective, batch="32 rows", micro_batch="16 rows", duration="12 epochs")
+        steps = train(tmp_path / name, model, examples, objective, train=settings)
+        apart[name], guessed[name] = good_files_apart(model), guessed_beyond_labels(model, planted(400, seed=9)[1])
+        assert ("groups_guessed" in steps[-1].metrics) == (name == "adversary") and model.beside is None
+    assert apart["plain"] > 0.4 and apart["adversary"] < 0.3 * apart["plain"], apart
+    assert guessed["adversary"] < guessed["plain"] - 0.05, guessed
+
+
+def test_the_gradient_of_an_adversary_is_turned_round() -> None:
+    """Its own weights learn to guess; what it reads gets `weight` times the opposite; labels are told where asked."""
+    draw = torch.Generator().manual_seed(0)
+    features, has = torch.randn(6, 5, generator=draw), torch.eye(2)[[0, 1, 0, 1, 1, 0]]
+    groups = torch.tensor([0, 1, 2, 0, 1, 2])
+    for told in (0, 2):
+        adversary, gradients = Adversary(5, told, 3, seed=1), []
+        for weight in (None, 0.7):
+            read = features.clone().requires_grad_()
+            if weight is None:
+                guess = adversary.layers(torch.cat([read, has[:, :told]], dim=1))
+            else:
+                guess = adversary(read, has, weight)
+            adversary.zero_grad()
+            torch.nn.functional.cross_entropy(guess, groups).backward()
+            gradients.append((read.grad, [each.grad.clone() for each in adversary.parameters()]))
+        (plain, own), (turned, same) = gradients
+        assert torch.allclose(turned, -0.7 * plain) and all(map(torch.equal, own, same))
+        swapped = adversary(features, 1 - has, 1.0)
+        assert torch.equal(swapped, adversary(features, has, 1.0)) == (told == 0)
+
+
+def test_a_training_with_an_adversary_goes_on_bit_equal(tmp_path: Path) -> None:
+    records, examples = planted(40)
+    objective = Classify(fair_by="gender", fair_how="adversary").told(records)
+    settings = stage(objective=objective, batch="8 rows", micro_batch="4 rows", duration="8 steps")
+
+    def trained(name: str, steps: int | None = None) -> dict[str, torch.Tensor]:
+        model = encoder("classify", classes=2)
+        train(tmp_path / name, model, examples, objective, train=settings, steps=steps, save_every=0.0)
+        return weights_of(model)
+
+    whole = trained("whole")
+    trained("cut", steps=3)
+    again = trained("cut")
+    assert whole.keys() == again.keys() and not any(name.startswith("beside.") for name in whole)
+    assert all(torch.equal(weight, again[name]) for name, weight in whole.items())
 
 
 def test_groups_apart_is_the_squared_difference_of_means_without_its_noise() -> None:

@@ -153,7 +153,7 @@ def events(num_steps: int = 300) -> list[dict[str, Any]]:
             lowest = min(lowest, held)
     told += [
         {"at": at + 130, "kind": "stage", "stage": "train-1", "status": "done", "seconds": 121.4},
-        {"at": at + 131, "kind": "resource", "peak_rss_mb": 812.4},
+        {"at": at + 131, "kind": "resource", "peak_rss_mb": 812.4, "seconds": 131, "cpu_seconds": 236},
         {"at": at + 132, "kind": "note", "text": "training 294,912 parameters of 8,411,648"},
         {"at": at + 133, "kind": "diagnosis", "stage": "train-1", "after": 60, "text": "Plateau: the loss has <stood>"},
         {"at": at + 133, "kind": "warning", "text": "3 rows of the label 'upgrade' are few to learn from."},

@@ -12,6 +12,8 @@ from huggingface_hub import ModelCard
 from tests.unit.report_fixture import empty_run, fill_data, fill_training, full_run, poison
 
 from tunesmith.report.card import card, escaped
+from tunesmith.report.evidence import Evidence
+from tunesmith.report.views.cost import flops, kwh
 from tunesmith.runs import Run, write_json
 
 
@@ -108,7 +110,7 @@ def test_the_sections_are_there_and_say_what_was_measured(tmp_path: Path) -> Non
     assert "2,063 rows were read, 173 dropped and 1,890 kept" in text
     assert "| optimizer.lr | 0.0002 |" in text
     assert "worst first" in text and "| channel: phone |" in text
-    assert "| tickets.jsonl | jsonl | 2063 | 1890 | abababababababab |" in text
+    assert "| tickets.jsonl | jsonl | 2063 | 1890 | not said | abababababababab |" in text
 
 
 def test_every_line_of_a_table_has_the_cells_of_its_head(tmp_path: Path) -> None:
@@ -157,3 +159,40 @@ def test_nothing_of_the_run_becomes_markdown(tmp_path: Path) -> None:
 )
 def test_values_are_escaped_no_more_than_needed(text: str, safe: str) -> None:
     assert escaped(text) == safe
+
+
+def test_what_only_the_author_knows_is_said(tmp_path: Path) -> None:
+    run = full_run(tmp_path)
+    assert "Out of scope" not in card(run)
+    spec = json.loads((run / "spec.json").read_text("utf-8"))
+    spec["spec"]["card"] = {
+        "intended_use": "Agents sort tickets with it.",
+        "out_of_scope": "Not for <b>health</b>.",
+        "licences": {"tickets.jsonl": "CC-BY-4.0"},
+        "base_tokens": 15e12,
+    }
+    write_json(run / "spec.json", spec)
+    text = card(run)
+    assert "Agents sort tickets with it." in text.partition("## Training data")[0]
+    assert "### Out of scope\n\nNot for \\<b" in text
+    assert "| tickets.jsonl | jsonl | 2063 | 1890 | CC-BY-4.0 | abababababababab |" in text
+
+
+def test_energy_and_the_share_of_the_bases_compute(tmp_path: Path) -> None:
+    run = full_run(tmp_path)
+    # 236 s of a busy core at 12 W, and 0.8124 GB for 131 s at 0.3725 W a GB, in all 2,871.6 J.
+    assert "- Energy: about 0.8 Wh (12 W a busy core, 0.3725 W a GB of memory)" in card(run)
+    assert "pre-trained on is not said" in card(run)
+    spec = json.loads((run / "spec.json").read_text("utf-8"))
+    write_json(run / "spec.json", {**spec, "spec": {**spec["spec"], "card": {"base_tokens": 2e9}}})
+    evidence = Evidence(run)
+    asked = flops(evidence)
+    assert asked is not None
+    share = asked / (6 * 8_411_648 * 2e9)
+    assert f"Share of the base's compute: {share:.4%} (the base: 101P FLOPs)" in card(run).replace("\\", "")
+    changed(run, "environment.json", device="NVIDIA H200")
+    assert "the GPU left out" in card(run)
+    with (run / "events.jsonl").open("a") as events:
+        said = {"at": 1, "kind": "resource", "peak_rss_mb": 0, "seconds": 3600, "cpu_seconds": 0, "gpu_watts": 700}
+        events.write(json.dumps(said) + "\n")
+    assert "GPUs at their rated power" in card(run) and kwh(Evidence(run)) == pytest.approx(0.7 + 2871.64 / 3.6e6)

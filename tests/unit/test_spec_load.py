@@ -252,7 +252,7 @@ def test_the_billion_laughs_are_not_laughed() -> None:
     [
         (
             "promt: {}",
-            "a.yaml:3 promt: no field 'promt' (did you mean 'prompt'?); known here: base, data, evaluate, goal",
+            "a.yaml:3 promt: no field 'promt' (did you mean 'prompt'?); known here: base, card, data, evaluate",
         ),
         ("goal: {task: classfy}", "a.yaml:3 goal.task: 'classfy' is not one of its values (did you mean 'classify'?)"),
         (
@@ -575,7 +575,8 @@ def test_settings_join_the_part_that_the_parent_names(tmp_path: Path) -> None:
         "label_smoothing": 0.1,
         "fair_by": None,
         "fair_aim": "equalized_odds",
-        "fair_weight": 5.0,
+        "fair_how": "penalty",
+        "fair_weight": None,
     }
     assert written.lines["train.objective.kind"] == "parent.yaml:3"
 
@@ -710,3 +711,8 @@ def test_any_override_is_a_spec_or_a_spec_error(
         override(draft.tree, draft.lines, f"{path}={json.dumps(value)}")
     except OverrideError as error:
         assert str(error)
+
+
+def test_licences_are_of_sources(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"which is none of data\.sources"):
+        load(write(tmp_path, child=MINIMAL + "card: {licences: {other.jsonl: MIT}}\n"))

@@ -315,6 +315,7 @@ def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: 
         "base.revision",
         "prompt.system",
         "train.0.freeze",
+        "train.0.regularize.private",
         "train.0.objective.fair_by",
         "train.0.replay",
         "train.0.regularize.dropout",

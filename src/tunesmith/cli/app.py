@@ -46,6 +46,12 @@ Workspace = Annotated[
     Path, typer.Option("--workspace", "-w", help="The folder that holds runs/; nothing is written outside of it.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store", envvar="TUNESMITH_STORE", help="A postgresql:// URL; the workspace's tunesmith.db otherwise."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings.")]
 
 

@@ -1,4 +1,4 @@
-"""Verbs that guard what must not be seen: vault, prune."""
+"""Verbs that guard what must not be seen: vault, erase, prune."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.app import AsJson, Workspace, app, console, edge, print_json
+from tunesmith.cli.app import AsJson, StoreUrl, Workspace, app, console, edge, print_json
 
 if TYPE_CHECKING:
     from tunesmith.vault.store import Vault
@@ -98,6 +98,39 @@ def rotate(
     opened = _open(workspace)
     opened.rotate(key_from_file(new_key))
     typer.echo(f"{len(opened)} entries are locked with the new key")
+
+
+@app.command(epilog='Example: tunesmith erase "Anna Muster" anna.muster@example.org --yes')
+@edge
+def erase(
+    words: Annotated[
+        list[str], typer.Argument(metavar="WORDS...", help="Names, addresses, numbers, as rows say them.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Erase them; without it they are only counted.")] = False,
+    workspace: Workspace = Path(),
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase every row of the workspace that says a person's words, and name the models that learned from them."""
+    from tunesmith.flow.data.erase import erase as erase_rows
+
+    found = erase_rows(workspace, words, store=store, really=yes)
+    if as_json:
+        print_json({"erased": yes, **found.to_json()})
+        return
+    held = [
+        f"{sum(found.rows.values())} rows in {len(found.rows)} runs",
+        f"{found.reviews} items of reviews",
+        f"{found.vault} entries of the vault",
+    ]
+    typer.echo(f"{' and '.join(held)} {'erased' if yes else 'would be erased; --yes does it'}")
+    for title, names in (
+        ("models that learned from them, to be trained again", found.models),
+        ("rows of your own files, to be taken out there", found.sources),
+        ("files that still say the words", found.left),
+    ):
+        if names:
+            typer.echo("\n".join([f"{title}:", *(f"  {name}" for name in names)]))
 
 
 @app.command(epilog="Example: tunesmith prune --yes")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tunesmith.cli.app import AsJson, Workspace, app, console, edge, print_json
+from tunesmith.cli.app import AsJson, StoreUrl, Workspace, app, console, edge, print_json
 
 if TYPE_CHECKING:
     from tunesmith.flow.review import Desk, Link
@@ -23,12 +23,6 @@ app.add_typer(review, name="review")
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, NAME or NAME/N.")]
 Number = Annotated[int | None, typer.Option("--review", min=1, help="Which review of the run; the latest otherwise.")]
-StoreUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--store", envvar="TUNESMITH_STORE", help="A postgresql:// URL; the workspace's tunesmith.db otherwise."
-    ),
-]
 
 
 def _desk(run: str, workspace: Path, store: str | None, number: int | None = None) -> Desk:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
+import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,11 +76,40 @@ def fast_bf16() -> bool:
     return bool(flags.get("avx512_bf16") or flags.get("amx_tile"))
 
 
-def peak_memory_mb() -> float:
-    """The most memory this process has held, in MB."""
-    import resource
+class Meter:
+    """Counts what is taken of the machine, from when it is made."""
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    def __init__(self) -> None:
+        self._began, self._busy = time.monotonic(), _busy_seconds()
+
+    def read(self) -> dict[str, float]:
+        """What was taken so far: seconds, those in which a core was busy, the most memory; on a GPU its rated watts."""
+        watts = _gpu_watts() if on_gpu() else None
+        return {
+            "seconds": round(time.monotonic() - self._began, 1),
+            "cpu_seconds": round(_busy_seconds() - self._busy, 1),
+            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000),
+            **({} if watts is None else {"gpu_watts": watts}),
+        }
+
+
+def _busy_seconds() -> float:
+    """Processor time of this process and of those it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def _gpu_watts() -> float | None:
+    """The power that the GPUs in use may draw, as NVIDIA's own tool says; None where it says nothing."""
+    import torch
+
+    asked = ["nvidia-smi", "--query-gpu=power.limit", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.split()
+        limits = [float(each) for each in said]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return sum(limits) / len(limits) * torch.cuda.device_count() if limits else None
 
 
 def memory_mb() -> float:

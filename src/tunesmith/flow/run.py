@@ -12,7 +12,7 @@ from tunesmith.data.split import SPLITS, Pool
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
 from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
-from tunesmith.flow.environment import environment, peak_memory_mb, use_threads
+from tunesmith.flow.environment import Meter, environment, use_threads
 from tunesmith.flow.evaluation.check import check_measuring
 from tunesmith.flow.evaluation.repeats import Repeat, repeats_of
 from tunesmith.flow.interrupt import gentle_stop
@@ -79,16 +79,17 @@ def run(
         RunError: the work failed.
     """
     use_threads()
-    narrator = Narrator(listen)
+    narrator, meter = Narrator(listen), Meter()
     request = make_request(spec_path, changes, workspace)
     check_trackers(request.spec.track)
     run = request.find() or _begin(request, narrator)
     with gentle_stop() as stop:
-        return _carry(run, request, narrator, stop, until, repeats_of(request, changes))
+        return _carry(run, request, narrator, stop, meter, until, repeats_of(request, changes))
 
 
 def _carry_repeat(request: Request, narrator: Narrator, stop: Stop) -> Run:
-    return _carry(request.find() or _begin(request, narrator), request, narrator, stop).run
+    meter = Meter()
+    return _carry(request.find() or _begin(request, narrator), request, narrator, stop, meter).run
 
 
 def _carry(
@@ -96,6 +97,7 @@ def _carry(
     request: Request,
     narrator: Narrator,
     stop: Stop,
+    meter: Meter,
     until: Until = "report",
     repeats: Sequence[Repeat] = (),
 ) -> Outcome:
@@ -105,10 +107,14 @@ def _carry(
         job = load_job(run, request)
         with tracked(run, request.spec.track, narrator):
             wanted = stages(run, request, job, until, repeats, _carry_repeat)
-            done = [do(stage, run, narrator, stop) for stage in wanted]
+            try:
+                done = [do(stage, run, narrator, stop) for stage in wanted]
+            except BaseException:
+                narrator.say("resource", **meter.read())
+                raise
             already = all(done) and (run.complete or until != "report")
             if not already:
-                narrator.say("resource", peak_rss_mb=round(peak_memory_mb()))
+                narrator.say("resource", **meter.read())
                 write_lineage(run, request)
             if until == "report" and not already:
                 with narrator.stage("report"):

@@ -72,6 +72,8 @@ class Model:
     """Names of weights that were in no file, such as a missing language head."""
     notes: list[str] = field(default_factory=list)
     """What was decided while opening that a user should know."""
+    beside: nn.Module | None = None
+    """What learns with the model while it is trained, and is not kept."""
 
     @property
     def inner(self) -> Any:
@@ -98,7 +100,7 @@ class Model:
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Every parameter that training moves, by a name that stays the same from run to run."""
-        parts = {"module": self.module, "head": self.head}
+        parts = {"module": self.module, "head": self.head, "beside": self.beside}
         return {
             f"{part}.{name}": parameter
             for part, module in parts.items()

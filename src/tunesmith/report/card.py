@@ -74,6 +74,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
             (verdict.target_name(t), verdict.bound_of(t), write.figure(t.value, t.unit), verdict.limit_of(t), t.outcome)
             for t in (decided.targets if decided else [])
         ],
+        "said": {"intended_use": None, "out_of_scope": None, **(evidence.spec.get("card") or {})},
         "labels": list(_labels(evidence)),
         "data": _data(evidence),
         "stages": [_stage(stage, number) for number, stage in enumerate(stages(evidence), 1)],
@@ -101,9 +102,9 @@ def _unmeasured(evidence: Evidence) -> str:
 
 
 def _privacy(evidence: Evidence) -> dict[str, Any] | None:
-    found = evidence.privacy
+    found, promise = evidence.privacy, privacy.promised(evidence)
     if found is None:
-        return None
+        return {"promise": promise, "says": "", "rows": [], "alarm": ""} if promise else None
     rows = [
         (
             f"{row.name or 'and'}: {row.below}",
@@ -113,7 +114,12 @@ def _privacy(evidence: Evidence) -> dict[str, Any] | None:
         )
         for row in privacy.rows(found)
     ]
-    return {"says": privacy.says(found), "rows": rows, "alarm": write.percent(1 - found.confidence, 0)}
+    return {
+        "promise": promise,
+        "says": privacy.says(found),
+        "rows": rows,
+        "alarm": write.percent(1 - found.confidence, 0),
+    }
 
 
 def _labels(evidence: Evidence) -> dict[str, int]:
@@ -125,10 +131,18 @@ def _data(evidence: Evidence) -> dict[str, Any] | None:
     ledger = evidence.ledger
     if not ledger:
         return None
+    licences = (evidence.spec.get("card") or {}).get("licences") or {}
     digests = {str(entry.get("path")): str(entry.get("sha256", "")) for entry in evidence.lineage.get("data") or []}
     return {
         "sources": [
-            (source["path"], source["format"], source["read"], source["kept"], digests.get(source["path"], "")[:16])
+            (
+                source["path"],
+                source["format"],
+                source["read"],
+                source["kept"],
+                licences.get(source["path"], "not said"),
+                digests.get(source["path"], "")[:16],
+            )
             for source in ledger["sources"]
         ],
         "rows": ledger["rows"],

@@ -321,6 +321,12 @@ def metrics(facts: Facts, task: str, objective: str) -> Derived:
     return Derived(_kinds(METRICS_OF_TASK[task]), f"what is usual for the task {task!r}")
 
 
+def delta(facts: Facts) -> Derived:
+    """The chance that a private training shows a row by more than epsilon."""
+    value = float(f"{0.1 / max(facts.num_train, 1):.1e}")
+    return Derived(value, f"a tenth of 1 / {facts.num_train:,} training rows")
+
+
 def retention() -> Derived:
     """The abilities measured where a target or metric is about them."""
     return Derived(

@@ -162,6 +162,8 @@ def _fill_stage(draft: _Draft, at: str, facts: Facts, objective: str, length: Le
     draft.fill(f"{at}.micro_batch", derive.micro_batch(facts, batch, length))
     draft.fill(f"{at}.schedule", derive.schedule(objective))
     draft.fill(f"{at}.validate_every", derive.validate_every(facts, duration, batch))
+    if draft.get(f"{at}.regularize.private") is not None:
+        draft.fill(f"{at}.regularize.private.delta", derive.delta(facts))
     draft.fill(f"{at}.precision", derive.precision(facts), instead_of="auto")
 
 
@@ -202,7 +204,50 @@ def _conflicts(spec: Spec, facts: Facts, *, validated: bool) -> Iterator[tuple[s
             )
         if any(getattr(watcher, "figure", None) for watcher in stage.watch) and not validated:
             yield f"{path}.watch", "there are no validation rows to go by; give data.split.validation a share"
+    yield from _not_private(spec)
     yield from _arms_that_cannot(spec, facts)
+
+
+def _not_private(spec: Spec) -> Iterator[tuple[str, str]]:
+    """What a private training cannot be done with, since its promise would not hold: (path, what) pairs."""
+    private = [number for number, stage in enumerate(spec.train) if stage.regularize.private]
+    if not private:
+        return
+    path, stage = f"train.{private[0]}", spec.train[private[0]]
+    assert stage.batch and stage.duration and stage.objective
+    if len(spec.train) > 1:
+        yield (
+            f"{path}.regularize.private",
+            "a private training is one stage: what other stages learn of the rows is not counted",
+        )
+    if stage.batch.unit != "rows":
+        yield f"{path}.batch", "rows are drawn by chance, each with the same; write how many on average, `32 rows`"
+    if stage.duration.unit not in ("epochs", "steps"):
+        yield f"{path}.duration", "noise goes by the number of steps, which must be known before; write epochs or steps"
+    if stage.replay:
+        yield f"{path}.replay", "older rows are drawn otherwise than the new; leave replay out, or make them a source"
+    if stage.freeze and stage.freeze.unfreeze:
+        yield f"{path}.freeze.unfreeze", "noise is drawn for the same weights at every step; leave unfreeze out"
+    if stage.objective.kind == "distill":
+        yield f"{path}.objective", "what the teacher knows of the rows is not counted; learn from the rows themselves"
+    if getattr(stage.objective, "fair_by", None):
+        yield (
+            f"{path}.objective.fair_by",
+            "groups are compared among the rows of a step, and those are taken one by one",
+        )
+    if spec.data.mixture or spec.data.curriculum:
+        named = "mixture" if spec.data.mixture else "curriculum"
+        yield f"data.{named}", "rows are drawn by chance, each with the same, which leaves no order and no shares"
+    if spec.prompt.examples:
+        yield "prompt.examples", "a training row shown before others is learned with all of them; leave examples out"
+    if (spec.scale.devices or 1) > 1:
+        yield "scale.devices", "a private training is done by one process; write 1"
+    for number, step in enumerate(spec.data.steps or ()):
+        if getattr(step, "rows", "all") == "train" and step.kind != "canaries":
+            yield (
+                f"data.steps.{number}",
+                f"{step.kind} lets a row show in others; a private training takes rows as they are",
+            )
 
 
 _NEEDS = {"chat": "answers", "label": "labels", "spans": "labelled stretches"}

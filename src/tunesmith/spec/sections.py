@@ -25,16 +25,17 @@ from tunesmith.part import (
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
+from tunesmith.spec.rooms.card import Card
 from tunesmith.spec.rooms.explain import Explain
 from tunesmith.spec.rooms.fairness import Fairness
-from tunesmith.spec.rooms.privacy import Privacy
+from tunesmith.spec.rooms.privacy import Privacy, Private
 from tunesmith.spec.rooms.robustness import Robustness
 from tunesmith.spec.section import Section
 
 __all__ = [
-    "Base", "Curriculum", "Data", "Evaluate", "Fairness", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy", "Prompt",
-    "Regularize", "Replay", "Retention", "Scale", "Section", "Source", "Spec", "Split", "SplitRule", "Target", "Task",
-    "Train",
+    "Base", "Card", "Curriculum", "Data", "Evaluate", "Fairness", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy",
+    "Private", "Prompt", "Regularize", "Replay", "Retention", "Scale", "Section", "Source", "Spec", "Split",
+    "SplitRule", "Target", "Task", "Train",
 ]  # fmt: skip
 
 Task = Literal["classify", "extract", "summarize", "translate", "answer", "chat", "generate", "code"]
@@ -130,6 +131,8 @@ class Regularize(Section):
     """Noise on embeddings in training: uniform up to this over sqrt(tokens x width) (arXiv 2310.05914); 5 is usual."""
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Validate and keep an average of the weights that holds this share of itself at every step, such as 0.999."""
+    private: Private | None = None
+    """Differential privacy: each row's gradient is shortened and noise is added; none when left out."""
 
 
 class Replay(Section):
@@ -171,7 +174,7 @@ class Train(Section):
     schedule: Annotated[Part, SCHEDULES] | None = None
     """How the learning rate changes over the training."""
     regularize: Regularize = Regularize()
-    """Dropout, noise on embeddings, an average of the weights."""
+    """Dropout, noise on embeddings, an average of the weights, privacy."""
     watch: list[Annotated[Part, WATCHERS]] | None = None
     """What looks on; derived: `early_stop`, by accuracy or entity F1 for heads, and `diagnose`."""
     validate_every: Every | None = None
@@ -307,6 +310,15 @@ class Spec(Section):
     """How many devices train together."""
     track: list[Annotated[Part, TRACKERS]] = []
     """Where the run's curves and figures are sent while it goes; `tunesmith send RUN` sends them later."""
+    card: Card = Card()
+    """What the model card says beside what was measured."""
+
+    @model_validator(mode="after")
+    def _licences_are_of_sources(self) -> Self:
+        paths = [source.path for source in self.data.sources]
+        if strange := [path for path in self.card.licences if path not in paths]:
+            raise ValueError(f"card.licences names {strange[0]!r}, which is none of data.sources: {', '.join(paths)}")
+        return self
 
     @model_validator(mode="after")
     def _folds_test_every_row(self) -> Self:

@@ -27,7 +27,7 @@ from tunesmith.models.packing.rows import packs
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
 from tunesmith.train.checkpoint import Checkpoints
-from tunesmith.train.measure import mean_loss
+from tunesmith.train.measure import mean_loss, rows_at_once
 from tunesmith.train.memory import memory_held, recall, recomputed, return_free_memory
 from tunesmith.train.objectives import Batch, Objective
 from tunesmith.train.optimizers import Optimizer
@@ -40,6 +40,7 @@ from tunesmith.train.state import State, capture, print_of_examples, restore, se
 from tunesmith.train.step import Step, amounts, named
 from tunesmith.train.watchers import Watcher, gain
 from tunesmith.train.weights import Weights, choose_precision
+from tunesmith.train.weights.private import Noisy
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -174,14 +175,11 @@ class _Training:
         self.every = train.validate_every or Every(1, "epochs")
         self.watchers: list[Watcher] = cast(list[Watcher], train.watch or [])
         self.figure = next((watcher.figure for watcher in self.watchers if watcher.figure), "loss")
-        self.validation_rows = _micro_rows(train)
-        self.batches = Batches(
-            [example.num_tokens for example in examples],
-            batch=train.batch,
-            micro_batch=train.micro_batch,
-            seed=train.seed,
-            order=order,
-        )
+        self.validation_rows = rows_at_once(train)
+        lengths = [example.num_tokens for example in examples]
+        self.private = Noisy.of(train, lengths, checkpoints.folder) if train.regularize.private else None
+        plain = Batches(lengths, batch=train.batch, micro_batch=train.micro_batch, seed=train.seed, order=order)
+        self.batches = self.private.batches if self.private else plain
         self.horizon = Horizon(train.duration, self.batches)
         self.examples = examples
         self.prints = {
@@ -193,6 +191,7 @@ class _Training:
         seed_everything(self.seed, ranks.rank)
         self.freeze, self.regularize = train.freeze, train.regularize
         self.waiting = freeze(model, train.freeze)
+        objective.join(model, train.seed)
         packs(model)  # measured before weights are rounded
         self.weights = Weights(model, choose_precision(train.precision, self.device), train.regularize.ema, ranks)
         self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters, depths(model))
@@ -256,7 +255,7 @@ class _Training:
             count: what the summed losses of all processes are divided by.
             rows: the names of all rows of the step.
         """
-        if count <= 0:
+        if count <= 0 and not self.private:
             raise DataError(
                 "a batch holds nothing to learn from: every token of it is masked",
                 where=named(rows),
@@ -269,8 +268,10 @@ class _Training:
                 noisy = noise(self.model, self.regularize.neftune, batch.lengths_B)
                 with self.computing(), noisy, self.kept.reading(batch.tensors):
                     loss = self.objective.loss(self.model, batch)
-                (loss.sum / count).backward()  # type: ignore[no-untyped-call]
+                (loss.sum / (batch.num_trained if self.private else count)).backward()  # type: ignore[no-untyped-call]
                 self.weights.gather()
+                if self.private:
+                    self.private.take(self.weights.masters)
                 for name, value in {**loss.metrics, "loss": loss.sum}.items():
                     sums[name] = sums.get(name, 0.0) + value.detach()
             elif self.ranks.shard:
@@ -278,10 +279,12 @@ class _Training:
                     nothing = self.objective.loss(self.model, batch).sum * 0.0
                 nothing.backward()  # type: ignore[no-untyped-call]
                 self.weights.gather()
+        if self.private:
+            self.private.give(self.weights.masters, self.state.position.step)
         self.weights.add_up()
         summed = self.ranks.sums({name: float(value) for name, value in sums.items()})
         means = {name: value / count for name, value in summed.items()}
-        return means.pop("loss"), means
+        return means.pop("loss", 0.0), means  # where no row was drawn, there is none
 
     def clip(self, rows: list[str], loss: float) -> float:
         """Shortens the whole gradient, once; returns its length before."""
@@ -392,9 +395,5 @@ class _Training:
         if best is not None and best != self.state.position.step:
             kept = self.ranks.in_turn(lambda: self.checkpoints.best(best))
         self.weights.finish(kept)
+        self.model.beside = None
         self.model.train(False)
-
-
-def _micro_rows(train: Train) -> int:
-    size = train.micro_batch or train.batch
-    return int(size.value) if size is not None and size.unit == "rows" else 8

@@ -15,6 +15,7 @@ from tunesmith.train.weights.ranks import ALONE, Ranks
 if TYPE_CHECKING:
     from tunesmith.data.encode.example import Example
     from tunesmith.models.load import Model
+    from tunesmith.spec.sections import Train
 
 
 @torch.no_grad()
@@ -49,3 +50,9 @@ def mean_loss(
             count += batch.count
     whole = ranks.sums({"total": total, "count": count})
     return whole["total"] / whole["count"] if whole["count"] else math.nan
+
+
+def rows_at_once(train: Train) -> int:
+    """Rows whose loss is measured together."""
+    size = train.micro_batch or train.batch
+    return int(size.value) if size is not None and size.unit == "rows" else 8

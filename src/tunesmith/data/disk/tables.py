@@ -39,7 +39,7 @@ def read_records(path: Path) -> list[Record]:
 
 def iter_records(path: Path) -> Iterator[Record]:
     """Reads what `write_records` or `write_dropped` wrote, record by record."""
-    with _opened(path) as source, pyarrow.parquet.ParquetFile(source) as file:
+    with opened(path) as source, pyarrow.parquet.ParquetFile(source) as file:
         for batch in file.iter_batches(batch_size=BATCH, columns=["record"]):
             yield from (Record.from_json(json.loads(text)) for text in batch.column(0).to_pylist())
 
@@ -99,12 +99,21 @@ def _write(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]], *, s
     temporary.replace(path)
 
 
+def rewrite(path: Path, table: pyarrow.Table) -> None:
+    """Puts another table in the place of a file, atomically; sealed where that was."""
+    temporary = path.with_name(path.name + UNFINISHED)
+    with _created(temporary, sealed=is_sealed(path)) as sink:
+        pyarrow.parquet.write_table(table, sink, compression="zstd")
+    temporary.replace(path)
+
+
 def _created(path: Path, *, sealed: bool) -> IO[Any]:
     file = path.open("wb")
     return cast(IO[Any], SealedWriter(file, Sealer(master_key()))) if sealed else file
 
 
-def _opened(path: Path) -> IO[Any]:
+def opened(path: Path) -> IO[Any]:
+    """A Parquet file of rows, opened to be read, whether or not it is sealed."""
     file = path.open("rb")
     return cast(IO[Any], Sealer(master_key()).reader(file, where=str(path))) if is_sealed(path) else file
 

@@ -28,11 +28,15 @@ def forget(vault: Vault, names: Sequence[str], words: Sequence[str]) -> dict[str
     for name in names:
         if name not in vault:
             raise NotFound(f"the vault holds no {name!r}", where=str(vault.path), fix="see: tunesmith vault list")
-    found = list(names)
-    if words:
-        draws = Standins(vault.secret(PSEUDONYM_KEY))
-        found += [entry_name(kind, draws.of(kind, word)) for word in words for kind in _kinds_of(word)]
-    return {"forgotten": vault.forget(found)}
+    return {"forgotten": vault.forget([*names, *entries_of(vault, words)])}
+
+
+def entries_of(vault: Vault, words: Sequence[str]) -> list[str]:
+    """Names of entries that would lead back to words, whether or not the vault holds them."""
+    if not words:
+        return []
+    draws = Standins(vault.secret(PSEUDONYM_KEY))
+    return [entry_name(kind, draws.of(kind, word)) for word in words for kind in _kinds_of(word)]
 
 
 def _kinds_of(words: str) -> set[Kind]:

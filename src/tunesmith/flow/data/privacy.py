@@ -17,7 +17,7 @@ NO_HELD_OUT = "no row was held out from the model that ships, so training rows h
 
 
 def check_privacy(job: Job, where: Callable[[str], str]) -> None:
-    """Refuses targets that attacks on this model cannot measure, before anything is trained for them.
+    """Refuses targets that attacks on this model cannot measure, and promises that cannot be kept, before any training.
 
     Args:
         job: resolved.
@@ -25,7 +25,15 @@ def check_privacy(job: Job, where: Callable[[str], str]) -> None:
 
     Raises:
         SpecError: with every problem.
+        MissingDependency: a private training is asked for and Opacus is not installed.
+        GateFailed: its batches are larger than the data.
     """
+    for stage in job.spec.train:
+        if stage.regularize.private:
+            from tunesmith.train.weights.private import needs_opacus, rate_of
+
+            needs_opacus()
+            rate_of(stage, len(job.splits["train"]))
     found = [
         Problem(where(f"goal.targets.{number}.metric"), what)
         for number, target in enumerate(job.spec.goal.targets)

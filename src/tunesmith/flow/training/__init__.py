@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from tunesmith.data.encode.tokenize import Example
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
@@ -31,6 +33,7 @@ from tunesmith.train.order.epochs import Order
 from tunesmith.train.state import put_result
 from tunesmith.train.step import Step
 from tunesmith.train.weights import choose_precision
+from tunesmith.train.weights.private import refuse_pieces, spent
 from tunesmith.train.weights.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -100,6 +103,7 @@ def train_here(
     shutil.rmtree(folder, ignore_errors=True)
     return {
         **_course(last, best, time.monotonic() - began),
+        **_promised(stage, examples, last),
         "trained_parameters": _count_trained(model),
         "digest": open_digest(model_folder(run, job, number), request),
     }
@@ -116,6 +120,14 @@ def _course(last: Step | None, best: Mapping[str, float], seconds: float) -> dic
     }
 
 
+def _promised(stage: Train, examples: Sequence[Example], last: Step | None) -> dict[str, Any]:
+    """What a private training promises of every row; nothing where it is none."""
+    if stage.regularize.private is None:
+        return {}
+    lengths = [example.num_tokens for example in examples]
+    return {"private": spent(stage, lengths, last.number if last else None).to_json()}
+
+
 def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[Sequence[Example], Sequence[Example], Order]:
     """What stage `number` learns from, what it is measured on, and the order of learning."""
     stage = job.spec.train[number]
@@ -127,12 +139,15 @@ def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[Sequence[Ex
             job.render(stage, job.splits["validation"]),
         )
     )
+    if stage.regularize.private:
+        refuse_pieces(len(encoded.examples), len(np.unique(encoded.places)))
     order = job.order(number, encoded.examples, learned.take(encoded.places))
     return encoded.examples, validation.examples, order
 
 
 def _count_trained(model: Model) -> int:
-    return sum(parameter.numel() for parameter in model.trainable().values())
+    weights = model.trainable().items()
+    return sum(weight.numel() for name, weight in weights if not name.startswith("beside."))
 
 
 def _say_trained(model: Model, stage: Train, request: Request) -> str:

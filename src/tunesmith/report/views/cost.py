@@ -8,6 +8,9 @@ from tunesmith.report.charts import bars
 from tunesmith.report.evidence import Evidence, Section, number
 from tunesmith.report.format import count, duration, memory, percent, short
 
+CORE_WATTS, MEMORY_WATTS = 12.0, 0.3725
+"""What a busy core takes where its kind is not known, and a gigabyte of memory."""
+
 
 def view(evidence: Evidence) -> Section:
     """The chapter on cost."""
@@ -80,6 +83,47 @@ def flops(evidence: Evidence) -> float | None:
     return tokens * (4.0 * total + 2.0 * trained) if total and trained and tokens else None
 
 
+def kwh(evidence: Evidence) -> float | None:
+    """About how much energy the run took, in kWh: of cores that were busy, memory held and GPUs at their rated power.
+
+    After Green Algorithms (Lannelongue et al. 2021, doi 10.1002/advs.202100707), without a data centre's overhead.
+    """
+    told = [event for event in evidence.events_of("resource") if "cpu_seconds" in event]
+    joules = [
+        number(event["cpu_seconds"]) * CORE_WATTS
+        + number(event["seconds"])
+        * (number(event["peak_rss_mb"]) / 1000 * MEMORY_WATTS + number(event.get("gpu_watts") or 0.0))
+        for event in told
+    ]
+    return sum(joules) / 3.6e6 if told else None
+
+
+def _energy(evidence: Evidence) -> str:
+    used = kwh(evidence)
+    if used is None:
+        return ""
+    device = evidence.environment.get("device")
+    if device in (None, "cpu"):
+        gpu = ""
+    elif any(event.get("gpu_watts") for event in evidence.events_of("resource")):
+        gpu = ", GPUs at their rated power"
+    else:
+        gpu = ", the GPU left out: its power is not known"
+    said = f"{used * 1000:.2g} Wh" if used < 1 else f"{used:.3g} kWh"
+    return f"about {said} ({CORE_WATTS:g} W a busy core, {MEMORY_WATTS:g} W a GB of memory{gpu})"
+
+
+def _share_of_base(evidence: Evidence) -> str:
+    """How the run's arithmetic compares with what went into its base: 6 operations a weight and token there."""
+    spent, size = flops(evidence), (evidence.lineage.get("base") or {}).get("num_parameters")
+    tokens = (evidence.spec.get("card") or {}).get("base_tokens")
+    if spent is None or not size:
+        return ""
+    if not tokens:
+        return "not known, for how many tokens the base was pre-trained on is not said (card.base_tokens)"
+    return f"{percent(spent / (6.0 * size * tokens), 4)} (the base: {short(6.0 * size * tokens)} FLOPs)"
+
+
 def facts(evidence: Evidence) -> list[tuple[str, str]]:
     """(name, figure) of speed, memory and machine, as far as known."""
     tokens, seconds, steps = training_totals(evidence)
@@ -94,6 +138,8 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
         found.append(("Peak memory", memory(peak)))
     if (operations := flops(evidence)) is not None:
         found.append(("Arithmetic", f"about {short(operations)} FLOPs in training"))
+    said = {"Share of the base's compute": _share_of_base(evidence), "Energy": _energy(evidence)}
+    found += [(name, value) for name, value in said.items() if value]
     if evidence.environment.get("cpu"):
         threads = evidence.environment.get("threads")
         found.append(("Processor", f"{evidence.environment['cpu']}{f', {threads} threads' if threads else ''}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,4 +141,5 @@ def serve(store: Store, review: Review, *, host: str, port: int, ready: Callable
     config = uvicorn.Config(app, limit_concurrency=256, timeout_graceful_shutdown=3, **settings)
     shown = f"[{host}]" if ":" in host else host
     ready(Served(f"http://{shown}:{listening.getsockname()[1]}", only_here))
-    uvicorn.Server(config).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # the way to stop it; whether uvicorn hands it on is a matter of moments
+        uvicorn.Server(config).run(sockets=[listening])

@@ -1,4 +1,4 @@
-"""The section of a spec that says how a model's privacy is attacked."""
+"""The sections of a spec that say how a model's privacy is attacked, and how it is protected."""
 
 from __future__ import annotations
 
@@ -21,3 +21,14 @@ class Privacy(Section):
     """Tokens of a training row that the model is shown before it is to recite."""
     recited: int = Field(default=16, ge=4)
     """Tokens that it must then say word for word."""
+
+
+class Private(Section):
+    """Differentially private training (DP-SGD, arXiv 1607.00133): no single training row shows in the model by much."""
+
+    epsilon: float = Field(gt=0, le=100)
+    """How much one row may show: a model with it and one without are so far apart at most. 8 is weak, 1 is strong."""
+    delta: float | None = Field(default=None, gt=0, lt=0.1)
+    """The chance that a row shows by more; derived: a tenth of one over the number of training rows."""
+    clip: float = Field(default=1.0, gt=0)
+    """The longest gradient of one row; longer ones are shortened to it, and noise is drawn in proportion to it."""

@@ -98,6 +98,14 @@ class Objective(Part):
         """
         return self
 
+    def join(self, model: Model, seed: int) -> None:
+        """Puts onto `model.beside` what learns with the model and is not part of it, where there is such a thing.
+
+        Args:
+            model: what is about to be trained.
+            seed: draws fresh weights.
+        """
+
     def check(self, model: Model) -> None:
         """Refuses a model that cannot learn this way.
 

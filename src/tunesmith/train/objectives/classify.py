@@ -1,12 +1,12 @@
 """Sequence classification: one label a row, or several.
 
-Shapes: N tokens of all rows, B rows, C classes.
+Shapes: N tokens of all rows, B rows, D hidden width, C classes, G groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field, PrivateAttr
@@ -15,15 +15,20 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from tunesmith.errors import UserError
 from tunesmith.metrics._parity import MISSING
-from tunesmith.models.packing.rows import head_of_rows
+from tunesmith.models.heads import pool
+from tunesmith.models.packing.rows import hidden_of_rows
 from tunesmith.train.collate import layout_of, read
 from tunesmith.train.objectives import Batch, Loss, Objective
+from tunesmith.train.objectives._adversary import Adversary
 from tunesmith.train.objectives._groups_apart import Aim, groups_apart
 
 if TYPE_CHECKING:
     from tunesmith.data.encode.tokenize import Example
     from tunesmith.models.load import Model
     from tunesmith.records import Record
+
+WEIGHTS = {"penalty": 5.0, "adversary": 1.0}
+"""What `fair_weight` is when it is left out."""
 
 
 class Classify(Objective):
@@ -39,8 +44,11 @@ class Classify(Objective):
     fair_aim: Aim = "equalized_odds"
     """In what: the probability of each label among rows that have it and those that do not, or `demographic_parity`:
     among all rows."""
-    fair_weight: float = Field(default=5.0, gt=0)
-    """What the squared difference between groups counts beside the loss of the rows."""
+    fair_how: Literal["penalty", "adversary"] = "penalty"
+    """`penalty` adds how far groups are apart; an `adversary` guesses the group, and its gradient is reversed."""
+    fair_weight: float | None = Field(default=None, gt=0)
+    """What the squared difference between groups, or the reversed gradient, counts beside the loss of the rows; 5, or 1
+    for an adversary, when left out."""
     _groups: dict[str, int] | None = PrivateAttr(None)
     """Id of a row -> number of its group."""
 
@@ -67,6 +75,13 @@ class Classify(Objective):
         told._groups = found
         return told
 
+    def join(self, model: Model, seed: int) -> None:
+        if self._groups is not None and self.fair_how == "adversary":
+            assert model.head is not None, "a head of ours is needed"
+            told = len(model.labels) if self.fair_aim == "equalized_odds" else 0
+            adversary = Adversary(model.head.linear.in_features, told, self._num_groups, seed=seed)
+            model.beside = adversary.to(model.device)
+
     def batch(self, examples: Sequence[Example], model: Model) -> Batch:
         targets_BC = torch.zeros(len(examples), len(model.labels))
         for row_C, example in zip(targets_BC, examples, strict=True):
@@ -87,7 +102,10 @@ class Classify(Objective):
 
     def loss(self, model: Model, batch: Batch) -> Loss:
         tensors = batch.tensors
-        logits_BC = head_of_rows(model, tensors["ids_N"], layout_of(tensors)).float()
+        assert model.head is not None, "a head of ours is needed"
+        layout = layout_of(tensors)
+        hidden_ND = hidden_of_rows(model, tensors["ids_N"], layout)
+        logits_BC = model.head(hidden_ND, layout.lengths).float()
         targets_BC, weights_B = tensors["targets_BC"], tensors["weights_B"]
         # Smoothing is for learning; the validation loss is that of the targets as they are.
         smoothing = self.label_smoothing if model.module.training else 0.0
@@ -97,12 +115,25 @@ class Classify(Objective):
         right_B = _right(logits_BC.detach(), targets_BC, model.multi_label)
         loss, metrics = (loss_B * weights_B).sum(), {"accuracy": (right_B * weights_B).sum()}
         # As with smoothing: what is validated is how right it is.
-        if "groups_B" in tensors and self._groups and model.module.training:
-            sure_BC = logits_BC.sigmoid() if model.multi_label else logits_BC.softmax(dim=1)
-            num_groups = max(self._groups.values()) + 1
-            apart = groups_apart(sure_BC, targets_BC, tensors["groups_B"], num_groups, self.fair_aim) * batch.count
-            loss, metrics["groups_apart"] = loss + self.fair_weight * apart, apart.detach()
+        if "groups_B" in tensors and model.module.training:
+            weight = self.fair_weight or WEIGHTS[self.fair_how]
+            if isinstance(model.beside, Adversary):
+                features_BD = pool(hidden_ND, layout.lengths, model.head.pooling).float()
+                guess_BG = model.beside(features_BD, targets_BC, weight)
+                known_B = (tensors["groups_B"] >= 0) * weights_B
+                wrong_B = cross_entropy(guess_BG, tensors["groups_B"].clamp_min(0), reduction="none")
+                guessed_B = (guess_BG.argmax(dim=1) == tensors["groups_B"]).float()
+                loss, metrics["groups_guessed"] = loss + (wrong_B * known_B).sum(), (guessed_B * known_B).sum()
+            else:
+                sure_BC = logits_BC.sigmoid() if model.multi_label else logits_BC.softmax(dim=1)
+                apart = groups_apart(sure_BC, targets_BC, tensors["groups_B"], self._num_groups, self.fair_aim)
+                apart = apart * batch.count
+                loss, metrics["groups_apart"] = loss + weight * apart, apart.detach()
         return Loss(loss, metrics)
+
+    @property
+    def _num_groups(self) -> int:
+        return max((self._groups or {}).values(), default=-1) + 1
 
     def _grouped(self, examples: Sequence[Example], model: Model) -> dict[str, Tensor]:
         if self._groups is None:

@@ -45,7 +45,7 @@ class Optimizer(Part):
         """A torch optimizer over these fp32 weights.
 
         Args:
-            masters: weights by name; those of a head of ours begin with `head.`.
+            masters: weights by name; those of a head of ours begin with `head.`, what learns beside it with `beside.`.
             depths: how many layers lie above each weight's own, see `models.layers.depth`; 0 for names left out.
 
         Raises:
@@ -61,7 +61,7 @@ class Optimizer(Part):
         """Weights with the same learning rate and penalties together; biases and the gains of norms are vectors."""
         found: dict[tuple[float, bool], Group] = {}
         for name, weight in masters.items():
-            rate = self.head if name.startswith("head.") else self.layer_decay ** depths.get(name, 0)
+            rate = self.head if name.startswith(("head.", "beside.")) else self.layer_decay ** depths.get(name, 0)
             matrix = weight.ndim >= 2
             group = found.setdefault(
                 (rate, matrix),

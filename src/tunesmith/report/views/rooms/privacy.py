@@ -36,11 +36,12 @@ class Row(NamedTuple):
 
 
 def view(evidence: Evidence) -> Section | None:
-    """The chapter on privacy; None where nothing was looked for."""
-    found = evidence.privacy
+    """The chapter on privacy; None where nothing was looked for and nothing promised."""
+    found, promise = evidence.privacy, promised(evidence)
     if found is None:
-        return None
+        return Section("privacy", "Privacy", "Privacy", {"promise": promise, "rows": []}) if promise else None
     content = {
+        "promise": promise,
         "says": says(found),
         "rows": [(row, CSS[row.found]) for row in rows(found)],
         "axis": intervals.axis(_SPAN),
@@ -50,6 +51,21 @@ def view(evidence: Evidence) -> Section | None:
         "tests": found.tests,
     }
     return Section("privacy", "Privacy", "Privacy", content)
+
+
+def promised(evidence: Evidence) -> str:
+    """What a private training promises, in a sentence; empty where none was."""
+    stages = (evidence.lineage.get("stages") or {}).values()
+    found = [stage["private"] for stage in stages if isinstance(stage, dict) and stage.get("private")]
+    if not found:
+        return ""
+    one = found[-1]
+    return (
+        f"Trained with differential privacy: epsilon {one['epsilon']:.3g} at delta {one['delta']:.2g} for every single"
+        f" training row (gradients of a row up to {one['clip']:g}, noise of {one['noise']:.3g} times that,"
+        f" {percent(one['rate'])} of the rows in each of {counted(one['steps'], 'step')}). Rows that one person wrote"
+        " together show by more, and what chose the settings is not counted."
+    )
 
 
 def says(found: Privacy) -> str:
