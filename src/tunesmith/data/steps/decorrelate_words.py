@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from tunesmith.data.methods.augmenting.left_out import left_out, pieces
+from tunesmith.data.methods.augmenting.noise import left_out
 from tunesmith.data.methods.augmenting.target import Target
+from tunesmith.data.methods.augmenting.words import pieces
 from tunesmith.data.rewrite import Edit
 from tunesmith.data.steps._augment import EditAugment
 from tunesmith.spec.quantity import Share

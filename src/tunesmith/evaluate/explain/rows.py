@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.data.methods.augmenting.left_out import pieces
 from tunesmith.data.methods.augmenting.target import said
-from tunesmith.data.methods.augmenting.words import Word
+from tunesmith.data.methods.augmenting.words import Word, pieces
 from tunesmith.evaluate.comparison import Estimate, closed
 from tunesmith.evaluate.explain.found import Effect, Explained, Sanity, Token
 from tunesmith.evaluate.explain.gradients import TOLERANCE, Attribution, attribute

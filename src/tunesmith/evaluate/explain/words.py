@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tunesmith.data.methods.augmenting.left_out import left_out, pieces
+from tunesmith.data.methods.augmenting.noise import left_out
 from tunesmith.data.methods.augmenting.target import said, target, varied
-from tunesmith.data.methods.augmenting.words import Word
+from tunesmith.data.methods.augmenting.words import Word, pieces
 from tunesmith.data.rewrite import Edit, edited
 from tunesmith.records import Record
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tunesmith.data.methods.augmenting.left_out import left_out, pieces
+from tunesmith.data.methods.augmenting.noise import left_out
+from tunesmith.data.methods.augmenting.words import pieces
 from tunesmith.data.rewrite import edited
 from tunesmith.data.room import Room
 from tunesmith.data.steps.decorrelate_words import DecorrelateWords
@@ -340,7 +341,7 @@ def rendered(run: Run, found: Explanation) -> str:
     write_json(run / "evaluation" / "explain.json", found.to_json())
     section = page.view(Evidence(run))
     assert section is not None
-    return templates().get_template("sections/explain.html.j2").render(section=section)
+    return templates().get_template("sections/rooms/explain.html.j2").render(section=section)
 
 
 def test_the_page_says_what_was_found(tmp_path: Path) -> None:
