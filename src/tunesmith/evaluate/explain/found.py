@@ -8,6 +8,10 @@ from tunesmith.evaluate.comparison import Estimate
 from tunesmith.records import Plain
 
 
+ALIKE = 0.5
+"""The rank correlation from which on two orders are called alike."""
+
+
 @dataclass(frozen=True)
 class Counted:
     """So many of so many rows."""
@@ -148,9 +152,12 @@ class Sanity:
 
     @property
     def passed(self) -> bool | None:
-        """Whether attributions surely differ from those of a model that knows nothing; None where rows are too few."""
-        bounds = self.shuffled.interval
-        return None if bounds is None or bounds[1] is None else bounds[1] < 0.5
+        """Whether attributions are surely unlike those of a model that knows nothing; None where that is not sure either
+        way."""
+        low, high = self.shuffled.interval or (None, None)
+        if high is not None and high < ALIKE:
+            return True
+        return False if low is not None and low > ALIKE else None
 
 
 @dataclass(frozen=True)

@@ -188,4 +188,6 @@ def _mean(values: Sequence[float | None], confidence: float) -> Estimate:
     known = np.array([value for value in values if value is not None])
     if not len(known):
         return Estimate(None, None, 0)
-    return Estimate(float(known.mean()), closed(mean_interval(known, confidence)), len(known))
+    limits = mean_interval(known, confidence)
+    within = limits and (max(-1.0, limits[0]), min(1.0, limits[1]))
+    return Estimate(float(known.mean()), closed(within), len(known))
