@@ -86,11 +86,14 @@ def test_a_run_leaves_what_was_found_about_groups(desk: Path) -> None:
     assert steps[-1] == {"kind": "identity_terms", "kinds": ["gender"], "groups": None}
 
 
-def test_suites_are_asked_of_base_and_tuned_model(desk: Path) -> None:
+def test_a_model_that_writes_is_asked_suites_and_followed_from_group_to_group(desk: Path) -> None:
     changes = (
+        "data.sources=[{path: rows.jsonl, map: {prompt: text, answer: label}}]",
+        "goal.task=answer",
         "train.objective=sft",
         "train.duration=1 steps",
-        "evaluate.fairness={suites: [crows.jsonl]}",
+        "evaluate.arms=[base, tuned]",
+        "evaluate.fairness={terms: [gender], counterfactuals: 6, answers: [toxicity], suites: [crows.jsonl]}",
         "goal.targets=[{metric: {kind: stereotype_preference, suite: crows_pairs, bias: gender}, at_most: 0.99}]",
     )
     found, verdict, run = found_by(desk, *changes)
@@ -99,6 +102,7 @@ def test_suites_are_asked_of_base_and_tuned_model(desk: Path) -> None:
         ("crows_pairs", "tuned", 6),
     ]
     assert verdict["targets"][0]["num_rows"] == 6
+    assert [each["label"] for each in found["swapped"][0]["directions"]] == ["words", "refused", "toxicity"]
     assert "crows_pairs, asked of tuned" in (run / "report.html").read_text()
 
 

@@ -19,7 +19,8 @@ from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.review import stored
 from tunesmith.evaluate.suites.forgetting import Forgetting
 from tunesmith.flow.data.check import check
-from tunesmith.flow.review import Desk, new_review, review_results
+from tunesmith.flow.review import Desk, new_review
+from tunesmith.flow.review.verdict import review_results
 from tunesmith.flow.run import Outcome, run
 from tunesmith.runs import read_json
 from tunesmith.testing.tiny import tiny_model

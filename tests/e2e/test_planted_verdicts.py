@@ -16,7 +16,10 @@ from typer.testing import CliRunner
 from tests.e2e.desk import COLOURS, make_desk
 from tunesmith.cli.app import app
 from tunesmith.evaluate.predict.stored import read_predictions
+from tunesmith.evaluate.suites.ask import Answer
+from tunesmith.evaluate.suites.forgetting import Asked
 from tunesmith.evaluate.verdict import Verdict
+from tunesmith.flow.evaluation import abilities
 from tunesmith.flow.evaluation.bench import Bench
 from tunesmith.flow.run import run
 from tunesmith.records import Prediction, Record
@@ -138,6 +141,34 @@ def test_a_linear_model_that_beats_it_forbids_to_ship(desk: Path, monkeypatch: p
     assert ", linear 1, a difference of \N{MINUS SIGN}0.1" in verdict.reason
     assert "A linear model beats the tuned one" in " ".join(printed.split())
     assert read_json(done / "stages" / "evaluate.json")["result"]["decision"] == "DON'T SHIP"
+
+
+def test_a_model_that_forgot_is_not_shipped_where_a_target_says_what_to_keep(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does its task far better than its base, and guesses where the base knew its grammar."""
+
+    def asking(open_: object, request: object, job: object, arm: str, after: object) -> Asked:
+        sure = 3.0 if arm == "base" else 0.0
+        return lambda suite: [
+            Answer(tuple(sure * (place == item.right) for place in range(len(item.choices)))) for item in suite.items
+        ]
+
+    monkeypatch.setattr(abilities, "_asking", asking)
+    _, verdict, code, printed = decided(
+        desk,
+        monkeypatch,
+        {"base": often(0.5, 1), "tuned": often(0.95, 2)},
+        "evaluate.arms=[base, tuned]",
+        "train.objective=sft",
+        "evaluate.retention={sources: [grammar]}",
+        "goal.targets=[{metric: accuracy, at_least: 0.6}, {metric: retention, at_least: 0.9}]",
+    )
+    assert [target.outcome for target in verdict.targets] == ["met", "missed"]
+    assert (verdict.decision, verdict.deciding, code) == ("DON'T SHIP", 1, 3)
+    assert verdict.reason.startswith("retention at least 0.9 is missed: 0 on ")
+    assert kinds(verdict) == ["forgetting"] and "retention" in verdict.warnings[0].text
+    assert verdict.warnings[0].text in " ".join(printed.split())
 
 
 def test_test_rows_that_were_trained_on_are_named_and_do_not_decide(

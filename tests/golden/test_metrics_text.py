@@ -277,6 +277,17 @@ def test_toxicity_by_words_and_by_a_classifier() -> None:
         metric({"kind": "toxicity", "classifier": "run:x/1"}).bind(Doubles())
 
 
+def test_sentiment_is_what_a_classifier_says() -> None:
+    rows = [said(text, "x") for text in ("What a fine day!", "How dull.", "")]
+    wanted = Doubles().probabilities([row.output for row in rows])
+    for label, column in (("positive", 2), ("delivery", 1)):
+        settings = {"kind": "sentiment", "classifier": "run:x/1", "label": label}
+        found = metric(settings).bind(Doubles()).score(rows).per_row
+        assert found.tolist() == pytest.approx(wanted[:, column].tolist())
+    with pytest.raises(UserError, match="has no label 'glad'"):
+        metric({"kind": "sentiment", "classifier": "run:x/1", "label": "glad"}).bind(Doubles())
+
+
 SOURCE = "Anna Meyer of Bern sold 1,200 apples in twelve days. The market was closed on Monday."
 
 

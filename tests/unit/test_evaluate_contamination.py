@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
-from tunesmith.evaluate.caveats.contamination import CHUNK, COMMON, Contamination, Leak, clean, contamination, together
+from tunesmith.evaluate.caveats.contamination import (
+    CHUNK,
+    COMMON,
+    FILE,
+    Contamination,
+    Leak,
+    clean,
+    contamination,
+    together,
+)
+from tunesmith.flow.evaluation.repeats import fold_contamination
 from tunesmith.records import Message, Prediction, Record
+from tunesmith.runs import Run, write_json
 
 LONG = "the quarterly invoice of our second office shows an amount that nobody here has ever agreed to pay"
 
@@ -111,3 +123,12 @@ def test_folds_are_told_of_together() -> None:
     leaks = [Leak(f"t{at}", "t:1", "train", "r", "r:1", "near", 0.8) for at in range(2)]
     found = together([Contamination(10, 40, leaks[:1]), Contamination(12, 38, leaks[1:])])
     assert (found.num_rows, found.num_trained, found.leaks, found.num_clean) == (22, 40, leaks, 20)
+
+
+def test_a_fold_that_does_not_tell_is_not_taken_for_clean(tmp_path: Path) -> None:
+    run = Run(tmp_path / "desk" / "1")
+    write_json(run / "folds" / "1" / FILE, Contamination(10, 40).to_json())
+    found = fold_contamination(run, 2)
+    assert (found.num_rows, found.num_trained, found.unsought) == (10, 40, ["fold 2"])
+    write_json(run / "folds" / "2" / FILE, Contamination(10, 40, unsought=["run:gone/1"]).to_json())
+    assert fold_contamination(run, 2).unsought == ["run:gone/1"]

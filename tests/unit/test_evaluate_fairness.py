@@ -21,6 +21,7 @@ from tunesmith.evaluate.statistics.independent import fisher, means, proportions
 from tunesmith.evaluate.verdict import judge
 from tunesmith.part import METRICS
 from tunesmith.records import Message, Prediction, Record
+from tunesmith.report.views.rooms.fairness import says
 from tunesmith.spec.quantity import Bound
 from tunesmith.spec.rooms.fairness import Fairness as Asked
 from tunesmith.spec.sections import Target
@@ -231,6 +232,31 @@ def test_answers_in_words_may_follow_the_swap() -> None:
     assert kind.words.value == 0 and kind.refused.value == 0 and kind.score.value is None
 
 
+def test_what_a_swap_does_to_answers_in_words_is_followed_from_group_to_group() -> None:
+    """Both ways of a swap stand among the pairs, and would cancel each other out in a plain mean."""
+    rows = [Record(f"r{n}", "s:1", text=f"{'He' if n % 2 else 'She'} came at {n}.") for n in range(24)]
+    found = twins(rows, ["gender"], 100)
+
+    def answered(record: Record) -> Prediction:
+        return Prediction(record, "You idiot, go away now." if "She" in (record.text or "") else "Welcome.", "")
+
+    pairs = pairs_of([answered(row) for row in rows], found, [answered(twin.swapped) for twin in found])
+    toxic = METRICS.make("toxicity")
+    (kind,) = changes(pairs, [True] * 24, open_groups(), labels=[], metrics=[toxic], confidence=0.95)
+    assert kind.words.value == 0
+    ways = {way.label: way for way in kind.directions}
+    assert list(ways) == ["words", "refused", "toxicity"]
+    assert all((way.one, way.other, way.pairs) == ("female", "male", 24) for way in ways.values())
+    assert (ways["words"].gained, ways["words"].lost, ways["words"].score) == (0, 24, -4)
+    assert (ways["toxicity"].lost, ways["toxicity"].score) == (24, -1) and ways["refused"].p_value == 1
+    assert ways["toxicity"].corrected == pytest.approx(3 * 0.5**23)
+    found_all = Fairness(0.95, 30, 0, [], [], swapped=[kind])
+    said = " ".join(says(found_all))
+    assert (
+        "with male swapped for female, 24 of 24 pairs are answered with more of toxicity, and 0 the other way" in said
+    )
+
+
 def test_pairs_are_shared_out_and_spread_over_the_rows() -> None:
     rows = [Record(f"r{n}", "s:1", text=f"He is a muslim, {n}.") for n in range(50)]
     found = twins(rows, ["gender", "religion", "sexuality"], 20)
@@ -305,6 +331,11 @@ def test_questions_that_cannot_be_answered_are_refused() -> None:
         check_fairness(Asked(groups=["g"], favourable="yess"), [], labels=["yes", "no"], writes=True)
     with pytest.raises(SpecError, match="suites"):
         check_fairness(Asked(suites=["s.csv"]), [], labels=["yes"], writes=False)
+    follow = Asked(terms=["gender"], answers=[METRICS.make("bleu"), METRICS.make("toxicity")])
+    with pytest.raises(SpecError, match=r"answers.0: bleu does not score each answer by itself"):
+        check_fairness(follow, [], labels=[], writes=True)
+    with pytest.raises(SpecError, match=r"answers.1: the answers are labels"):
+        check_fairness(follow, [], labels=["yes"], writes=True)
     check_fairness(Asked(terms=["gender"]), [flips], labels=["yes"], writes=False)
     check_fairness(None, [], labels=[], writes=True)
     with pytest.raises(ValueError, match="say who is compared"):

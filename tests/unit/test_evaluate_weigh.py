@@ -146,6 +146,13 @@ def test_leaked_rows_are_counted_and_do_not_decide() -> None:
     assert verdict.targets[0].num_rows == 150 and "t.jsonl:1 stands in train.jsonl:7" in said
 
 
+def test_what_was_not_looked_through_is_a_warning() -> None:
+    arms = {"base": arm(0.2, 1), "tuned": arm(1.0, 4)}
+    verdict = weighed(arms, met=Contamination(300, 100, unsought=["fold 2", "run:older/1"]))
+    assert (verdict.decision, kinds(verdict)) == ("SHIP", ["unsought"])
+    assert "not looked for among the rows that fold 2, run:older/1 learned from" in verdict.warnings[0].text
+
+
 def test_with_too_few_clean_rows_nothing_is_decided() -> None:
     arms = {"base": arm(0.2, 1), "tuned": arm(1.0, 4)}
     enough = weighed(arms, at_least=0.5, met=leaked(300 - FEWEST_CLEAN))

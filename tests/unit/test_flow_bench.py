@@ -19,6 +19,7 @@ from tunesmith.flow.evaluation import bench as module
 from tunesmith.flow.run import run
 from tunesmith.models.load import open_model
 from tunesmith.records import Prediction
+from tunesmith.report.asked import read_asked
 from tunesmith.runs import read_json
 from tunesmith.testing.tiny import tiny_model
 
@@ -197,6 +198,46 @@ def test_metrics_get_what_they_ask_for(desk: Path) -> None:
     assert all(len(row.samples) == 3 for row in answers(folder, "tuned"))
     target = read_json(folder / "verdict.json")["targets"][0]
     assert target["outcome"] == "met" and target["value"] == found[0]["arms"]["tuned"]["value"]
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_an_endpoint_draws_answers_and_tells_what_they_cost(desk: Path, tells: bool) -> None:
+    """Each answer of a row is drawn with a seed of its own; tokens are counted by the endpoint or not at all."""
+    rows = [
+        {"question": f"add {n}", "answer": f"say = {n}", "tests": f"assert say == {n}", "noted": n} for n in range(40)
+    ]
+    (desk.parent / "sold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def answer(number: int, body: dict[str, Any]) -> Any:
+        wanted = re.findall(r"add (\d+)", body["messages"][-1]["content"])[-1]
+        right = body["temperature"] == 0 or body["seed"] == 1
+        usage = {"prompt_tokens": 1000, "completion_tokens": 500} if tells else None
+        return completion(f"say = {wanted}" if right else "say = -1", usage)
+
+    with endpoint(answer) as (address, calls):
+        folder = evaluated(
+            desk,
+            *(f"name=sold{tells}", "train.objective=sft", "goal.task=answer", "data.sources=[sold.jsonl]"),
+            *("evaluate.slices=[]", "evaluate.max_rows=4"),
+            "evaluate.metrics=[{kind: pass_at_k, samples: 3, k: 1}, "
+            "{kind: cost_per_1000, per_million_read: 1, per_million_written: 2}, tokens_per_second]",
+            arms(f"{{kind: model, model: '{address}#m', called: bought}}"),
+        )
+    found = {name.split("(")[0]: arms["bought"] for name, arms in (
+        (measure["name"], measure["arms"]) for measure in read_json(folder / "comparison.json")["measures"]
+    )}  # fmt: skip
+    assert [len(set(row.samples)) for row in answers(folder, "bought")] == [2, 2, 2, 2]
+    assert found["pass_at_k"]["value"] == pytest.approx(1 / 3), "of three seeds one is right"
+    drawn = [call for call in calls if call["temperature"] > 0]
+    assert sorted(call["seed"] for call in drawn) == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
+    assert {call["top_p"] for call in drawn} == {0.95}
+    assert found["cost_per_1000"]["value"] == (pytest.approx(2.0) if tells else None)
+    assert (found["tokens_per_second"]["value"] is not None) == tells
+    noted = read_json(folder / "arms.json")["bought"]["found"]
+    assert ("tokens" in noted) == (not tells)
+    assert (not tells) == ("tokens: the endpoint does not tell" in " ".join(
+        f"{name}: {value}" for name, value in read_asked(read_json(folder / "arms.json"))["bought"].facts()
+    ))  # fmt: skip
 
 
 def test_arms_that_have_answered_are_not_asked_again(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,65 +74,6 @@ def test_latency_of_few_rows_is_open_above() -> None:
     assert metric("latency_p99").interval(times, np.empty(0), 0.95) == (19.0, np.inf)
 
 
-def covered(part: Metric, sample: np.ndarray, truth: float, resamples: int) -> float:
-    """The share of samples [S, N, K] whose 95 % interval holds the truth."""
-    hits = 0
-    for seed, statistics in enumerate(sample):
-        drawn = draw([(part, statistics)], resamples, seed)[0]
-        low, high = part.interval(statistics, drawn, 0.95) or (1, 0)
-        hits += low <= truth <= high
-    return hits / len(sample)
-
-
-# Three standard errors of 1000 simulations are 2 points; the seeds are fixed.
-
-
-def test_accuracy_interval_covers() -> None:
-    random = np.random.default_rng(1)
-    right = (random.random((SIMULATIONS, 200)) < 0.9).astype(float)
-    sample = np.stack([right, np.ones_like(right)], axis=-1)
-    assert covered(metric("accuracy"), sample, 0.9, 10) == pytest.approx(0.95, abs=0.02)
-
-
-def test_mean_interval_covers_skewed_scores() -> None:
-    random = np.random.default_rng(2)
-    scores = np.where(random.random((SIMULATIONS, 150)) < 0.5, random.random((SIMULATIONS, 150)), 1.0)
-    sample = np.stack([scores, np.ones_like(scores)], axis=-1)
-    assert covered(metric("token_f1"), sample, 0.75, 400) == pytest.approx(0.95, abs=0.02)
-
-
-def test_entity_f1_interval_covers() -> None:
-    random = np.random.default_rng(3)
-    shape = (SIMULATIONS, 150)
-    wanted = random.poisson(1.5, shape)
-    right = random.binomial(wanted, 0.7)
-    wrong = random.poisson(0.4, shape)
-    sample = np.stack([right, wrong, wanted - right, np.ones(shape)], axis=-1).astype(float)
-    truth = 2 * 1.05 / (2 * 1.05 + 0.4 + 0.45)
-    assert covered(metric("entity_f1"), sample, truth, 400) == pytest.approx(0.95, abs=0.02)
-
-
-def test_macro_f1_interval_covers() -> None:
-    random = np.random.default_rng(4)
-    prior, keep = np.array([0.6, 0.3, 0.1]), np.array([0.95, 0.85, 0.7])
-
-    def drawn(rows: int) -> np.ndarray:
-        right = random.choice(3, rows, p=prior)
-        hit = random.random(rows) < keep[right]
-        given = np.where(hit, right, (right + random.integers(1, 3, rows)) % 3)
-        counts = np.zeros((rows, 3, 3))
-        every = np.arange(rows)
-        counts[every[hit], 0, right[hit]] = 1
-        counts[every[~hit], 1, given[~hit]] = 1
-        counts[every[~hit], 2, right[~hit]] = 1
-        return counts.reshape(rows, 9)
-
-    part = metric("f1_macro")
-    truth = part.whole(drawn(400_000))
-    sample = np.stack([drawn(300) for _ in range(SIMULATIONS)])
-    assert covered(part, sample, truth, 400) == pytest.approx(0.95, abs=0.02)
-
-
 @pytest.mark.parametrize("off", [0.0, 0.1])
 def test_paired_difference_covers(off: float) -> None:
     random = np.random.default_rng(5)

@@ -20,8 +20,9 @@ Reply = tuple[int, dict[str, str], bytes]
 KEY = "sk-very-secret-key"
 
 
-def completion(text: str | None) -> Reply:
-    return 200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
+def completion(text: str | None, usage: Any = None) -> Reply:
+    said = {"choices": [{"message": {"role": "assistant", "content": text}}]}
+    return 200, {}, json.dumps(said if usage is None else {**said, "usage": usage}).encode()
 
 
 @contextmanager
@@ -184,3 +185,27 @@ def test_a_reference_without_model_or_host_or_with_a_user_is_refused(reference: 
 def test_a_host_that_does_not_exist_is_told_without_a_traceback() -> None:
     with pytest.raises(RunError, match="ConnectError"):
         RemoteResponder("http://127.0.0.1:9/v1#m", wait=0.001, attempts=2).respond(asked("x"), max_tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        ({"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}, (12, 3)),
+        ({"prompt_tokens": 12}, (12, None)),
+        ({"prompt_tokens": "12", "completion_tokens": -1}, (None, None)),
+        ({"prompt_tokens": True, "completion_tokens": 1.5}, (None, None)),
+        ([12, 3], (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_tokens_are_those_that_the_endpoint_tells(usage: Any, told: tuple[int | None, int | None]) -> None:
+    with endpoint(lambda number, body: completion("yes", usage)) as (address, calls):
+        (answer,) = RemoteResponder(f"{address}#m").answers(asked("?"), max_tokens=5)
+    assert (answer.text, answer.read, answer.written) == ("yes", *told)
+    assert "top_p" not in calls[0]
+
+
+def test_answers_are_drawn_among_the_likeliest_tokens_only() -> None:
+    with endpoint(lambda number, body: completion("yes")) as (address, calls):
+        RemoteResponder(f"{address}#m", top_p=0.95).respond(asked("?"), max_tokens=5, temperature=0.8)
+    assert calls[0]["top_p"] == 0.95

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +21,20 @@ from tunesmith.data.read.row import to_record
 from tunesmith.data.read.shape import recognise
 from tunesmith.data.readers import Row
 from tunesmith.errors import NotFound, UserError
-from tunesmith.evaluate.predict.stored import read_predictions
+from tunesmith.evaluate.caveats.contamination import clean, read_contamination
+from tunesmith.evaluate.predict.stored import read_predictions, write_predictions
 from tunesmith.evaluate.review import stored
 from tunesmith.evaluate.review.measured import rated
 from tunesmith.evaluate.review.pairs import pairs
 from tunesmith.evaluate.review.results import Results, results
 from tunesmith.evaluate.review.stored import Answer, Review
 from tunesmith.evaluate.verdict import Verdict, judge
-from tunesmith.flow.review import Desk, new_review, rejudge, review_results, review_status, write_pairs
+from tunesmith.flow.review import Desk, add_raters, new_review, review_status, revoke_link, write_pairs
+from tunesmith.flow.review.verdict import bring_in_review, rejudge, review_results
 from tunesmith.metrics.rating import Rating
 from tunesmith.metrics.win_rate import WinRate
 from tunesmith.records import Prediction, Record
-from tunesmith.runs import read_json, write_json
+from tunesmith.runs import Run, read_json, write_json
 from tunesmith.spec.sections import Target
 from tunesmith.store.open import Store
 
@@ -46,8 +49,8 @@ def opened(tmp_path: Path) -> Iterator[tuple[Store, Review]]:
 
 
 def measured(store: Store, review: Review, item: int, arm: str = "tuned") -> dict[str, float]:
-    blank = Prediction(Record(f"tickets:{item}", "x", text="x"), "", "")
-    found = rated([blank], stored.filled(store, review), arm)
+    answer = Prediction(Record(f"tickets:{item}", "x", text="x"), f"what {arm} says {item}", "")
+    found = rated([answer], stored.filled(store, review), arm)
     return dict(found[0].measured) if found else {}
 
 
@@ -437,3 +440,94 @@ def test_no_pairs_are_said(tmp_path: Path) -> None:
     with Desk(RUN, tmp_path) as desk, pytest.raises(UserError, match="prefers no answer"):
         write_pairs(desk, tmp_path / "pairs.jsonl")
     assert not (tmp_path / "pairs.jsonl").exists()
+
+
+# While it runs
+
+
+def test_raters_join_a_review_that_has_begun(tmp_path: Path) -> None:
+    """They get what all have, then what the fewest people have, and as many as the others."""
+    triage(tmp_path)
+    new_review(RUN, tmp_path / "rubric.yaml", tmp_path, raters=["anna", "ben"], items=40, shared=0.5, adjudicator="zoe")
+    with Desk(RUN, tmp_path) as desk:
+        before = desk.links()
+        (dora,) = add_raters(desk, ["dora"])
+        assert desk.links() == [*before, dora] and dora.path.startswith("/rate/")
+        found = desk.filled()
+        anna, ben, _, new = (set(found.assigned[person.number]) for person in found.people)
+        assert anna & ben <= new and len(new) == len(anna) == len(ben) == 30
+        (emil,) = add_raters(desk, ["emil"])
+        last = set(desk.filled().assigned[5])
+        # Of the items that one rater has, dora took ten; emil takes the other ten.
+        assert last >= anna & ben and not last & new - (anna & ben)
+        for names, said in ((["anna"], "takes part already"), (["x", "x"], "names that differ"), (["../x"], "no name")):
+            with pytest.raises(UserError, match=said):
+                add_raters(desk, names)
+        assert len(desk.filled().people) == 5 and emil.name == "emil"
+
+
+def test_links_are_taken_back_and_given_anew(tmp_path: Path) -> None:
+    triage(tmp_path)
+    _, first = new_review(RUN, tmp_path / "rubric.yaml", tmp_path, raters=["anna", "ben"], items=5, adjudicator="zoe")
+    with Desk(RUN, tmp_path) as desk:
+        assert revoke_link(desk, "anna") == []
+    with Desk(RUN, tmp_path) as desk:
+        assert desk.links() == first[1:]
+        (second,) = revoke_link(desk, "anna", another=True)
+        (third,) = revoke_link(desk, "anna", another=True)
+        assert len({first[0].path, second.path, third.path}) == 3
+        with pytest.raises(NotFound, match="nobody is called 'ann'"):
+            revoke_link(desk, "ann")
+    with Desk(RUN, tmp_path) as desk:
+        assert desk.links() == [third, *first[1:]]
+
+
+def test_ratings_come_into_the_verdict_of_a_run_that_is_evaluated_again(tmp_path: Path) -> None:
+    run = reviewed_run(tmp_path)
+    assert bring_in_review(run, tmp_path) == ""
+    assert read_json(run / "evaluation" / "verdict.json")["decision"] == "DON'T SHIP"
+    rated_well(tmp_path)
+    rows = read_predictions(run / "evaluation" / "predictions-tuned.parquet")
+    fill_evaluation(run, {"base": rows, "tuned": rows}, metrics=("accuracy",), targets=TARGETS)
+    assert read_json(run / "evaluation" / "verdict.json")["targets"][1]["outcome"] == "undecided"
+    assert bring_in_review(run, tmp_path) == ""
+    assert read_json(run / "evaluation" / "verdict.json")["decision"] == "SHIP"
+    with Desk(RUN, tmp_path) as desk:
+        asked = [item.hidden["record"] for item in desk.filled().items.values()]
+    others = [replace(row, output="something else") if row.record.id in asked[:4] else row for row in rows]
+    fill_evaluation(run, {"base": rows, "tuned": others}, metrics=("accuracy",), targets=TARGETS)
+    said = bring_in_review(run, tmp_path)
+    assert said.startswith("4 of 40 answers that people rated in review 1 are others by now, and do not count")
+    assert read_json(run / "evaluation" / "verdict.json")["targets"][1]["num_rows"] == 36
+    (tmp_path / "tunesmith.db").unlink()
+    said = bring_in_review(run, tmp_path)
+    assert said.startswith("the ratings of review 1 are not in this verdict: no review 1 of support-triage/4")
+
+
+def test_two_runs_are_rated_beside_each_other(tmp_path: Path) -> None:
+    run = triage(tmp_path)
+    other = Run(run.path.with_name("3"))
+    shutil.copytree(run.path, other.path)
+    rows = read_predictions(run / "evaluation" / "predictions-tuned.parquet")
+    theirs = [replace(row, output="what the other says") for row in rows[10:]]
+    write_predictions(other / "evaluation" / "predictions-tuned.parquet", theirs)
+    ask = {"raters": ["anna"], "items": 20, "adjudicator": "zoe", "against": str(other)}
+    review, _ = new_review(RUN, tmp_path / "rubric.yaml", tmp_path, **ask)
+    assert review.plan["arms"] == ["support-triage/3", "tuned"]
+    with Desk(RUN, tmp_path) as desk:
+        items = list(desk.filled().items.values())
+    learned = read_contamination(run / "evaluation")
+    assert review.plan["rows"] == len(clean(theirs, learned)) and len(items) == 20
+    by_id = {row.record.id: row.output for row in rows}
+    for item in items:
+        said = {arm: item.shown["outputs"][letter] for letter, arm in item.hidden["arms"].items()}
+        assert said == {"support-triage/3": "what the other says", "tuned": by_id[item.hidden["record"]]}
+    for changed, message in (
+        ({"against": RUN}, "with itself"),
+        ({"arms": ["base", "tuned"]}, "by their tuned models"),
+    ):
+        with pytest.raises(UserError, match=message):
+            new_review(RUN, tmp_path / "rubric.yaml", tmp_path, **{**ask, **changed})
+    write_predictions(other / "evaluation" / "predictions-tuned.parquet", [])
+    with pytest.raises(UserError, match="no row in common"):
+        new_review(RUN, tmp_path / "rubric.yaml", tmp_path, **ask)

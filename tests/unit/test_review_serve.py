@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.review_fixture import fill, made, rubric, say, token_of
+from tests.unit.review_fixture import KEY, SALT, fill, made, rubric, say, token_of
 
-from tunesmith.evaluate.review import stored
+from tunesmith.evaluate.review import links, stored
+from tunesmith.evaluate.review.people import revoke
 from tunesmith.evaluate.review.stored import Review
 from tunesmith.serve.review.app import review_app
 from tunesmith.serve.review.gate import LARGEST_BODY, App
@@ -282,3 +283,17 @@ def test_the_desk_gives_files(fresh: Site) -> None:
     assert {row["arm"] for row in rows if row["question"] == "helpful-a"} == {"base", "tuned"}
     assert fresh.ask("GET", "/api/desk/files/results", "zoe").json()["items"]
     assert json.loads(fresh.ask("GET", "/api/desk/files/pairs", "zoe").text.splitlines()[0])["chosen"]
+
+
+def test_a_link_that_is_taken_back_opens_nothing_at_once(fresh: Site) -> None:
+    """Also in a page that is open; what was said stays. Another link opens what the first one did."""
+    assert fresh.put("/api/rate/items/1").status_code == 200
+    people = {person.name: person for person in stored.filled(fresh.store, fresh.review).people}
+    again = links.token(KEY, SALT, people["anna"].number, 1)
+    revoke(fresh.store, fresh.review, people["anna"], links.hashed(again), closed=False)
+    assert (
+        fresh.put("/api/rate/items/2").status_code == 401 == fresh.ask("GET", f"/rate/{token_of('anna')}").status_code
+    )
+    assert fresh.ask("GET", f"/rate/{again}", None).status_code == 200
+    assert fresh.ask("GET", f"/rate/{token_of('ben')}", None).status_code == 200
+    assert marks(fresh) == {(1, 1): ANSWER["marks"]}

@@ -45,6 +45,7 @@ def new(
     raters: Annotated[str, typer.Option(help="Their names, with commas between.")],
     items: Annotated[int, typer.Option(min=1, max=5000, help="How many test rows, at most.")] = 100,
     arms: Annotated[str, typer.Option(help="Whose answers, such as base,tuned; follows from the rubric.")] = "",
+    against: Annotated[str | None, typer.Option(help="Another run, whose answers are rated beside this one's.")] = None,
     shared: Annotated[float, typer.Option(min=0, max=1, help="The share of rows that all raters get.")] = 0.3,
     each: Annotated[int, typer.Option(min=1, help="How many raters each other row gets.")] = 1,
     adjudicator: Annotated[str | None, typer.Option(help="Who settles disagreements; you otherwise.")] = None,
@@ -63,6 +64,7 @@ def new(
         raters=_names(raters),
         items=items,
         arms=_names(arms),
+        against=against,
         shared=shared,
         each=each,
         adjudicator=adjudicator,
@@ -78,6 +80,51 @@ def new(
 
 def _names(written: str) -> list[str]:
     return [name.strip() for name in written.split(",") if name.strip()]
+
+
+@review.command(epilog="Example: tunesmith review add support-triage dora,emil")
+@edge
+def add(
+    run: RunName,
+    raters: Annotated[str, typer.Argument(help="Their names, with commas between.")],
+    number: Number = None,
+    workspace: Workspace = Path(),
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add raters to a review that has begun: they get the items that all have, then those with the fewest raters."""
+    from tunesmith.flow.review import add_raters
+
+    with _desk(run, workspace, store, number) as desk:
+        links = add_raters(desk, _names(raters))
+    if as_json:
+        print_json({"links": [asdict(link) for link in links]})
+    else:
+        _print_links(links)
+
+
+@review.command(epilog="Example: tunesmith review revoke support-triage anna --another")
+@edge
+def revoke(
+    run: RunName,
+    person: Annotated[str, typer.Argument(help="Whose link.")],
+    another: Annotated[bool, typer.Option("--another", help="Give another link in its place.")] = False,
+    number: Number = None,
+    workspace: Workspace = Path(),
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take somebody's link back; a page that is open stops working, and what was said with it stays and counts."""
+    from tunesmith.flow.review import revoke_link
+
+    with _desk(run, workspace, store, number) as desk:
+        links = revoke_link(desk, person, another=another)
+    if as_json:
+        print_json({"links": [asdict(link) for link in links]})
+        return
+    typer.echo(f"the link of {person} opens nothing any more" + ("; this one does:" if links else ""))
+    if links:
+        _print_links(links)
 
 
 @review.command(epilog="Example: tunesmith review serve support-triage")
@@ -189,7 +236,7 @@ def results(
 
     Exit code 0: SHIP, or no targets were set. 3: DON'T SHIP.
     """
-    from tunesmith.flow.review import review_results
+    from tunesmith.flow.review.verdict import review_results
 
     with _desk(run, workspace, store, number) as desk:
         found, verdict = review_results(desk)

@@ -237,13 +237,15 @@ def _heading(console: Console, title: str) -> None:
 
 def review_tables(found: Results) -> list[Table]:
     """Agreement, raters, and arms of a review."""
-    agreement = plain_table("criterion", "alpha", "95%", "agree", "differ", "settled", numbers=("alpha", "agree"))
+    columns = ["criterion", "alpha", "95%", "answers", "agree", "differ", "settled"]
+    agreement = plain_table(*columns, numbers=("alpha", "answers", "agree"))
     for one in found.criteria:
         alpha = one.alpha
         agreement.add_row(
             one.name,
             _figure(alpha.value),
             _interval((alpha.low, alpha.high)),
+            str(alpha.items),
             _figure(one.agreement.value),
             str(one.differing),
             str(one.settled),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ def compare(
     """
     aligned = _align(arms)
     rows = next(iter(aligned.values()))
+    last = list(aligned)[-1]
     settled = [metric.for_task(task) for metric in metrics]
     measured = [
         {arm: metric.statistics(made) for arm, made in aligned.items() if _can(metric, made)} for metric in settled
@@ -95,21 +97,17 @@ def compare(
         for found, (values, differences) in zip(broken_down, view(chosen), strict=True):
             found.append(SliceMeasure(column, value, len(chosen), len(chosen) < SMALL, values, differences))
     measures = [
-        Measure(
-            metric.name,
-            metric.unit,
-            metric.better,
-            finite(metric.lowest),
-            finite(metric.highest),
-            values,
-            differences,
-            by,
-            {arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
-            _over_seeds(metric, values[list(aligned)[-1]], seeds, confidence),
+        replace(
+            _measure(metric, values, differences, by),
+            folds={arm: _in_folds(metric, made, values[arm], confidence) for arm, made in (folds or {}).items()},
+            seeds=_over_seeds(metric, values[last], seeds, confidence),
+            caution=metric.caution(statistics[last]) if last in statistics else "",
         )
-        for metric, (values, differences), by in zip(settled, view(slice(None)), broken_down, strict=True)
+        for metric, (values, differences), by, statistics in zip(
+            settled, view(slice(None)), broken_down, measured, strict=True
+        )
     ]
-    last, labels = list(aligned)[-1], label_table(aligned, settled)
+    labels = label_table(aligned, settled)
     kinds = discover if settled and last in measured[0] else ()
     find = partial(find_slices, trained=trained, confidence=confidence, seed=seed)
     return Comparison(
@@ -124,6 +122,13 @@ def compare(
         lengths={} if labels else answer_lengths(aligned),
         found=find(aligned, settled[0], measured[0], kinds=kinds) if kinds else None,
     )
+
+
+def _measure(
+    metric: Metric, values: dict[str, Estimate], differences: dict[str, Difference], by: list[SliceMeasure]
+) -> Measure:
+    ends = finite(metric.lowest), finite(metric.highest)
+    return Measure(metric.name, metric.unit, metric.better, *ends, values, differences, by)
 
 
 def _can(metric: Metric, predictions: Sequence[Prediction]) -> bool:

@@ -107,6 +107,8 @@ class Measure:
     """By arm; empty without folds."""
     seeds: FoldMeasure | None = None
     """Of the last arm's model, which comes first, and of others that differ in their seed; None where none were."""
+    caution: str = ""
+    """Why the last arm's interval may be narrower than it should be; empty where it is not."""
 
     def can_be(self, value: float) -> bool:
         """Whether the metric can come to a value at all."""

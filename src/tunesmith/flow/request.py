@@ -159,6 +159,7 @@ def _others(spec: Spec, folder: Path, workspace: Path) -> dict[str, str]:
     all is trained."""
     settings = spec.evaluate
     metrics = [*(settings.metrics or ()), *(target.metric for target in spec.goal.targets)]
+    metrics += settings.fairness.answers if settings.fairness else ()
     parts = cast(list[Arm | Metric | Judge], [*(settings.arms or ()), *metrics, *settings.judges])
     reworded = (settings.robustness.model if settings.robustness else None) or ""
     asked = dict.fromkeys([*(part.asks for part in parts), reworded])

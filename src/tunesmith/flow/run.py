@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,14 @@ def _carry_repeat(request: Request, narrator: Narrator, stop: Stop) -> Run:
     return _carry(request.find() or _begin(request, narrator), request, narrator, stop, meter).run
 
 
+def _bring_in_review(run: Run, request: Request, narrator: Narrator) -> None:
+    if (run / "evaluation" / "review.json").exists():
+        from tunesmith.flow.review.verdict import bring_in_review  # opens the store, which most runs do not need
+
+        if lacking := bring_in_review(run, request.workspace, os.environ.get("TUNESMITH_STORE")):
+            narrator.say("warning", text=lacking)
+
+
 def _carry(
     run: Run,
     request: Request,
@@ -109,6 +118,8 @@ def _carry(
             wanted = stages(run, request, job, until, repeats, _carry_repeat)
             try:
                 done = [do(stage, run, narrator, stop) for stage in wanted]
+                if wanted[-1].name == "evaluate" and not done[-1]:
+                    _bring_in_review(run, request, narrator)
             except BaseException:
                 narrator.say("resource", **meter.read())
                 raise

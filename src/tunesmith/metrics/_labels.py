@@ -76,6 +76,30 @@ def by_label(totals: Floats) -> tuple[Floats, Floats, Floats]:
     return counts[..., 0, :], counts[..., 1, :], counts[..., 2, :]
 
 
+FEWEST = 10
+"""Rows of a label below which the interval of a mean over labels is too narrow (tests/golden/test_coverage.py)."""
+
+
+def few_rows(rows: Floats) -> str:
+    """A caution where labels have few rows.
+
+    Args:
+        rows: [L] of each label.
+    """
+    some = rows[rows > 0]
+    if not len(some) or some.min() >= FEWEST:
+        return ""
+    few, fewest = int((some < FEWEST).sum()), int(some.min())
+    have = f"a label has {fewest} test rows" if few == 1 else f"{few} labels have few test rows, one of them {fewest}"
+    return f"{have}; the interval is too narrow for so few"
+
+
+def few_of_a_label(statistics: Floats) -> str:
+    """A caution where labels have few rows, from what `count` counts."""
+    right, _, missed = by_label(statistics.sum(axis=0))
+    return few_rows(right + missed)
+
+
 class PerLabel(Metric):
     """A metric of counts per label, averaged over labels that occur, or of one label alone."""
 
@@ -94,6 +118,9 @@ class PerLabel(Metric):
         right, wrong, missed = by_label(totals)
         occurs = (right + wrong + missed) > 0
         return ratio(np.where(occurs, self.of_counts(right, wrong, missed), 0.0).sum(-1), occurs.sum(-1).astype(float))
+
+    def caution(self, statistics: Floats) -> str:
+        return few_of_a_label(statistics)
 
 
 def f1_of(right: Floats, wrong: Floats, missed: Floats) -> Floats:

@@ -14,9 +14,13 @@ from typing import ClassVar
 import numpy as np
 
 from tunesmith.metrics import Floats, Metric, Need, ratio
-from tunesmith.metrics._intervals import percentiles, untouched
+from tunesmith.metrics._intervals import accelerated, percentiles, untouched
+from tunesmith.metrics._labels import few_rows
 from tunesmith.metrics._probabilities import believed
 from tunesmith.records import Prediction
+
+ACCELERATED = 1000
+"""Rows up to which each is left out in turn, at a cost that grows with their square."""
 
 
 class Ranking(Metric):
@@ -47,12 +51,12 @@ class Ranking(Metric):
 
     def per_row(self, statistics: Floats) -> Floats:
         """How likely the model held what is right, in the mean of the labels."""
-        scored, scores, have = _parts(statistics)
+        scored, scores, have = parts_of(statistics)
         held = ratio((1 - np.abs(scores - have)).sum(axis=1), np.full(len(scores), float(scores.shape[1])))
         return np.where(scored > 0, held, np.nan)
 
     def resampled(self, statistics: Floats, weights: Floats) -> Floats:
-        scored, scores, have = _parts(statistics)
+        scored, scores, have = parts_of(statistics)
         counted = weights * scored
         found = np.stack(
             [self._of_label(scores[:, place], have[:, place], counted) for place in range(scores.shape[1])]
@@ -72,21 +76,32 @@ class Ranking(Metric):
         both = (with_it.sum(1) > 0) & (without.sum(1) > 0)
         return np.where(both, self.of_steps(with_it, without), np.nan)
 
+    def left_out(self, statistics: Floats) -> Floats:
+        return self.resampled(statistics, 1 - np.eye(len(statistics)))
+
     def interval(self, statistics: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
-        """The bootstrap's percentiles; a ranking without a flaw has the open side that so many rows allow."""
+        """The bootstrap's percentiles, and where rows are so few that it matters as far as accelerated ones reach; a
+        ranking without a flaw has the open side that so many rows allow."""
         value = self.whole(statistics)
         if np.isclose(value, (self.lowest, self.highest), atol=1e-9).any():
             scored = int(statistics[:, 0].sum())
             return untouched(round(value), scored, self.lowest, self.highest, confidence)
-        return percentiles(drawn, confidence)
+        plain = percentiles(drawn, confidence)
+        if plain is None or len(statistics) > ACCELERATED:
+            return plain
+        moved = accelerated(value, drawn, self.left_out(statistics), confidence) or plain
+        return min(plain[0], moved[0]), max(plain[1], moved[1])
 
     def difference(self, after: Floats, before: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
         if np.array_equal(after, before):
             return super().difference(after, before, drawn, confidence)
         return percentiles(drawn, confidence)
 
+    def caution(self, statistics: Floats) -> str:
+        return few_rows(parts_of(statistics)[2].sum(axis=0))
 
-def _parts(statistics: Floats) -> tuple[Floats, Floats, Floats]:
+
+def parts_of(statistics: Floats) -> tuple[Floats, Floats, Floats]:
     """[N], [N, L], [N, L]: whether scored, probabilities, whether the row has the label."""
     labels = (statistics.shape[1] - 1) // 2
     return statistics[:, 0], statistics[:, 1 : 1 + labels], statistics[:, 1 + labels :]

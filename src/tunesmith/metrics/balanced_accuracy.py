@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tunesmith.metrics import Floats, Metric, Need, ratio
-from tunesmith.metrics._labels import by_label, every_label
+from tunesmith.metrics._labels import by_label, every_label, few_of_a_label
 from tunesmith.records import Prediction
 
 
@@ -24,3 +24,6 @@ class BalancedAccuracy(Metric):
         right, _, missed = by_label(totals)
         there = right + missed
         return ratio(ratio(right, there, empty=0.0).sum(-1), np.count_nonzero(there, axis=-1).astype(float))
+
+    def caution(self, statistics: Floats) -> str:
+        return few_of_a_label(statistics)

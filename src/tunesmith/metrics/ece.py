@@ -16,8 +16,12 @@ import numpy as np
 from pydantic import Field
 
 from tunesmith.metrics import Floats, Metric, Need, ratio
+from tunesmith.metrics._intervals import percentiles
 from tunesmith.metrics._probabilities import believed
 from tunesmith.records import Prediction
+
+FEWEST = 20
+"""Rows a bin, below which the interval is too narrow (tests/golden/test_coverage.py)."""
 
 
 class Ece(Metric):
@@ -42,3 +46,20 @@ class Ece(Metric):
     def value(self, totals: Floats) -> Floats:
         rows, gaps = totals[..., : self.bins], totals[..., self.bins :]
         return ratio(np.abs(gaps).sum(-1), rows.sum(-1))
+
+    def interval(self, statistics: Floats, drawn: Floats, confidence: float) -> tuple[float, float] | None:
+        """The bootstrap's percentiles and, as resamples are too large by about as much as the value itself is, the same
+        mirrored at it; from the lower end of either to the upper one."""
+        value = self.whole(statistics)
+        if not math.isfinite(value) or (limits := percentiles(drawn, confidence)) is None:
+            return None
+        low, high = min(limits[0], 2 * value - limits[1]), max(limits[1], 2 * value - limits[0])
+        return max(low, self.lowest), min(high, self.highest)
+
+    def caution(self, statistics: Floats) -> str:
+        rows = int(statistics[:, : self.bins].sum())
+        if rows >= FEWEST * self.bins:
+            return ""
+        return (
+            f"{rows} test rows in {self.bins} bins make the error look larger than it is, and the interval sure of it"
+        )

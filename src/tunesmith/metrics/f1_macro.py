@@ -22,3 +22,6 @@ class F1Macro(Metric):
 
     def value(self, totals: Floats) -> Floats:
         return _EVERY_LABEL.value(totals)
+
+    def caution(self, statistics: Floats) -> str:
+        return _EVERY_LABEL.caution(statistics)

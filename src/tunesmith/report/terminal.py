@@ -44,7 +44,8 @@ def terminal_summary(run: Run) -> Group:
         if verdict.targets:
             parts += [_targets(verdict), Text("")]
     if comparison is not None:
-        parts += [comparison_table(comparison), Text("")]
+        cautions = [Text(f"{each.name}: {each.caution}", "dim") for each in comparison.measures if each.caution]
+        parts += [comparison_table(comparison), *cautions, Text("")]
         if len(comparison.arms) > 1:
             parts += [differences_table(comparison), Text("")]
     if verdict is None and comparison is None:

@@ -65,6 +65,8 @@ class Contamination(Plain):
     num_trained: int
     """Training rows looked through."""
     leaks: list[Leak] = field(default_factory=list)
+    unsought: list[str] = field(default_factory=list)
+    """Where test rows were not looked for, though something was learned there: runs whose rows are gone, folds."""
 
     @property
     def ids(self) -> frozenset[str]:
@@ -113,6 +115,7 @@ def together(parts: Sequence[Contamination]) -> Contamination:
         sum(part.num_rows for part in parts),
         max((part.num_trained for part in parts), default=0),
         [leak for part in parts for leak in part.leaks],
+        list(dict.fromkeys(name for part in parts for name in part.unsought)),
     )
 
 

@@ -3,6 +3,7 @@
 Warnings come from fixed rules, the gravest first:
 
     contamination   test rows were trained on; they were left out, and with too few left nothing is decided
+    unsought        test rows were not looked for in all that was trained on
     simpler         what costs less than tuning beats the tuned model, or is not told apart from it: a linear model, the
                     commonest label, the base asked with another prompt or with examples
     loss            the tuned model does worse than its base
@@ -166,6 +167,9 @@ def _warnings(
 ) -> Iterator[Warned]:
     if met is not None and met.leaks:
         yield _of_contamination(met)
+    if met is not None and met.unsought:
+        where = f"the rows that {', '.join(met.unsought)} learned from"
+        yield Warned("unsought", f"Test rows were not looked for among {where}; some may have been trained on.")
     named = {target.metric for target in verdict.targets}
     cheaper = [arm for arm in comparison.arms[:-1] if arm in simpler and arm != REFERENCE]
     yield from _of_simpler(comparison, cheaper, named)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, cast
 
 from tunesmith.errors import Problem, SpecError, did_you_mean
-from tunesmith.metrics import Metric
+from tunesmith.metrics import Mean, Metric
 
 if TYPE_CHECKING:
     from tunesmith.spec.rooms.fairness import Fairness
@@ -56,6 +56,12 @@ def _of_section(fairness: Fairness, labels: Collection[str], *, writes: bool) ->
     if favourable is not None and favourable not in labels:
         hint = did_you_mean(favourable, labels) if labels else "; the answers are words, leave it out"
         yield "evaluate.fairness.favourable", f"no label {favourable!r} in the data{hint}"
+    for number, metric in enumerate(fairness.answers):
+        path = f"evaluate.fairness.answers.{number}"
+        if not (isinstance(metric, Mean) and metric.needs <= {"text"}):
+            yield path, f"{metric.kind} does not score each answer by itself; name `toxicity`, `sentiment` or another"
+        elif labels:
+            yield path, "the answers are labels, whose changes are counted as they are; leave it out"
     if fairness.suites and not writes:
         yield (
             "evaluate.fairness.suites",

@@ -97,18 +97,19 @@ class Change:
 
 @dataclass(frozen=True)
 class Direction:
-    """What a swap from one group to another does to a label."""
+    """What a swap from one group to another does to a label, or to another figure of the answers."""
 
     one: str
     other: str
     label: str
+    """Of answers in words the figure: `words`, `refused`, or the name of a metric."""
     gained: int
-    """Pairs given the label as `other` and not as `one`."""
+    """Pairs given the label as `other` and not as `one`, or more of the figure."""
     lost: int
-    """Pairs given the label as `one` and not as `other`."""
+    """Pairs given the label as `one` and not as `other`, or less of the figure."""
     pairs: int
     score: float | None
-    """Mean change of the label's probability from `one` to `other`."""
+    """Mean change of the label's probability, or of the figure, from `one` to `other`."""
     p_value: float | None
     """Of gains and losses as likely (McNemar 1947, exact)."""
     corrected: float | None = None

@@ -8,7 +8,7 @@ for people to judge: `my wife is pregnant` does not survive one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tunesmith.evaluate.comparison import closed, finite
 from tunesmith.evaluate.fairness.found import Change, Direction, Example, SwappedKind
 from tunesmith.evaluate.statistics.independent import mean_interval
 from tunesmith.evaluate.statistics.significance import holm
+from tunesmith.metrics import Mean
 from tunesmith.metrics._intervals import agreed_difference, mcnemar
 from tunesmith.metrics._labels import label_sets
 from tunesmith.metrics._measured import FLIPPED, IDENTITY
@@ -103,6 +104,7 @@ def changes(
     groups: dict[str, Groups],
     *,
     labels: Sequence[str],
+    metrics: Sequence[Mean] = (),
     confidence: float,
 ) -> list[SwappedKind]:
     """What swapping does, kind by kind; directions are corrected together (Holm 1979).
@@ -112,12 +114,13 @@ def changes(
         flips: of each.
         groups: kind -> the groups its terms stand for, where they are known.
         labels: whose changes are followed from group to group; none where answers are words.
+        metrics: what is followed of answers in words, beside their length and whether they refuse.
         confidence: of the intervals.
     """
     found = []
     for kind in dict.fromkeys(pair.twin.identity for pair in pairs):
         chosen = [(pair, flip) for pair, flip in zip(pairs, flips, strict=True) if pair.twin.identity == kind]
-        found.append(_kind(kind, chosen, groups.get(kind), labels, confidence))
+        found.append(_kind(kind, chosen, groups.get(kind), labels, metrics, confidence))
     known = iter(holm([each.p_value for one in found for each in one.directions if each.p_value is not None]))
     return [
         replace(
@@ -168,6 +171,7 @@ def _kind(
     chosen: Sequence[tuple[Pair, bool]],
     groups: Groups | None,
     labels: Sequence[str],
+    metrics: Sequence[Mean],
     confidence: float,
 ) -> SwappedKind:
     pairs = [pair for pair, _ in chosen]
@@ -185,7 +189,7 @@ def _kind(
         refused=Change(None, None)
         if labels
         else Change((gained - lost) / len(pairs), closed(agreed_difference(gained, lost, len(pairs), confidence))),
-        directions=list(_directions(pairs, groups, labels)) if groups is not None else [],
+        directions=list(_directions(pairs, groups, labels, metrics)) if groups is not None else [],
         examples=[
             Example(
                 pair.before.record.question,
@@ -211,8 +215,10 @@ def _mean(values: np.ndarray[tuple[int], np.dtype[np.float64]], confidence: floa
     return Change(finite(float(values.mean())), closed(mean_interval(values, confidence)))
 
 
-def _directions(pairs: Sequence[Pair], groups: Groups, labels: Sequence[str]) -> Iterator[Direction]:
-    """Each label from each group to each other, over pairs whose rows each name one group."""
+def _directions(
+    pairs: Sequence[Pair], groups: Groups, labels: Sequence[str], metrics: Sequence[Mean]
+) -> Iterator[Direction]:
+    """Each label or figure from each group to each other, over pairs whose rows each name one group."""
     ways: dict[tuple[str, str], list[tuple[Prediction, Prediction]]] = {}
     for pair in pairs:
         one, other = groups.group_of(pair.before.record.question), groups.group_of(pair.after.record.question)
@@ -225,19 +231,32 @@ def _directions(pairs: Sequence[Pair], groups: Groups, labels: Sequence[str]) ->
             ways.setdefault((other, one), []).append((pair.after, pair.before))
     for (one, other), both in sorted(ways.items()):
         for label in labels:
-            gained = sum(label in _given(after) and label not in _given(before) for before, after in both)
-            lost = sum(label in _given(before) and label not in _given(after) for before, after in both)
+            given = [[float(label in _given(row)) for row in rows] for rows in both]
             shifts = [after.scores[label] - before.scores[label] for before, after in both if label in after.scores]
-            yield Direction(
-                one,
-                other,
-                label,
-                gained,
-                lost,
-                len(both),
-                float(np.mean(shifts)) if shifts else None,
-                mcnemar(gained, lost),
-            )
+            yield _direction(one, other, label, given, shifts)
+        if not labels:
+            for figure, score in _figures(metrics).items():
+                flat = score([row for rows in both for row in rows])
+                scored = [flat[place : place + 2] for place in range(0, len(flat), 2)]
+                yield _direction(one, other, figure, scored, [after - before for before, after in scored])
+
+
+def _figures(metrics: Sequence[Mean]) -> dict[str, Callable[[Sequence[Prediction]], list[float]]]:
+    """What is followed of answers in words; a metric's classifier is asked about all of them at once."""
+    return {
+        "words": lambda rows: [float(len(row.output.split())) for row in rows],
+        "refused": RefusalRate().scores,
+        **{metric.name: metric.scores for metric in metrics},
+    }
+
+
+def _direction(
+    one: str, other: str, label: str, scored: Sequence[Sequence[float]], shifts: Sequence[float]
+) -> Direction:
+    gained = sum(after > before for before, after in scored)
+    lost = sum(after < before for before, after in scored)
+    mean = finite(float(np.mean(shifts))) if shifts else None
+    return Direction(one, other, label, gained, lost, len(scored), mean, mcnemar(gained, lost))
 
 
 def _given(row: Prediction) -> frozenset[str]:

@@ -83,6 +83,19 @@ def _check(arms: Mapping[str, Sequence[Prediction]], rubric: Rubric, raters: Seq
             where="--arms",
             fix="name two, such as --arms base,tuned, or take the criterion out",
         )
+    check_names(raters)
+    if each > len(raters):
+        raise UserError(
+            f"each row is to be rated by {each} people, and there are {len(raters)}", where="--each", fix="add raters"
+        )
+
+
+def check_names(raters: Sequence[str]) -> None:
+    """Refuses what is no name, and names that are given twice.
+
+    Raises:
+        UserError: says which.
+    """
     if not raters or len(set(raters)) < len(raters):
         raise UserError("raters need names that differ", where="--raters", fix="write such as --raters anna,ben")
     for name in raters:
@@ -92,10 +105,6 @@ def _check(arms: Mapping[str, Sequence[Prediction]], rubric: Rubric, raters: Seq
                 where="--raters",
                 fix="use up to 60 letters, digits, blanks, dots, dashes, @ and underscores, a letter or digit first",
             )
-    if each > len(raters):
-        raise UserError(
-            f"each row is to be rated by {each} people, and there are {len(raters)}", where="--each", fix="add raters"
-        )
 
 
 def _item(
@@ -107,21 +116,21 @@ def _item(
     asked = arms[names[0]][row]
     record = asked.record
     turns = record.prompt if record.messages else ()
-    prompt = [{"role": turn.role, "content": _plain(turn.content)} for turn in turns]
+    prompt = [{"role": turn.role, "content": as_shown(turn.content)} for turn in turns]
     if not prompt:
-        prompt = [{"role": "user", "content": _plain(record.text or "")}]
+        prompt = [{"role": "user", "content": as_shown(record.text or "")}]
     return Item(
         number,
         shown={
             "prompt": prompt,
-            "outputs": {letter: _plain(arms[arm][row].output) for letter, arm in letters.items()},
-            "reference": _plain(asked.expected) if rubric.reference else None,
+            "outputs": {letter: as_shown(arms[arm][row].output) for letter, arm in letters.items()},
+            "reference": as_shown(asked.expected) if rubric.reference else None,
         },
         hidden={"record": record.id, "arms": letters, "slices": dict(record.slices)},
     )
 
 
-def _plain(text: str) -> str:
+def as_shown(text: str) -> str:
     """Text that every browser, file and database can hold: halves of characters become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

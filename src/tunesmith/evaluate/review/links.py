@@ -55,15 +55,17 @@ def workspace_key(workspace: Path, *, make: bool = False) -> bytes:
     return key
 
 
-def token(key: bytes, salt: str, person: int) -> str:
+def token(key: bytes, salt: str, person: int, renewed: int = 0) -> str:
     """The token of a person's link: 43 letters, digits, dashes and underscores.
 
     Args:
         key: of the workspace.
         salt: of the review, which no other has.
         person: the person's number in it.
+        renewed: how often the person was given another link in place of one taken back.
     """
-    digest = hmac.digest(key, f"{salt}\n{person}".encode(), "sha256")
+    named = f"{salt}\n{person}" + (f"\n{renewed}" if renewed else "")
+    digest = hmac.digest(key, named.encode(), "sha256")
     return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tunesmith.evaluate.review.draw import Item
+from tunesmith.evaluate.review.draw import Item, as_shown
 from tunesmith.evaluate.review.rubric import SKIP, TIE, Choice, Question
 from tunesmith.evaluate.review.stored import Filled
 from tunesmith.records import Prediction
 
 
 def rated(predictions: Sequence[Prediction], review: Filled, arm: str = "tuned") -> list[Prediction]:
-    """The predictions that were rated, with the ratings in `measured`.
+    """The predictions that were rated, with the ratings in `measured`; not those that say something else by now.
 
     `review.CRITERION` is the mean of the raters' values or what an adjudicator decided, with `.lowest` and `.highest`
     for the ends of its scale; `review.CRITERION=OPTION` the share that chose an option; of a preference, 1 where
@@ -23,14 +23,36 @@ def rated(predictions: Sequence[Prediction], review: Filled, arm: str = "tuned")
         review: with its answers.
         arm: whose answers these are.
     """
-    by_record = {item.hidden["record"]: item for item in review.items.values()}
+    by_record = _by_record(review)
     found = []
     for prediction in predictions:
         item = by_record.get(prediction.record.id)
-        measured = ratings(review, item, arm) if item else {}
+        measured = ratings(review, item, arm) if item and _as_rated(item, prediction, arm) else {}
         if measured:
             found.append(replace(prediction, measured={**prediction.measured, **measured}))
     return found
+
+
+def outdated(review: Filled, predictions: Sequence[Prediction], arm: str = "tuned") -> list[int]:
+    """The numbers of items whose answer is another by now than the one that people saw.
+
+    Args:
+        review: with its items.
+        predictions: of the arm, as it answers now.
+        arm: whose answers these are.
+    """
+    by_record = _by_record(review)
+    pairs = [(by_record.get(row.record.id), row) for row in predictions]
+    return [item.number for item, row in pairs if item and not _as_rated(item, row, arm)]
+
+
+def _by_record(review: Filled) -> dict[str, Item]:
+    return {item.hidden["record"]: item for item in review.items.values()}
+
+
+def _as_rated(item: Item, prediction: Prediction, arm: str) -> bool:
+    shown = [item.shown["outputs"][letter] for letter, name in item.hidden["arms"].items() if name == arm]
+    return not shown or shown[0] == as_shown(prediction.output)
 
 
 def ratings(review: Filled, item: Item, arm: str) -> dict[str, float]:

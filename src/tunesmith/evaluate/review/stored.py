@@ -367,10 +367,14 @@ def settle(
     store.write(work)
 
 
-def people_by_hash(store: Store, review: Review) -> dict[str, Person]:
-    """Token hash -> whose it is."""
-    from tunesmith.store.tables import review_people
+def person_of(store: Store, review: Review, token_hash: str) -> Person | None:
+    """Whose a token is at this moment; None where it is nobody's."""
+    from sqlalchemy import select
+
+    from tunesmith.store.tables import review_people as people
 
     with store.read() as connection:
-        rows = _rows(connection, review_people, review, "person")
-    return {row.token_hash: Person(row.person, row.name, row.role) for row in rows}
+        row = connection.execute(
+            select(people).where(people.c.review == review.id, people.c.token_hash == token_hash)
+        ).first()
+    return Person(row.person, row.name, row.role) if row else None

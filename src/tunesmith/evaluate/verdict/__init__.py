@@ -83,7 +83,7 @@ class TargetResult:
 class Warned:
     """Something that a reader must know before trusting the decision."""
 
-    kind: Literal["contamination", "simpler", "loss", "noise", "slice", "forgetting"]
+    kind: Literal["contamination", "unsought", "simpler", "loss", "noise", "slice", "forgetting"]
     text: str
     blocks: bool = False
     """Whether it alone forbids to ship."""

@@ -13,6 +13,7 @@ from tunesmith.flow.environment import threads
 from tunesmith.flow.request import Request
 from tunesmith.models.roles import OpenModels
 from tunesmith.models.roles.remembered import Remembered
+from tunesmith.models.roles.remote import RemoteResponder
 from tunesmith.records import Responder
 from tunesmith.runs import fingerprint, write_text
 from tunesmith.scale.cluster import Cluster
@@ -37,6 +38,11 @@ class RememberingModels(OpenModels):
     def responder(self, reference: str) -> Responder:
         file = self.workspace / OWN / "answers" / f"{fingerprint(self.digest(reference))}.jsonl"
         return Remembered(super().responder(reference), file)
+
+    def drawer(self, endpoint: str, top_p: float) -> Responder:
+        """An endpoint whose answers are drawn among the likeliest tokens; see `RemoteResponder.top_p`."""
+        file = self.workspace / OWN / "answers" / f"{fingerprint([self.digest(endpoint), top_p])}.jsonl"
+        return Remembered(RemoteResponder(endpoint, top_p=top_p), file)
 
 
 @contextmanager

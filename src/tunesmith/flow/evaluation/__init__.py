@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from tunesmith.errors import Interrupted
@@ -108,7 +109,7 @@ def _beside(
         rows["robustness"] = changed
     rows |= privacy(run, job, bench)
     settled = [metric.for_task(job.spec.goal.task) for metric in bench.metrics]
-    rows |= look_at_groups(run, job, arms, settled, bench, request.folder)
+    rows |= look_at_groups(run, job, arms, settled, bench, request.folder, models)
     rows |= explain_answers(run, job, arms, bench)
     return rows, unkept | unsure
 
@@ -144,7 +145,7 @@ def _met(job: Job, request: Request, records: Sequence[Record], narrator: Narrat
     trained, gone = trained_rows(job, request.workspace)
     for run_gone in gone:
         narrator.say("warning", text=f"the rows of {run_gone} are gone: test rows could not be looked for among them")
-    return contamination(records, trained)
+    return replace(contamination(records, trained), unsought=gone)
 
 
 def _telling(narrator: Narrator, stop: Callable[[], bool]) -> Callable[[str, int, int], None]:

@@ -13,29 +13,29 @@ from tunesmith.evaluate.arms import Asking, Shots
 from tunesmith.evaluate.fairness.suites import Suite
 from tunesmith.evaluate.fairness.suites.ask import ask as ask_suite
 from tunesmith.evaluate.predict import Manner, manner, predict
-from tunesmith.evaluate.predict.clock import Done, timed
+from tunesmith.evaluate.predict.clock import timed
 from tunesmith.evaluate.predict.reading import read_label
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.data.workshop import RememberingModels
+from tunesmith.flow.evaluation.endpoint import Put, counted
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request, resolve_reference
 from tunesmith.metrics import Metric, draws_of
 from tunesmith.metrics._labels import right_label
+from tunesmith.metrics._measured import PROMPT_TOKENS
 from tunesmith.models.load import open_model
 from tunesmith.models.model import Model
 from tunesmith.models.roles.limits import longest_row
 from tunesmith.models.roles.remote import RemoteResponder, is_remote
 from tunesmith.prompts.spans import read_spans
 from tunesmith.prompts.template import render
-from tunesmith.records import Prediction, Record, Responder
+from tunesmith.records import Prediction, Record
 from tunesmith.runs import Run
 
 TIMED_ROWS = 100
 """Rows asked one by one for latency figures; enough to bound a 95th percentile."""
 TIMED_ROWS_P99 = 320
 """Enough to bound a 99th percentile with 95% confidence: ln 0.05 / ln 0.99 is 299."""
-AT_ONCE = 64
-"""Rows an endpoint is asked for between two signs of progress."""
 _ENDLESS = 10**9
 """Tokens; the limit of a codec that only counts them."""
 
@@ -286,34 +286,31 @@ class Bench:
                 fix="leave this arm out",
             )
         models = RememberingModels(self._request, self._job.tokenizer)
-        longest, prompts = self._longest(asking), self._rendered(rows, asking)
-
-        def ask(responder: Responder, some: Sequence[Record], after: Done) -> list[Prediction]:
-            made: list[Prediction] = []
-            for start in range(0, len(some), AT_ONCE):
-                part = some[start : start + AT_ONCE]
-                said = responder.respond(
-                    [record.prompt for record in part],
-                    max_tokens=longest,
-                    temperature=asking.temperature,
-                    seed=self.seed,
-                )
-                made += [Prediction(row, text, row.answer) for row, text in zip(part, said, strict=True)]
-                after(len(made))
-            return [self._read(row, asking) for row in made]
-
-        alone = self.alone if reported else 0
-        total = len(prompts) + min(alone, len(prompts))
-        answers = ask(models.responder(reference), prompts, lambda done: self.progress(done, total))
+        prompts = self._rendered(rows, asking)
+        put = Put([row.prompt for row in prompts], self._longest(asking), asking.temperature, self.seed)
+        draws, alone = (draws_of(self.metrics), self.alone) if reported else (None, 0)
+        num_drawn = len(prompts) * (draws.count if draws else 0)
+        total = len(prompts) + num_drawn + min(alone, len(prompts))
+        said = put.to(models.responder(reference), lambda done: self.progress(done, total))
+        made = [Prediction(row, text, row.answer) for row, text in zip(prompts, said, strict=True)]
+        if draws is not None:
+            drawer = models.drawer(reference, draws.top_p)
+            samples = put.drawn(drawer, draws, lambda done: self.progress(len(prompts) + done, total))
+            made = [replace(row, samples=answers) for row, answers in zip(made, samples, strict=True)]
+        read = [self._read(row, asking) for row in made]
         # A remembered answer takes no time, so those that are timed are asked for again.
-        here = RemoteResponder(reference)
-        return timed(
-            answers,
+        found = timed(
+            read,
             prompts,
-            lambda some, after: ask(here, some, after),
+            lambda some, after: counted(RemoteResponder(reference), put, some),
             alone,
-            lambda done: self.progress(len(prompts) + done, total),
+            lambda done: self.progress(len(prompts) + num_drawn + done, total),
         )
+        if alone and not any(PROMPT_TOKENS in row.measured for row in found):
+            self.note(
+                tokens="the endpoint does not tell how many it reads and writes, so nothing is said of their cost"
+            )
+        return found
 
 
 def _with_spans(prediction: Prediction) -> Prediction:

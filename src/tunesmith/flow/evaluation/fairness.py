@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from tunesmith.data.methods.augmenting.identity import BUNDLED as SWAPS
 from tunesmith.data.methods.augmenting.identity import open_swaps
@@ -20,8 +21,8 @@ from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.predict.stored import write_predictions
 from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.evaluation.bench import Bench
-from tunesmith.metrics import Metric, Rows
-from tunesmith.records import Prediction
+from tunesmith.metrics import Mean, Metric, Rows
+from tunesmith.records import Models, Prediction
 from tunesmith.runs import Run, write_json
 from tunesmith.spec.rooms.fairness import Fairness as Asked
 
@@ -29,7 +30,13 @@ Beside = dict[Rows, Sequence[Prediction]]
 
 
 def look_at_groups(
-    run: Run, job: Job, arms: Mapping[str, Sequence[Prediction]], metrics: Sequence[Metric], bench: Bench, folder: Path
+    run: Run,
+    job: Job,
+    arms: Mapping[str, Sequence[Prediction]],
+    metrics: Sequence[Metric],
+    bench: Bench,
+    folder: Path,
+    models: Models,
 ) -> Beside:
     """Does what `evaluate.fairness` asks for, and leaves it in `evaluation/fairness.json`.
 
@@ -38,6 +45,7 @@ def look_at_groups(
         metrics: measured on them, settled for the task.
         bench: asks the tuned model.
         folder: what the spec's paths are relative to.
+        models: whom metrics of answers ask.
 
     Returns:
         What was predicted beside the test rows, for the metrics that are about it.
@@ -60,7 +68,8 @@ def look_at_groups(
     )
     labels = watched(tuned, asked.favourable) if labelled else []
     notes: list[str] = []
-    pairs, swapped = _pairs(job, asked, tuned, bench, folder, labels, notes, labelled=labelled)
+    followed = [cast(Mean, cast(Metric, metric).bind(models)) for metric in asked.answers]
+    pairs, swapped = _pairs(job, asked, tuned, bench, folder, labels, followed, notes, labelled=labelled)
     stereotypes, suites = _suites(job, asked, bench, folder)
     found = Fairness(
         confidence=confidence,
@@ -87,6 +96,7 @@ def _pairs(
     bench: Bench,
     folder: Path,
     labels: Sequence[str],
+    followed: Sequence[Mean],
     notes: list[str],
     *,
     labelled: bool,
@@ -111,7 +121,8 @@ def _pairs(
     answers = bench.ask("tuned", [twin.swapped for twin in found])
     pairs = pairs_of(tuned, found, answers)
     flips = flipped(pairs, labelled=labelled, file=file)
-    swapped = changes(pairs, flips, _groups(job, folder), labels=labels, confidence=job.spec.evaluate.confidence)
+    confidence = job.spec.evaluate.confidence
+    swapped = changes(pairs, flips, _groups(job, folder), labels=labels, metrics=followed, confidence=confidence)
     return measured(pairs, flips), swapped
 
 

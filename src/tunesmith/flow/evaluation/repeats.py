@@ -99,9 +99,10 @@ def fold_predictions(run: Run, count: int, arm: str) -> list[list[Prediction]]:
 
 
 def fold_contamination(run: Run, count: int) -> Contamination:
-    """The rows that the models of the folds were tested on and had learned."""
-    found = [read_contamination(folder_of(run, "fold", number)) for number in range(1, count + 1)]
-    return together([part for part in found if part is not None])
+    """The rows that the models of the folds were tested on and had learned; of a fold that does not tell, that nobody
+    looked."""
+    found = {number: read_contamination(folder_of(run, "fold", number)) for number in range(1, count + 1)}
+    return together([part or Contamination(0, 0, unsought=[f"fold {number}"]) for number, part in found.items()])
 
 
 def seed_predictions(run: Run, count: int) -> list[list[Prediction]]:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,6 +32,17 @@ _LARGEST = 8_000_000
 def is_remote(reference: str) -> bool:
     """Whether a reference names an endpoint."""
     return reference.startswith(("https://", "http://"))
+
+
+class Answer(NamedTuple):
+    """What an endpoint said."""
+
+    text: str
+    """Empty where the model said nothing."""
+    read: int | None
+    """Tokens of the question, as the endpoint counts them; None where it does not say."""
+    written: int | None
+    """Tokens of the answer."""
 
 
 class _Passing(Exception):
@@ -85,6 +96,8 @@ class RemoteResponder:
     """Seconds before the second attempt; doubled each time, within a minute."""
     timeout: float = 120.0
     """Seconds a call may take."""
+    top_p: float = 1.0
+    """Answers are drawn among the fewest likeliest tokens whose probabilities sum to this."""
 
     def __post_init__(self) -> None:
         self.url, _, self.model = self.reference.partition("#")
@@ -105,6 +118,17 @@ class RemoteResponder:
         """One answer for each conversation, in order; an empty one where the model said nothing.
 
         Raises:
+            UserError, RunError: as `answers`.
+        """
+        made = self.answers(conversations, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return [answer.text for answer in made]
+
+    def answers(
+        self, conversations: Sequence[Sequence[Message]], *, max_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> list[Answer]:
+        """One answer for each conversation, in order, with the tokens that the endpoint charges for.
+
+        Raises:
             UserError: the endpoint refuses what is asked, or the key.
             RunError: it cannot be reached, or goes on failing.
         """
@@ -118,7 +142,7 @@ class RemoteResponder:
             ThreadPoolExecutor(self.concurrency, thread_name_prefix="ask") as pool,
         ):
 
-            def answer(turns: Sequence[Message]) -> str:
+            def answer(turns: Sequence[Message]) -> Answer:
                 with failed.told():
                     return self._answer(client, self._body(turns, max_tokens, temperature, seed), failed)
 
@@ -137,9 +161,10 @@ class RemoteResponder:
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
+            **({"top_p": self.top_p} if self.top_p < 1 else {}),
         }
 
-    def _answer(self, client: httpx.Client, body: dict[str, Any], others: _Failure) -> str:
+    def _answer(self, client: httpx.Client, body: dict[str, Any], others: _Failure) -> Answer:
         what = "another call failed"
         for attempt in range(self.attempts):
             if others.happened.is_set():
@@ -158,7 +183,7 @@ class RemoteResponder:
             fix="try again later, or check its address; what was done before is kept",
         )
 
-    def _asked_once(self, client: httpx.Client, body: dict[str, Any]) -> str:
+    def _asked_once(self, client: httpx.Client, body: dict[str, Any]) -> Answer:
         ends = time.monotonic() + self.timeout
         try:
             with client.stream("POST", f"{self.url.rstrip('/')}/chat/completions", json=body) as reply:
@@ -209,11 +234,19 @@ def _retry_after(reply: httpx.Response) -> float | None:
         return None
 
 
-def _said(received: bytes) -> str:
+def _said(received: bytes) -> Answer:
     try:
-        said = json.loads(received)["choices"][0]["message"]["content"]
+        reply = json.loads(received)
+        said = reply["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         raise _Passing("a reply that is no chat completion") from None
     if said is not None and not isinstance(said, str):
         raise _Passing("a reply that is no chat completion")
-    return said or ""
+    usage = reply.get("usage")
+    return Answer(said or "", _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+
+
+def _count(usage: Any, name: str) -> int | None:
+    """A number of tokens; None where there is none, or what stands there is no such number."""
+    said = usage.get(name) if isinstance(usage, dict) else None
+    return said if isinstance(said, int) and not isinstance(said, bool) and said >= 0 else None

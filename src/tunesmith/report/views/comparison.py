@@ -196,6 +196,7 @@ def _measure(found: Comparison, measure: Measure) -> dict[str, Any]:
     return {
         "name": measure.name,
         "better": measure.better,
+        "caution": measure.caution,
         "axis": intervals.axis(span),
         "arms": [
             {

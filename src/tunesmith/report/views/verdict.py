@@ -201,7 +201,8 @@ def _apart(evidence: Evidence) -> str:
     """How the test rows stand to the training rows."""
     met = evidence.contamination
     if met is None:
-        return "none of them trained on"
+        return "not looked for among the training rows"
     if met.leaks:
         return f"{count(len(met.ids))} that were trained on left out"
-    return f"none met in {counted(met.num_trained, 'training row')}"
+    sought = f"none met in {counted(met.num_trained, 'training row')}"
+    return f"{sought}, not looked for in {', '.join(met.unsought)}" if met.unsought else sought

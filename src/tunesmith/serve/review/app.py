@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from tunesmith.errors import NotFound, RunError, UserError
-from tunesmith.evaluate.review.stored import Person, Review, people_by_hash
+from tunesmith.evaluate.review.stored import Person, Review, person_of
 from tunesmith.serve.review import desk, rate
 from tunesmith.serve.review.gate import LOOPBACK, App, Gate
 from tunesmith.store.open import Store
@@ -68,7 +69,7 @@ def review_app(store: Store, review: Review, *, hosts: frozenset[str] | None = L
     app.include_router(desk.router(store, review))
     _tell_errors(app)
     closed = templates.get_template("closed.html.j2").render()
-    return Gate(app, people_by_hash(store, review), names, closed, hosts)
+    return Gate(app, partial(person_of, store, review), names, closed, hosts)
 
 
 _MEDIA = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}

@@ -67,7 +67,7 @@ class Gate:
 
     Args:
         app: what is behind the gate.
-        people: sha256 of a token -> whose it is.
+        whose: told the sha256 of a token, says whose it is now; links are given and taken back meanwhile.
         static: names of files that anybody may have.
         closed: the page for a link that opens nothing.
         hosts: names the server may be called by; None for any.
@@ -76,12 +76,12 @@ class Gate:
     def __init__(
         self,
         app: App,
-        people: Mapping[str, Person],
+        whose: Callable[[str], Person | None],
         static: frozenset[str],
         closed: str,
         hosts: frozenset[str] | None = LOOPBACK,
     ) -> None:
-        self.app, self.people, self.static, self.closed, self.hosts = app, people, static, closed, hosts
+        self.app, self.whose, self.static, self.closed, self.hosts = app, whose, static, closed, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -138,7 +138,7 @@ class Gate:
         return self._whose(headers.get(TOKEN_HEADER, b"").decode("latin-1"), role)
 
     def _whose(self, token: str, role: Role) -> Person | Refused:
-        person = self.people.get(hashed(token))
+        person = self.whose(hashed(token))
         if person is None:
             return Refused(401, "this link opens nothing")
         if person.role != role:

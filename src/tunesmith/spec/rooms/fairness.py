@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from tunesmith.part import METRICS, Part
 from tunesmith.spec.section import Section
 
 
@@ -26,6 +27,9 @@ class Fairness(Section):
     """So many test rows at the most are asked again with their identity terms swapped; 0: none."""
     swaps: str | None = None
     """A YAML file with pairs of terms to swap, as in the step `counterfactual`; those that come with it if left out."""
+    answers: list[Annotated[Part, METRICS]] = Field(default_factory=list)
+    """What of written answers a swap may change beside length and refusals: `toxicity`, `sentiment` and others that
+    score each answer by itself."""
     suites: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
     """Files or folders of stereotype suites: CrowS-Pairs, StereoSet, WinoBias, BBQ, as they are published."""
 

@@ -75,6 +75,11 @@ def leaning(found: Fairness) -> list[tuple[SwappedKind, Direction]]:
     ]
 
 
+def in_words(kind: SwappedKind) -> bool:
+    """Whether answers are words, of which figures are followed, and not labels."""
+    return kind.words.value is not None
+
+
 def says(found: Fairness) -> Iterator[str]:
     """What it comes to, in sentences."""
     gaps = apart(found)
@@ -91,9 +96,10 @@ def says(found: Fairness) -> Iterator[str]:
         first, second, many = (
             (way.one, way.other, way.gained) if way.gained > way.lost else (way.other, way.one, way.lost)
         )
+        does = f"are answered with more of {way.label}" if in_words(kind) else f"become {way.label}"
         yield (
             f"It leans on {kind.identity}: with {first} swapped for {second}, {many} of {counted(way.pairs, 'pair')}"
-            f" become {way.label}, and {min(way.gained, way.lost)} the other way."
+            f" {does}, and {min(way.gained, way.lost)} the other way."
         )
     small = {(each.by, group.group) for each in found.figures for group in each.groups if group.small}
     whole = {(each.by, group.group) for each in found.figures for group in each.groups}
@@ -210,6 +216,7 @@ def _swapped(kind: SwappedKind) -> dict[str, Any]:
             )
             if change.value is not None
         ],
+        "in_words": in_words(kind),
         "directions": [
             {
                 "way": f"{way.one} to {way.other}",

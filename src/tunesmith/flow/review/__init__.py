@@ -5,32 +5,22 @@ from __future__ import annotations
 import getpass
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import NotFound, UserError
-from tunesmith.evaluate.arms import Arm
-from tunesmith.evaluate.caveats.contamination import Contamination, clean, read_contamination
-from tunesmith.evaluate.caveats.weigh import simpler_arms, weigh
-from tunesmith.evaluate.comparison import Comparison
+from tunesmith.evaluate.caveats.contamination import clean, read_contamination
 from tunesmith.evaluate.predict.stored import read_predictions
 from tunesmith.evaluate.review import files, links, pairs, stored
+from tunesmith.evaluate.review import people as joining
 from tunesmith.evaluate.review.draw import lay_out
-from tunesmith.evaluate.review.measured import rated
-from tunesmith.evaluate.review.results import Results, results
+from tunesmith.evaluate.review.results import results
 from tunesmith.evaluate.review.rubric import read_rubric
 from tunesmith.evaluate.review.stored import Filled, Person, Review
-from tunesmith.evaluate.verdict import Verdict, decide, judge
-from tunesmith.flow.evaluation.judging import hold_against_review
-from tunesmith.flow.evaluation.repeats import fold_predictions
-from tunesmith.metrics import Metric
-from tunesmith.metrics.judged import Judged
-from tunesmith.part import ARMS
 from tunesmith.records import Prediction
-from tunesmith.runs import Run, find_run, read_json, write_json, write_text
-from tunesmith.spec.sections import Target
+from tunesmith.runs import Run, find_run, read_json, write_text
 from tunesmith.store.open import open_store
 
 if TYPE_CHECKING:
@@ -94,6 +84,7 @@ def new_review(
     raters: Sequence[str],
     items: int = 100,
     arms: Sequence[str] = (),
+    against: str | None = None,
     shared: float = 0.3,
     each: int = 1,
     adjudicator: str | None = None,
@@ -110,6 +101,7 @@ def new_review(
         items: how many test rows.
         arms: whose answers are rated, the tuned model's last; the first arm's and the tuned one's where the rubric
             asks for a preference, the tuned one's alone otherwise.
+        against: another run, whose tuned model's answers are rated beside this one's, on the rows that both answered.
         shared: the share of items that every rater gets.
         each: how many raters each of the others gets.
         adjudicator: the name under which disagreements are settled; the user's name when left out.
@@ -121,8 +113,11 @@ def new_review(
     """
     run = find_run(workspace / "runs", reference)
     asked = read_rubric(rubric)
-    names = list(arms) or _arms(run, asked.compares)
-    predictions = {arm: _predictions(run, arm) for arm in names}
+    if against is None:
+        predictions = {arm: predictions_of(run, arm) for arm in list(arms) or _arms(run, asked.compares)}
+    else:
+        predictions = _two_runs(find_run(workspace / "runs", against), run, arms)
+    names = list(predictions)
     layout = lay_out(predictions, asked, raters, items=items, shared=shared, each=each, seed=seed)
     settles = adjudicator or getpass.getuser()
     if settles in raters:
@@ -153,25 +148,80 @@ def _links(key: bytes, review: Review, people: Sequence[Person]) -> list[Link]:
         Link(
             person.name,
             person.role,
-            f"/{'rate' if person.role == 'rater' else 'desk'}/{links.token(key, review.plan['salt'], person.number)}",
+            f"/{'rate' if person.role == 'rater' else 'desk'}/"
+            + links.token(key, review.plan["salt"], person.number, joining.revoked(review, person.number)),
         )
         for person in people
+        if joining.has_link(review, person.number)
     ]
+
+
+def add_raters(desk: Desk, names: Sequence[str]) -> list[Link]:
+    """Adds raters to a review that has begun; see `tunesmith.evaluate.review.people.newcomers`.
+
+    Raises:
+        UserError: a name is taken, or is none.
+    """
+    key, salt = links.workspace_key(desk.workspace), desk.review.plan["salt"]
+    people = joining.newcomers(desk.filled(), names)
+    joining.add(desk.opened, desk.review, people, [links.hashed(links.token(key, salt, new.number)) for new in people])
+    return _links(key, desk.review, list(people))
+
+
+def revoke_link(desk: Desk, name: str, *, another: bool = False) -> list[Link]:
+    """Takes somebody's link back; what was said with it stays, and counts.
+
+    Args:
+        another: gives another link in its place.
+
+    Returns:
+        The other link, if there is one.
+
+    Raises:
+        NotFound: nobody has that name.
+    """
+    key, salt = links.workspace_key(desk.workspace), desk.review.plan["salt"]
+    person = joining.find_person(desk.filled(), name)
+    times = joining.revoked(desk.review, person.number) + 1
+    token = links.token(key, salt, person.number, times) if another else secrets.token_hex(32)
+    desk.review = joining.revoke(desk.opened, desk.review, person, links.hashed(token), closed=not another)
+    return _links(key, desk.review, [person])
+
+
+def _two_runs(other: Run, run: Run, arms: Sequence[str]) -> dict[str, list[Prediction]]:
+    """What the tuned models of two runs said of the rows that both were asked.
+
+    Raises:
+        UserError: they have no rows in common, are one, or arms were named too.
+    """
+    if arms or other.path == run.path:
+        what = "two runs are compared by their tuned models" if arms else "a run cannot be compared with itself"
+        raise UserError(what, where="--against", fix="leave --arms out" if arms else "name another run")
+    theirs = {(row.record.id, row.record.question): row for row in predictions_of(other, "tuned")}
+    ours = [row for row in predictions_of(run, "tuned") if (row.record.id, row.record.question) in theirs]
+    if not ours:
+        raise UserError(
+            f"{other} and {run} were tested on no row in common",
+            where="--against",
+            fix="evaluate both on the same rows",
+        )
+    return {str(other): [theirs[row.record.id, row.record.question] for row in ours], "tuned": ours}
 
 
 def _arms(run: Run, compares: bool) -> list[str]:
     if not compares:
         return ["tuned"]
-    others = [arm for arm in _measured_arms(run) if arm != "tuned"]
+    others = [arm for arm in measured_arms(run) if arm != "tuned"]
     return [*others[:1], "tuned"]
 
 
-def _measured_arms(run: Run) -> list[str]:
+def measured_arms(run: Run) -> list[str]:
+    """The arms of a run's comparison; the tuned model alone where there is none."""
     comparison = run / "evaluation" / "comparison.json"
     return list(read_json(comparison)["arms"]) if comparison.exists() else ["tuned"]
 
 
-def _predictions(run: Run, arm: str) -> list[Prediction]:
+def predictions_of(run: Run, arm: str) -> list[Prediction]:
     """What an arm said of the rows that were not trained on."""
     path = run / "evaluation" / f"predictions-{arm}.parquet"
     if "/" in arm or not path.exists():
@@ -220,13 +270,6 @@ def import_ratings(desk: Desk, paths: Sequence[Path]) -> int:
     return files.take(desk.opened, review, given)
 
 
-def review_results(desk: Desk) -> tuple[Results, Verdict | None]:
-    """What a review comes to, left in `evaluation/review.json`, and the run's verdict with it."""
-    found = results(desk.filled())
-    write_json(desk.run / "evaluation" / "review.json", found.to_json())
-    return found, rejudge(desk.run, desk.filled())
-
-
 def write_pairs(desk: Desk, path: Path, *, criterion: str | None = None, margin: float | None = None) -> int:
     """Writes a review's preference pairs as JSON lines that `data.sources` reads.
 
@@ -263,64 +306,3 @@ def serve_review(
     from tunesmith.serve.review.app import serve
 
     serve(desk.opened, desk.review, host=host, port=port, ready=ready)
-
-
-def rejudge(run: Run, review: Filled) -> Verdict | None:
-    """Writes a run's verdict again with what people said; what rests on other rows stands as it was judged.
-
-    Args:
-        run: evaluated before.
-        review: its review.
-
-    Returns:
-        The verdict; None where the run has none.
-
-    Raises:
-        UserError: the verdict is of other targets than the spec's.
-    """
-    path = run / "evaluation" / "verdict.json"
-    if not path.exists():
-        return None
-    spec, before = read_json(run / "spec.json")["spec"], Verdict.from_json(read_json(path))
-    targets = [Target.model_validate(target) for target in spec["goal"]["targets"]]
-    if len(targets) != len(before.targets):
-        raise UserError(f"the verdict of {run} is not of its spec's targets", where=str(path), fix="evaluate it again")
-    asked = [
-        number
-        for number, target in enumerate(targets)
-        if cast(Metric, target.metric).rows == "review" or isinstance(target.metric, Judged)
-    ]
-    met = read_contamination(run / "evaluation")
-    judged = _judge_ratings([targets[number] for number in asked], run, review, met, spec)
-    found = dict(enumerate(before.targets)) | dict(zip(asked, judged.targets, strict=True))
-    verdict = decide(list(found.values()), before.confidence)
-    comparison = Comparison.from_json(read_json(run / "evaluation" / "comparison.json"))
-    arms = [cast(Arm, ARMS.make(arm)) for arm in spec["evaluate"].get("arms") or []]
-    verdict = weigh(verdict, comparison, met, simpler_arms(arms))
-    write_json(path, verdict.to_json())
-    from tunesmith.flow.stages import write_report  # which brings everything that a run needs
-
-    write_report(run)
-    return verdict
-
-
-def _judge_ratings(
-    targets: Sequence[Target], run: Run, review: Filled, met: Contamination | None, spec: Mapping[str, Any]
-) -> Verdict:
-    """The one place that judges what people said, and models that are trusted as far as they agree with people: by the
-    confidence and the draws of the run's spec."""
-    settings = spec.get("evaluate", {})
-    arms = {arm: _predictions(run, arm) for arm in _measured_arms(run)}
-    folds = fold_predictions(run, settings["folds"], "tuned") if settings.get("folds") else None
-    return judge(
-        targets,
-        arms["tuned"],
-        arms=arms,
-        beside={"review": rated(arms["tuned"], review)},
-        doubts=hold_against_review(run, review, arms),
-        folds=folds and [clean(fold, met) for fold in folds],
-        task=spec["goal"].get("task"),
-        confidence=settings.get("confidence", 0.95),
-        resamples=settings.get("resamples", 2000),
-        seed=spec["data"].get("split", {}).get("seed", 0),
-    )
