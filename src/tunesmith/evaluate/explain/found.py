@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from tunesmith.evaluate.comparison import Estimate
 from tunesmith.records import Plain
 
-
 ALIKE = 0.5
 """The rank correlation from which on two orders are called alike."""
 
@@ -152,8 +151,7 @@ class Sanity:
 
     @property
     def passed(self) -> bool | None:
-        """Whether attributions are surely unlike those of a model that knows nothing; None where that is not sure either
-        way."""
+        """Whether attributions are surely unlike those of a model that knows nothing; None where neither is sure."""
         low, high = self.shuffled.interval or (None, None)
         if high is not None and high < ALIKE:
             return True
