@@ -190,9 +190,10 @@ def test_what_stands_beside_a_word_is_looked_into() -> None:
     def bare(records: list[Record]) -> list[Record]:
         return [replace(row, text="xyzzy my the" if "xyzzy" in names_in(row) else "my the") for row in records]
 
-    alone, taught = right(bare(test)), bare(train)
+    # Most rows are `yes`, and so is every guess of a count that has nothing to go by: right by chance alone.
+    alone, taught = right(bare(test)), [row for row in bare(train) if row.labels == ("yes",) or int(row.id[1:]) % 2]
     blind = looked_into(each, alone, alone, taught, confidence=0.95, seed=0)
-    assert not blind.tells and blind.told.rows > 50
+    assert not blind.tells and blind.told.hits > 0.9 * blind.told.rows > 45 and blind.chance > 0.9
 
 
 def test_the_metric_is_the_largest_share_of_a_word() -> None:
@@ -280,6 +281,8 @@ def test_nearest_rows_are_by_direction_and_doubt_a_label() -> None:
     found = neighbours((at + 100).astype(np.float32), train_states, train)
     assert all(near[0].label == row.output and near[0].similarity > 0.9 for near, row in zip(found, test, strict=True))
     assert [near.similarity for near in found[0]] == sorted((near.similarity for near in found[0]), reverse=True)
+    both = neighbours((at + 100).astype(np.float32), train_states[:5], train[:5])[0]
+    assert {near.label for near in both} == {"yes", "no"} and both[-1].similarity < 0, "what all have in common is off"
     told = nearest(test, found, train, confidence=0.95)
     assert told is not None and told.same.value == 1.0 and told.count == 60 and 0.3 < told.base < 0.7
     assert [(each.id, each.expected, each.label) for each in told.doubted] == [("r99", "no", "yes")]
