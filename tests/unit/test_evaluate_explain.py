@@ -47,6 +47,7 @@ from tunesmith.report.evidence import Evidence
 from tunesmith.report.render import templates
 from tunesmith.report.views.rooms import explain as page
 from tunesmith.runs import Run, write_json
+from tunesmith.spec.load import parse
 from tunesmith.spec.rooms.explain import Explain
 
 WORDS = {"yes": "refund invoice charge payment".split(), "no": "parcel courier delivery tracking".split()}  # noqa: SIM905
@@ -376,3 +377,13 @@ def test_what_is_not_sure_is_not_said(tmp_path: Path) -> None:
     unsure = replace(found.sanity, shuffled=Estimate(0.4, (-0.2, 0.9), 6))
     assert unsure.passed is None and found.sanity.passed is True
     assert Explanation.from_json(found.to_json()) == found
+
+
+def test_the_specs_on_the_page_can_be_written() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "explain.md").read_text("utf-8")
+    asked, helps = (block.partition("```")[0] for block in text.split("```yaml\n")[1:])
+    spec, _ = parse(f"name: shown\n{asked}data: {{sources: [rows.jsonl]}}\n")
+    assert spec.evaluate.explain is not None and spec.evaluate.explain.probes == ["channel"]
+    assert [target.metric.name for target in spec.goal.targets] == ["shortcut", "shortcut(by=put_in, word=urgent)"]  # type: ignore[attr-defined]
+    steps = parse("name: shown\n" + helps.replace("data:\n", "data:\n  sources: [rows.jsonl]\n"))[0].data.steps
+    assert steps is not None and steps[-1] == DecorrelateWords(words=("urgent",))
