@@ -293,6 +293,7 @@ def test_what_is_derived_was_not_written_and_what_is_none_was_not_needed(facts: 
     tree = result.spec.model_dump(mode="json")
     unset = {leaf for leaf in leaves(tree) if _at(tree, leaf) is None and not leaf.startswith("evaluate.metrics.")}
     assert unset <= {
+        "evaluate.explain",
         "evaluate.fairness",
         "evaluate.privacy",
         "evaluate.retention",

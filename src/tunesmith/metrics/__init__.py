@@ -37,9 +37,10 @@ Floats = NDArray[np.float64]
 Need = Literal["label", "scores", "text", "spans", "nll", "seconds", "measured"]
 """What a prediction must carry: a label, a probability of each label, free text, spans, the nll of the right tokens,
 its own time, figures that others measured."""
-Rows = Literal["test", "retention", "review", "robustness", "privacy", "counterfactual", "stereotypes"]
+Rows = Literal["test", "retention", "review", "robustness", "privacy", "counterfactual", "stereotypes", "without_words"]
 """Whose rows a metric is measured on: the test rows, those of abilities to keep, rated ones, changed ones, those that
-attacks on privacy are tried on, those with terms of identity swapped, items of stereotype suites."""
+attacks on privacy are tried on, those with terms of identity swapped, items of stereotype suites, those asked again
+without single words."""
 
 
 @dataclass(frozen=True)

@@ -126,9 +126,16 @@ class Model:
 
         Padded places mean nothing. Layers are counted from 1, and 0 is what the first one reads.
         """
-        output = self.trunk(input_ids=ids_BT, output_hidden_states=layer is not None, **self._masking(mask_BT))
-        hidden_BTD: Tensor = output.last_hidden_state if layer is None else output.hidden_states[layer]
+        if layer is not None:
+            return self.hidden_states(ids_BT, mask_BT)[layer]
+        hidden_BTD: Tensor = self.trunk(input_ids=ids_BT, **self._masking(mask_BT)).last_hidden_state
         return hidden_BTD
+
+    def hidden_states(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, ...]:
+        """What the first layer reads, and the hidden states of every layer, each [B, T, D]; see `hidden`."""
+        output = self.trunk(input_ids=ids_BT, output_hidden_states=True, **self._masking(mask_BT))
+        states: tuple[Tensor, ...] = output.hidden_states
+        return states
 
     def logits(self, ids_BT: Tensor, mask_BT: Tensor, answer_ids_BS: Tensor | None = None) -> Tensor:
         """The model's raw outputs.

@@ -20,7 +20,7 @@ from tunesmith.report.metadata import adapter_kind, kind_of, metadata, stages, t
 from tunesmith.report.views import cost, slices, verdict
 from tunesmith.report.views.comparison import difference_cell, estimate_cell, folded, says
 from tunesmith.report.views.provenance import leaves
-from tunesmith.report.views.rooms import fairness, privacy, robustness
+from tunesmith.report.views.rooms import explain, fairness, privacy, robustness
 from tunesmith.runs import Run
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~&$<>@]|^[#+-](?=[ #+-])|:(?=//)|(?<=www)\.)")
@@ -86,6 +86,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "privacy": _privacy(evidence),
         "unmeasured": _unmeasured(evidence),
         "groups": list(fairness.says(evidence.fairness)) if evidence.fairness else [],
+        "reasons": explain.lines(evidence.explanation),
         "cost": cost.facts(evidence),
         "took": write.duration(sum(stage["seconds"] or 0.0 for stage in cost.stage_times(evidence))),
         "tunesmith": str(evidence.environment.get("tunesmith", "")),

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from tunesmith.data.ledger import Ledger
 from tunesmith.evaluate.caveats.contamination import Contamination
 from tunesmith.evaluate.comparison import Comparison
+from tunesmith.evaluate.explain.found import Explanation
 from tunesmith.evaluate.fairness.found import Fairness
 from tunesmith.evaluate.judged import JudgedCriterion
 from tunesmith.evaluate.judged import from_json as judged_from_json
@@ -157,6 +158,11 @@ class Evidence:
     def privacy(self) -> Privacy | None:
         """What attacks on the training rows came to; None where none was asked for."""
         return self._read("evaluation/privacy.json", Privacy.from_json)
+
+    @cached_property
+    def explanation(self) -> Explanation | None:
+        """What answers rest on; None where it was not asked for."""
+        return self._read("evaluation/explain.json", Explanation.from_json)
 
     @cached_property
     def tuned(self) -> dict[str, Prediction]:

@@ -30,7 +30,7 @@ from tunesmith.report.views import (
     training,
     verdict,
 )
-from tunesmith.report.views.rooms import fairness, privacy, robustness
+from tunesmith.report.views.rooms import explain, fairness, privacy, robustness
 from tunesmith.runs import Run
 
 VIEWS = (
@@ -43,6 +43,7 @@ VIEWS = (
     robustness.view,
     fairness.view,
     rows.view,
+    explain.view,
     privacy.view,
     training.view,
     data.view,

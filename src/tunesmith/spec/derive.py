@@ -13,7 +13,7 @@ filled spec is read by the same models as a written one. The rules come from the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -348,6 +348,11 @@ def privacy(spec: Spec) -> Derived | None:
         return Derived({}, f"the target {asked[0]} is measured by attacks")
     planted = any(step.kind == "canaries" for step in spec.data.steps or ())
     return Derived({}, "canaries are planted to be looked for") if planted else None
+
+
+def explain(metrics: Iterable[str]) -> Derived | None:
+    """What answers rest on, with what is usual, where a metric is about it."""
+    return Derived({}, "shortcut is measured by leaving words out") if "shortcut" in metrics else None
 
 
 def max_new_tokens(facts: Facts) -> Derived:

@@ -90,6 +90,8 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
         draft.fill("evaluate.retention", derive.retention())
     if changed := [metric for metric in named if _kind(metric) == "robustness"]:
         draft.fill("evaluate.robustness", derive.robustness(changed))
+    if (explained := derive.explain(map(_kind, named))) is not None:
+        draft.fill("evaluate.explain", explained)
     for number, objective in enumerate(objectives):
         fresh = spec.base.initialize == "random" and number == 0
         # Only the last stage is measured by the metrics of the whole.

@@ -26,6 +26,7 @@ from tunesmith.part import (
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
 from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
 from tunesmith.spec.rooms.card import Card
+from tunesmith.spec.rooms.explain import Explain
 from tunesmith.spec.rooms.fairness import Fairness
 from tunesmith.spec.rooms.privacy import Privacy, Private
 from tunesmith.spec.rooms.robustness import Robustness
@@ -242,6 +243,8 @@ class Evaluate(Section):
     """Test rows asked once more after a change; derived: the changes that targets on `robustness` name."""
     privacy: Privacy | None = None
     """Look for what the tuned model gives away of its training rows; derived where a target or canaries ask for it."""
+    explain: Explain | None = None
+    """Look for what the answers rest on: words, layers, training rows; derived where a target names `shortcut`."""
 
     @model_validator(mode="after")
     def _judges_have_names(self) -> Self:

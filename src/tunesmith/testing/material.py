@@ -35,6 +35,7 @@ from tunesmith.metrics._measured import (
     PREFERRED,
     PROMPT_TOKENS,
     RIGHT,
+    WORDS,
 )
 from tunesmith.records import (
     Classifier,
@@ -281,6 +282,7 @@ def predictions(count: int = 12) -> list[Prediction]:
                     MOST_EXPOSED: 10.0,
                     **{said: float(number % 3 == 0) for said in EXTRACTED.values()},
                     FLIPPED: float(number % 5 == 0),
+                    **{f"{front}delivery": float(number % 4 == 0) for front in WORDS.values()},
                     PREFERRED: float(number % 2),
                     f"{RIGHT}.ambiguous": float(number % 3 == 0),
                     f"{PERSON}.ambiguous": float(number % 3 > 0),

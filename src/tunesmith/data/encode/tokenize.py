@@ -253,6 +253,11 @@ class Codec:
         begin = len(self._before)
         return tags.spans_of(tag_ids[begin : begin + num_kept], asked, self.tag_names)
 
+    def tokens_of(self, text: str) -> Tokens:
+        """The tokens of a text by itself, with the characters that each stands for."""
+        (tokens,) = self._lexer.plain([text])
+        return tokens
+
     # Prompts ----------------------------------------------------------------------------------------
 
     def prompt_ids(self, record: Record, room: int = 0) -> list[int]:

@@ -36,51 +36,76 @@ class Linear(Arm):
                 where="evaluate.arms",
                 fix="leave the arm `linear` out",
             )
-        words = _Words(train)
+        words = WordCounts([record.question for record in train], [_labels(record) for record in train])
         strengths = STRENGTHS if bench.validation else STRENGTHS[1:2]
         tried = []
         for done, strength in enumerate(strengths):
             bench.progress(done, len(strengths) + 1)
-            tried.append(words.fit(train, strength, bench.seed))
+            tried.append(words.fit(strength, bench.seed))
         best = max(tried, key=lambda model: (model.right_on(bench.validation), -model.strength))
         bench.note(rows=len(train), features=words.num_features, inverse_regularisation=best.strength)
         made = best.predict(bench.rows)
         return timed(made, bench.rows, lambda rows, after: best.predict(rows), bench.alone, lambda done: None)
 
 
-class _Words:
-    """Texts as weighted counts of their words and pairs of words, and labels as columns."""
+class WordCounts:
+    """Texts as weighted counts of their words and pairs of words, and labels as columns.
 
-    def __init__(self, train: Sequence[Record]) -> None:
+    Args:
+        texts: what is learned from.
+        labels: of each text.
+    """
+
+    def __init__(self, texts: Sequence[str], labels: Sequence[tuple[str, ...]]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self.labels = sorted({label for record in train for label in _labels(record)})
-        self.several = any(len(_labels(record)) != 1 for record in train)
+        self.labels = sorted({label for of_text in labels for label in of_text})
+        self.several = any(len(of_text) != 1 for of_text in labels)
         # Any run of letters or signs is a word: a tokenizer for English words would be blind to other scripts.
         pattern = r"(?u)\b\w+\b|[^\w\s]"
         self.counts = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=pattern, dtype=np.float64)
-        self.train = self.counts.fit_transform([record.question for record in train])
+        self._given, self._counted = labels, self.counts.fit_transform(texts)
         self.num_features = len(self.counts.vocabulary_)
 
-    def fit(self, train: Sequence[Record], strength: float, seed: int) -> _Model:
-        """A logistic regression over the counts; one for each label where a row may have several."""
+    def fit(self, strength: float, seed: int) -> FittedWords:
+        """A logistic regression over the counts; one for each label where a text may have several."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.multiclass import OneVsRestClassifier
 
         regression = LogisticRegression(C=strength, max_iter=1000, tol=1e-3, random_state=seed)
         if not self.several:
             place = {label: column for column, label in enumerate(self.labels)}
-            right = np.array([place[_labels(record)[0]] for record in train])
-            return _Model(self, regression.fit(self.train, right), strength)
-        has = np.array([[label in _labels(record) for label in self.labels] for record in train], dtype=np.int64)
-        return _Model(self, OneVsRestClassifier(regression).fit(self.train, has), strength)
+            right = np.array([place[of_text[0]] for of_text in self._given])
+            return FittedWords(self, regression.fit(self._counted, right), strength)
+        has = np.array([[label in of_text for label in self.labels] for of_text in self._given], dtype=np.int64)
+        return FittedWords(self, OneVsRestClassifier(regression).fit(self._counted, has), strength)
 
 
-class _Model:
+class FittedWords:
     """A fitted regression."""
 
-    def __init__(self, words: _Words, regression: Any, strength: float) -> None:
+    def __init__(self, words: WordCounts, regression: Any, strength: float) -> None:
         self.words, self.regression, self.strength = words, regression, strength
+
+    def given(self, texts: Sequence[str]) -> list[str]:
+        """The likeliest label of each text, where a text has one."""
+        if not texts:
+            return []
+        sure_NC = self.regression.predict_proba(self.words.counts.transform(texts))
+        return [self.words.labels[column] for column in sure_NC.argmax(axis=1)]
+
+    def strongest(self, count: int) -> dict[str, list[tuple[str, float]]]:
+        """Label -> the words and pairs that speak most for it, with their weights, of texts with one label."""
+        weights_CF = self.regression.coef_
+        if len(weights_CF) == 1:  # of two labels the second one's
+            weights_CF = np.concatenate([-weights_CF, weights_CF])
+        names = self.words.counts.get_feature_names_out()
+        return {
+            label: [
+                (str(names[at]), float(weights_F[at])) for at in np.argsort(-weights_F)[:count] if weights_F[at] > 0
+            ]
+            for label, weights_F in zip(self.words.labels, weights_CF, strict=True)
+        }
 
     def predict(self, rows: Sequence[Record]) -> list[Prediction]:
         """The likeliest label, or all that are likely where rows may have several."""

@@ -218,6 +218,7 @@ _MISSING: dict[Rows, str] = {
     "privacy": "privacy was not measured",
     "counterfactual": "no test row has terms of identity to swap",
     "stereotypes": "no stereotype suite was asked",
+    "without_words": "no row was asked again without a word",
 }
 """Why a target is undecided where the rows it is about are not there."""
 

@@ -172,6 +172,7 @@ def columns_to_keep(spec: Spec) -> list[str]:
     named = [
         *spec.evaluate.slices,
         *(spec.evaluate.fairness.groups if spec.evaluate.fairness else ()),
+        *(spec.evaluate.explain.probes if spec.evaluate.explain else ()),
         *(column for target in spec.goal.targets for column in target.slice),
         *(column for column in rule.columns if column != "label"),
         *([spec.data.curriculum.by] if spec.data.curriculum and spec.data.curriculum.by != "length" else []),

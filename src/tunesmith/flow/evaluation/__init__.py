@@ -20,6 +20,7 @@ from tunesmith.flow.data.trained import trained_rows
 from tunesmith.flow.data.workshop import RememberingModels
 from tunesmith.flow.evaluation.abilities import measure_retention
 from tunesmith.flow.evaluation.bench import Bench
+from tunesmith.flow.evaluation.explain import explain_answers
 from tunesmith.flow.evaluation.fairness import look_at_groups
 from tunesmith.flow.evaluation.judging import judge_arms
 from tunesmith.flow.evaluation.privacy import privacy
@@ -109,6 +110,7 @@ def _beside(
     rows |= privacy(run, job, bench)
     settled = [metric.for_task(job.spec.goal.task) for metric in bench.metrics]
     rows |= look_at_groups(run, job, arms, settled, bench, request.folder, models)
+    rows |= explain_answers(run, job, arms, bench)
     return rows, unkept | unsure
 
 

@@ -19,17 +19,18 @@ from tunesmith.metrics import Metric
 from tunesmith.metrics.judged import Judged
 from tunesmith.metrics.retention import Retention
 from tunesmith.metrics.robustness import Robustness
+from tunesmith.metrics.shortcut import Shortcut
 from tunesmith.spec.sections import ability_of
 
 
 def check_measuring(job: Job, request: Request) -> None:
-    """Looks at `evaluate.judges`, `.retention`, `.robustness` and all metrics that rest on them.
+    """Looks at `evaluate.judges`, `.retention`, `.robustness`, `.explain` and all metrics that rest on them.
 
     Raises:
         SpecError: with every problem.
         DataError: a suite, a file of ratings or one of questions cannot be used.
     """
-    found = [*_judges(job), *_named(job), *_abilities(job), *_changes(job)]
+    found = [*_judges(job), *_named(job), *_abilities(job), *_changes(job), *_reasons(job)]
     if found:
         raise SpecError([Problem(request.written.where(path), what) for path, what in found])
     suites_of(job.spec, request.folder)
@@ -133,3 +134,21 @@ def _changes(job: Job) -> Iterator[tuple[str, str]]:
         yield f"{path}.metric", why
     elif missing := metric.needs - provides(how, job.spec.goal.task):
         yield f"{path}.metric", f"{metric.kind} needs {', '.join(sorted(missing))}, which this task does not give"
+
+
+def _reasons(job: Job) -> Iterator[tuple[str, str]]:
+    """Answers can be explained where something is asked, and words left out where answers are labels."""
+    stage, task = job.spec.train[-1], job.spec.goal.task
+    if job.spec.evaluate.explain is None:
+        return
+    how, path = job.manner(stage), "evaluate.explain"
+    if job.spec.evaluate.folds:
+        yield path, "the model that ships learned from all rows of the folds, so none is left to explain; split instead"
+    if how in ("prose", "tag"):
+        what = "nothing is asked in prose" if how == "prose" else "a model that tags gives no answer to a whole row"
+        yield path, f"{what}, so there is nothing to explain; leave it out"
+    elif "label" not in provides(how, task):
+        for number, target in enumerate(job.spec.goal.targets):
+            if isinstance(target.metric, Shortcut):
+                why = "a shortcut shows where answers are labels, and any word may change an answer in words"
+                yield f"goal.targets.{number}.metric", f"{why}; leave it out"

@@ -67,7 +67,8 @@ def _unjudged(request: Request) -> list[str]:
     listed = cast(Sequence[Metric], request.spec.evaluate.metrics or ())
     left = [metric.settings() for metric in listed if "measured" not in metric.needs]
     metrics = [] if len(left) == len(listed) else [f"evaluate.metrics={json.dumps(left or None)}"]
-    return ["evaluate.judges=[]", "evaluate.retention=null", "evaluate.robustness=null", *metrics]
+    rooms = [f"evaluate.{room}=null" for room in ("retention", "robustness", "explain")]
+    return ["evaluate.judges=[]", *rooms, *metrics]
 
 
 def _other_seeds(request: Request, further: int) -> list[str]:

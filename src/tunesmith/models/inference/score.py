@@ -65,7 +65,7 @@ def score_tokens(
     nll: list[np.ndarray] = [np.zeros(0)] * len(prompts)
     done = 0
     for rows in by_length(lengths, batch):
-        loss_BT, asked_BT = _nll(model, [prompts[row] for row in rows], [answers[row] for row in rows])
+        loss_BT, asked_BT = nll_of_tokens(model, [prompts[row] for row in rows], [answers[row] for row in rows])
         for row, loss_T, asked_T in zip(rows, loss_BT.cpu(), asked_BT.bool().cpu(), strict=True):
             nll[row] = loss_T[asked_T].double().numpy()
         done += len(rows)
@@ -73,8 +73,10 @@ def score_tokens(
     return nll
 
 
-def _nll(model: Model, prompts: list[Sequence[int]], answers: list[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """The nll [B, T] of every token, and which of them are asked for."""
+def nll_of_tokens(
+    model: Model, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor]:
+    """The nll [B, T] of every token of one batch, and which of them are asked for; gradients pass through it."""
     if model.family == "causal":
         whole = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
         ids_BT, mask_BT = pad_right(whole, model.pad_id, model.device)

@@ -5,7 +5,7 @@ Everything is drawn from the generator that is handed in, and given as edits, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -54,6 +54,20 @@ def deletions(text: str, words: Sequence[Word], random: np.random.Generator, sha
             end += 1
         edits.append(Edit(start, end, ""))
     return edits if not any(one.end > two.start for one, two in pairwise(edits)) else edits[:1]
+
+
+def left_out(text: str, places: Iterable[tuple[int, int]]) -> list[Edit]:
+    """Leaves stretches of a text out, all of them, each with a blank beside it."""
+    edits: list[Edit] = []
+    free = 0
+    for start, end in sorted(places):
+        if start > free and text[start - 1] == " ":
+            start -= 1
+        elif text[end : end + 1] == " ":
+            end += 1
+        edits.append(Edit(start, end, ""))
+        free = end
+    return edits
 
 
 def swaps(words: Sequence[Word], random: np.random.Generator, share: float) -> list[Edit]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+(?:['’][^\\W\\d_{_UNSPACED}]+)*")
+_SIGNS = re.compile(r"(?:[^\w\s]|_)+")
 
 
 class Word(NamedTuple):
@@ -20,6 +21,14 @@ class Word(NamedTuple):
 def words_of(text: str) -> list[Word]:
     """Runs of letters and digits, with what follows an apostrophe; every sign of scripts written without blanks."""
     return [Word(match.start(), match.end(), match.group()) for match in _WORD.finditer(text)]
+
+
+def pieces(text: str) -> list[Word]:
+    """Words as `words_of` finds them, and runs of signs between them, in their order."""
+    words = words_of(text)
+    inside = {place for word in words for place in range(word.start, word.end)}
+    signs = [Word(match.start(), match.end(), match.group()) for match in _SIGNS.finditer(text)]
+    return sorted([*words, *(sign for sign in signs if sign.start not in inside)])
 
 
 def written_like(word: str, model: str) -> str:
