@@ -126,7 +126,7 @@ class _Looking:
 
     def inside(self) -> tuple[list[Probe], Nearest | None, list[Explained], Sanity | None]:
         """What hidden states say, whose are near, and single rows explained."""
-        opened, batch = self.bench.open("tuned"), self.job.spec.evaluate.batch
+        opened, batch = self.bench.open("tuned"), self.job.spec.scale.batch
         model, codec = opened.model, opened.codec
 
         def ask(records: Sequence[Record]) -> Sequence[Record]:

@@ -1,0 +1,1 @@
+"""What a tuned model's answers rest on: words, layers, training rows."""
