@@ -12,7 +12,14 @@ import sys
 import traceback
 from typing import Any
 
-from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: F401  half of what a check loads
+# What takes longest to load: libraries alone, so that a module of ours that leans on another's import is still found.
+import peft  # noqa: F401
+import pyarrow.parquet  # noqa: F401
+import scipy.stats  # noqa: F401
+import transformers.models.bert.modeling_bert
+import transformers.models.llama.modeling_llama  # noqa: F401
+from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: F401
+from sklearn.linear_model import LogisticRegression  # noqa: F401
 
 from tunesmith.cli.app import main
 

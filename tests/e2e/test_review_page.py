@@ -115,7 +115,9 @@ def said_in(workspace: Path) -> dict[tuple[str, int], dict[str, str]]:
     return {(names[one.person], one.item): one.marks for one in found.answers}
 
 
-def test_three_rate_at_once_and_one_loses_the_connection(browser: Any, workspace: Path, links: dict[str, str]) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def rated(browser: Any, workspace: Path, links: dict[str, str]) -> dict[tuple[str, int], dict[str, str]]:
+    """What three people said who rated at once, one of them offline for a while; every test looks at what came after."""
     anna, ben, cara = (Somebody(browser, links[name]) for name in ("anna", "ben", "cara"))
     for one in (anna, ben, cara):
         one.begin()
@@ -141,19 +143,22 @@ def test_three_rate_at_once_and_one_loses_the_connection(browser: Any, workspace
     ben.page = ben.context.new_page()
     ben.open(links["ben"])
     ben.saved()
-    said = said_in(workspace)
-    assert len(said) == 3 * ITEMS and all(len(marks) == 7 for marks in said.values())
-    expected = ["2", "yes", "neutral", "skip", "no", "cold", "B"]
-    bens = [list(marks.values()) for (name, _), marks in said.items() if name == "ben"]
-    assert sorted(bens) == sorted([expected] * 3 + [[*expected[:-1], "A"]])
-    assert all(
-        list(marks.values()) == ["4", "yes", "warm", "2", "no", "cold", "A"]
-        for (name, _), marks in said.items()
-        if name == "anna"
-    )
     for one in (anna, ben, cara):
         assert not [line for line in one.said if "error:" in line or "Content Security" in line]
         one.context.close()
+    return said_in(workspace)
+
+
+def test_three_rate_at_once_and_one_loses_the_connection(rated: dict[tuple[str, int], dict[str, str]]) -> None:
+    assert len(rated) == 3 * ITEMS and all(len(marks) == 7 for marks in rated.values())
+    expected = ["2", "yes", "neutral", "skip", "no", "cold", "B"]
+    bens = [list(marks.values()) for (name, _), marks in rated.items() if name == "ben"]
+    assert sorted(bens) == sorted([expected] * 3 + [[*expected[:-1], "A"]])
+    assert all(
+        list(marks.values()) == ["4", "yes", "warm", "2", "no", "cold", "A"]
+        for (name, _), marks in rated.items()
+        if name == "anna"
+    )
 
 
 def test_what_is_shown_is_text(browser: Any, links: dict[str, str]) -> None:
