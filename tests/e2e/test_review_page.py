@@ -117,7 +117,7 @@ def said_in(workspace: Path) -> dict[tuple[str, int], dict[str, str]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def rated(browser: Any, workspace: Path, links: dict[str, str]) -> dict[tuple[str, int], dict[str, str]]:
-    """What three people said who rated at once, one of them offline for a while; every test looks at what came after."""
+    """What three people said who rated at once, one of them offline for a while; every test comes after."""
     anna, ben, cara = (Somebody(browser, links[name]) for name in ("anna", "ben", "cara"))
     for one in (anna, ben, cara):
         one.begin()
