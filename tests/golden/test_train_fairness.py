@@ -189,6 +189,9 @@ def test_rows_without_two_groups_are_refused() -> None:
         alone = [replace(record, slices={"gender": group}) for record in records]
         with pytest.raises(UserError, match=said):
             Classify(fair_by="gender").told(alone)
+    for setting in ({"fair_how": "adversary"}, {"fair_aim": "demographic_parity"}, {"fair_weight": 2.0}):
+        with pytest.raises(ValueError, match="needs groups"):
+            Classify(**setting)
     assert Classify().told(records) == Classify() and Classify(fair_by="gender").columns() == ("gender",)
 
 

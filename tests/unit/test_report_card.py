@@ -196,3 +196,13 @@ def test_energy_and_the_share_of_the_bases_compute(tmp_path: Path) -> None:
         said = {"at": 1, "kind": "resource", "peak_rss_mb": 0, "seconds": 3600, "cpu_seconds": 0, "gpu_watts": 700}
         events.write(json.dumps(said) + "\n")
     assert "GPUs at their rated power" in card(run) and kwh(Evidence(run)) == pytest.approx(0.7 + 2871.64 / 3.6e6)
+
+
+@pytest.mark.parametrize(("objective", "asked"), [("sft", True), ("classify", False)])
+def test_a_head_is_asked_with_no_prompt(tmp_path: Path, objective: str, asked: bool) -> None:
+    run = full_run(tmp_path)
+    spec = json.loads((run / "spec.json").read_text("utf-8"))
+    spec["spec"]["prompt"] = {"template": "classify"}
+    spec["spec"]["train"][0]["objective"] = {"kind": objective}
+    write_json(run / "spec.json", spec)
+    assert ("is to be asked with the same" in card(run)) == asked

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from tunesmith.evaluate.comparison import Comparison, Measure, SliceMeasure
 from tunesmith.report import format as write
 from tunesmith.report.evidence import Evidence
-from tunesmith.report.metadata import adapter_kind, kind_of, metadata, stages, task
+from tunesmith.report.metadata import adapter_kind, kind_of, metadata, pipeline_tag, stages, task
 from tunesmith.report.views import cost, slices, verdict
 from tunesmith.report.views.comparison import difference_cell, estimate_cell, folded, says
 from tunesmith.report.views.provenance import leaves
@@ -78,7 +78,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "labels": list(_labels(evidence)),
         "data": _data(evidence),
         "stages": [_stage(stage, number) for number, stage in enumerate(stages(evidence), 1)],
-        "prompt": [(path, str(value)) for path, value in leaves(evidence.spec.get("prompt") or {}) if value],
+        "prompt": _prompt(evidence),
         "evaluation": None if found is None else _evaluation(found),
         "no_evaluation": evidence.why_no_evaluation(),
         "robustness": robustness.of_card(evidence.robustness),
@@ -92,6 +92,12 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "tunesmith": str(evidence.environment.get("tunesmith", "")),
         "packages": sorted((evidence.environment.get("packages") or {}).items()),
     }
+
+
+def _prompt(evidence: Evidence) -> list[tuple[str, str]]:
+    """How the model is to be asked; a head of ours reads texts as they are."""
+    asked = pipeline_tag(evidence) not in ("text-classification", "token-classification")
+    return [(path, str(value)) for path, value in leaves(evidence.spec.get("prompt") or {}) if value and asked]
 
 
 def _unmeasured(evidence: Evidence) -> str:

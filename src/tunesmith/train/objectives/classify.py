@@ -6,10 +6,10 @@ Shapes: N tokens of all rows, B rows, D hidden width, C classes, G groups.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
@@ -51,6 +51,14 @@ class Classify(Objective):
     for an adversary, when left out."""
     _groups: dict[str, int] | None = PrivateAttr(None)
     """Id of a row -> number of its group."""
+
+    @model_validator(mode="after")
+    def _fair_to_somebody(self) -> Self:
+        usual = {"fair_aim": "equalized_odds", "fair_how": "penalty", "fair_weight": None}
+        named = [name for name, value in usual.items() if getattr(self, name) != value]
+        if self.fair_by is None and named:
+            raise ValueError(f"{named[0]} needs groups; name their column in `fair_by`")
+        return self
 
     def columns(self) -> tuple[str, ...]:
         return () if self.fair_by is None else (self.fair_by,)
