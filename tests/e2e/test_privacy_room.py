@@ -262,6 +262,17 @@ def test_what_people_rate_is_erased_too(tmp_path: Path, elsewhere: bool) -> None
     assert not left.items and not left.answers
 
 
+def test_notes_that_name_a_person_are_emptied_and_the_ratings_stay(tmp_path: Path) -> None:
+    store, review = made(tmp_path)
+    say(store, review, "anna", 1, note="sounds like Zoë Erased", helpful_a="4")
+    say(store, review, "ben", 1, note="fine", helpful_a="2")
+    looked = erase(tmp_path, ["zoë erased"], really=False)
+    assert (looked.reviews, looked.notes) == (0, 1)
+    assert erase(tmp_path, ["zoë erased"], really=True).notes == 1
+    left = sorted((answer.note, answer.marks["helpful-a"]) for answer in filled(store, review).answers)
+    assert left == [("", "4"), ("fine", "2")] and erase(tmp_path, ["zoë erased"], really=False).notes == 0
+
+
 def test_who_stands_behind_a_stand_in_is_erased_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_KEY", key := new_key())
     vault = Vault.create(tmp_path / "tunesmith.vault", master_key())

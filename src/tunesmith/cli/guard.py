@@ -121,6 +121,7 @@ def erase(
     held = [
         f"{sum(found.rows.values())} rows in {len(found.rows)} runs",
         f"{found.reviews} items of reviews",
+        f"{found.notes} notes of raters",
         f"{found.vault} entries of the vault",
     ]
     typer.echo(f"{' and '.join(held)} {'erased' if yes else 'would be erased; --yes does it'}")

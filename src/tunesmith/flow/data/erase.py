@@ -40,6 +40,8 @@ class Erased:
     """Run -> rows of its tables that say the words, predictions included."""
     reviews: int = 0
     """Items that people rate."""
+    notes: int = 0
+    """Notes of raters on other items."""
     vault: int = 0
     """Entries of the vault that lead back to the words."""
     models: list[str] = field(default_factory=list)
@@ -83,7 +85,7 @@ def erase(workspace: Path, words: Sequence[str], *, store: str | None = None, re
             _quote_no_more(run, says)
     while more := [str(run) for run in runs if str(run) not in found.models and _descends(run, found.models)]:
         found.models += more
-    found.reviews = _reviews(workspace, store, says, really=really)
+    found.reviews, found.notes = _reviews(workspace, store, says, really=really)
     found.vault = len(set(entries))
     if vault is not None and really:
         forget(vault, [], words)
@@ -173,28 +175,38 @@ def _vault(workspace: Path) -> Vault | None:
     return Vault(path, master_key()) if path.exists() else None
 
 
-def _reviews(workspace: Path, place: str | None, says: Callable[[str], bool], *, really: bool) -> int:
-    """Takes the rows out of what people rate, with what they said of them."""
-    from sqlalchemy import delete, select
+def _reviews(workspace: Path, place: str | None, says: Callable[[str], bool], *, really: bool) -> tuple[int, int]:
+    """Takes the rows out of what people rate, with what they said of them, and empties notes on others; how many."""
+    from sqlalchemy import and_, delete, select, update
 
     from tunesmith.store.open import FILE, open_store
+    from tunesmith.store.tables import review_answers, review_settled
     from tunesmith.store.tables import review_items as items
 
     if place is None and not (workspace / FILE).exists():
-        return 0
+        return 0, 0
     store = open_store(place or workspace)
     with store.read() as connection:
         rows = connection.execute(select(items.c.review, items.c.item, items.c.shown, items.c.hidden)).all()
-    gone = [row for row in rows if says(_text([row.shown, row.hidden]))]
+        gone = {(row.review, row.item) for row in rows if says(_text([row.shown, row.hidden]))}
+        notes = [
+            (table, row)
+            for table in (review_answers, review_settled)
+            for row in connection.execute(select(*table.primary_key, table.c.note))
+            if says(row.note) and (row.review, row.item) not in gone
+        ]
 
     def take_out(connection: Connection) -> None:
-        for row in gone:
-            connection.execute(delete(items).where((items.c.review == row.review) & (items.c.item == row.item)))
+        for review, item in gone:
+            connection.execute(delete(items).where((items.c.review == review) & (items.c.item == item)))
+        for table, row in notes:
+            here = and_(*(column == getattr(row, column.name) for column in table.primary_key))
+            connection.execute(update(table).where(here).values(note=""))
 
-    if really and gone:
+    if really and (gone or notes):
         store.write(take_out)
     store.close()
-    return len(gone)
+    return len(gone), len(notes)
 
 
 def _still_saying(workspace: Path, says: Callable[[str], bool]) -> Iterator[Path]:
