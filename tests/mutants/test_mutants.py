@@ -1309,6 +1309,20 @@ MUTANTS = [
            "loss + weight * apart,",
            "loss,",
            "golden/test_train_fairness.py::test_a_lean_is_learned_without_the_penalty_and_less_with_it"),
+    Mutant(
+        "the best so far forgets what came before",
+        "report/views/study.py",
+        "aim.gain(score, best_so_far) > 0",
+        "aim.gain(score, best_so_far) != 0",
+        "unit/test_report_study.py::test_the_best_so_far_climbs_with_the_tokens_and_pruned_trials_are_hollow",
+    ),
+    Mutant(
+        "a dimension by its logarithm is drawn evenly",
+        "report/views/study.py",
+        "log=dimension.log and low > 0",
+        "log=False",
+        "unit/test_report_study.py::test_each_trial_is_a_line_over_all_dimensions",
+    ),
 ]
 # fmt: on
 
