@@ -1323,6 +1323,20 @@ MUTANTS = [
         "log=False",
         "unit/test_report_study.py::test_each_trial_is_a_line_over_all_dimensions",
     ),
+    Mutant(
+        "few rows get as many dimensions as many rows",
+        "search/spaces.py",
+        "if rows < below",
+        "if rows > below",
+        "unit/test_search_spaces.py::test_few_rows_have_fewer_dimensions_smaller_batches_and_longer_trainings",
+    ),
+    Mutant(
+        "a default range leaves out what the spec has",
+        "search/spaces.py",
+        "low, high = min(low, now), max(high, now)",
+        "pass",
+        "unit/test_search_spaces.py::test_what_a_spec_has_widens_a_range_and_says_so",
+    ),
 ]
 # fmt: on
 
