@@ -1309,6 +1309,34 @@ MUTANTS = [
            "loss + weight * apart,",
            "loss,",
            "golden/test_train_fairness.py::test_a_lean_is_learned_without_the_penalty_and_less_with_it"),
+    Mutant(
+        "the best so far forgets what came before",
+        "report/views/study.py",
+        "aim.gain(score, best_so_far) > 0",
+        "aim.gain(score, best_so_far) != 0",
+        "unit/test_report_study.py::test_the_best_so_far_climbs_with_the_tokens_and_pruned_trials_are_hollow",
+    ),
+    Mutant(
+        "a dimension by its logarithm is drawn evenly",
+        "report/views/study.py",
+        "log=dimension.log and low > 0",
+        "log=False",
+        "unit/test_report_study.py::test_each_trial_is_a_line_over_all_dimensions",
+    ),
+    Mutant(
+        "few rows get as many dimensions as many rows",
+        "search/spaces.py",
+        "if rows < below",
+        "if rows > below",
+        "unit/test_search_spaces.py::test_few_rows_have_fewer_dimensions_smaller_batches_and_longer_trainings",
+    ),
+    Mutant(
+        "a default range leaves out what the spec has",
+        "search/spaces.py",
+        "low, high = min(low, now), max(high, now)",
+        "pass",
+        "unit/test_search_spaces.py::test_what_a_spec_has_widens_a_range_and_says_so",
+    ),
 ]
 # fmt: on
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
 
-from tunesmith.report.render import style, templates
+from tunesmith.report.render import style, style_hash, templates
 from tunesmith.report.views import audit, audit_texts
 
 VIEWS = (
@@ -34,10 +32,9 @@ def render_audit(found: Mapping[str, Any]) -> str:
         found: what `data.audit.audit` measured, or its JSON file.
     """
     sections = [section for section in (view(found) for view in VIEWS) if section is not None]
-    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
     html = (
         templates()
         .get_template("audit.html.j2")
-        .render(head=audit.head(found), sections=sections, style=Markup(style()), style_hash=f"sha256-{digest}")
+        .render(head=audit.head(found), sections=sections, style=Markup(style()), style_hash=style_hash())
     )
     return html.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair cannot be written

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ from tunesmith.evaluate.comparison import Case, Comparison
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.report.evidence import Section
 from tunesmith.report.format import excerpt
-from tunesmith.report.render import style, templates
+from tunesmith.report.render import style, style_hash, templates
 from tunesmith.report.terminal import comparison_table, differences_table
 from tunesmith.report.views import comparison, rows, slices
 from tunesmith.report.views.verdict import OUTCOMES, bound_of, target_name
@@ -39,7 +37,6 @@ def render_side(found: Comparison, verdicts: Mapping[str, Verdict | None], notes
         sections.append(Section("slices", "Slices", "Slices", shown))
     if found.cases is not None:
         sections.append(Section("rows", "Rows to read", "Rows", rows.content(found, found.cases, {})))
-    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
     html = (
         templates()
         .get_template("side.html.j2")
@@ -50,7 +47,7 @@ def render_side(found: Comparison, verdicts: Mapping[str, Verdict | None], notes
             decisions={run: verdict.decision if verdict else "NO VERDICT" for run, verdict in verdicts.items()},
             sections=sections,
             style=Markup(style()),
-            style_hash=f"sha256-{digest}",
+            style_hash=style_hash(),
         )
     )
     return html.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair cannot be written

@@ -157,9 +157,12 @@ def adapter(facts: Facts, *, fresh: bool) -> Derived:
         return Derived({"kind": "full"}, "the base starts from random weights, which an adapter cannot make up for")
     if facts.num_parameters < SMALL:
         return Derived(
-            {"kind": "full"}, f"{_millions(facts)} parameters; below {SMALL // 10**6}M an adapter saves nothing"
+            {"kind": "full"},
+            f"{_millions(facts.num_parameters)} parameters; below {SMALL // 10**6}M an adapter saves nothing",
         )
-    return Derived({"kind": "lora"}, f"{_millions(facts)} parameters, of which LoRA trains about one in a hundred")
+    return Derived(
+        {"kind": "lora"}, f"{_millions(facts.num_parameters)} parameters, of which LoRA trains about one in a hundred"
+    )
 
 
 def learning_rate(facts: Facts, adapter: str, *, fresh: bool, pace: float = 1.0) -> Derived:
@@ -172,18 +175,33 @@ def learning_rate(facts: Facts, adapter: str, *, fresh: bool, pace: float = 1.0)
         pace: how many times AdamW's rate is usual for the optimizer.
     """
     size = facts.num_parameters
+    if not fresh:
+        return usual_rate(size, adapter, pace=pace)
+    rate = min(max(0.003239 - 0.0001395 * math.log(size), 1e-4), 1e-3)
+    return _paced(rate, f"{_millions(size)} fresh parameters: 0.003239 - 0.0001395 ln N, from 1e-4 to 1e-3", pace)
+
+
+def usual_rate(size: int, adapter: str, *, pace: float = 1.0) -> Derived:
+    """The peak learning rate of a pre-trained base.
+
+    Args:
+        size: its parameters.
+        adapter: what is trained.
+        pace: how many times AdamW's rate is usual for the optimizer.
+    """
     full = 5e-5 * 1e8 / size
-    if fresh:
-        rate = min(max(0.003239 - 0.0001395 * math.log(size), 1e-4), 1e-3)
-        why = f"{_millions(facts)} fresh parameters: 0.003239 - 0.0001395 ln N, from 1e-4 to 1e-3"
-    elif adapter == "full":
+    if adapter == "full":
         rate = min(max(full, 2e-5), 1e-3)
-        why = f"{_millions(facts)} parameters trained in full: 5e-5 at 100M, inversely with size, from 2e-5 to 1e-3"
+        why = f"{_millions(size)} parameters trained in full: 5e-5 at 100M, inversely with size, from 2e-5 to 1e-3"
     else:
         rate = min(max(10 * full, 2e-4), 1e-3)
-        why = f"an adapter on {_millions(facts)} parameters: ten times that of full training, 2e-4 to 1e-3"
+        why = f"an adapter on {_millions(size)} parameters: ten times that of full training, 2e-4 to 1e-3"
         if adapter in FEW:
             rate, why = 20 * rate, f"{why}; twenty times that, as {adapter} trains very few"
+    return _paced(rate, why, pace)
+
+
+def _paced(rate: float, why: str, pace: float) -> Derived:
     return Derived(_two_digits(rate * pace), why if pace == 1 else f"{why}; times {pace:g} for this optimizer")
 
 
@@ -201,7 +219,8 @@ def micro_batch(facts: Facts, batch: Batch, max_length: Length) -> Derived:
     """What is computed at once: a memory question only, the result is the same."""
     if not facts.cuda and facts.num_parameters >= SMALL:
         tokens = Batch(max(AT_ONCE, max_length.value), "tokens")
-        why = f"{_millions(facts)} parameters: more than {tokens} at once would take memory and save no time"
+        size = _millions(facts.num_parameters)
+        why = f"{size} parameters: more than {tokens} at once would take memory and save no time"
         return Derived(str(min(batch, tokens) if batch.unit == "tokens" else tokens), why)
     budget = 8_192 if not facts.cuda or facts.num_parameters >= 10**9 else 32_768
     why = f"at most {budget:,} tokens at once on {'this GPU' if facts.cuda else 'a CPU'}"
@@ -375,5 +394,5 @@ def _two_digits(value: float) -> float:
     return float(f"{value:.1e}")
 
 
-def _millions(facts: Facts) -> str:
-    return f"{facts.num_parameters / 1e6:,.1f}M"
+def _millions(parameters: int) -> str:
+    return f"{parameters / 1e6:,.1f}M"

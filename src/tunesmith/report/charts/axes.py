@@ -35,6 +35,43 @@ class Scale:
         return round_numbers(self.low, self.high, most)
 
 
+@dataclass(frozen=True)
+class Axis:
+    """What a direction of a drawing stands for: a stretch of numbers, or names at even distances.
+
+    Args:
+        name: what is drawn along it.
+        low: what its start stands for.
+        high: what its end stands for.
+        log: numbers lie by their logarithm.
+        names: what stands at 0, 1, 2, ...; empty for numbers.
+    """
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of_names(cls, name: str, names: Sequence[str]) -> Axis:
+        """Names at even distances, half a distance from either end."""
+        return cls(name, -0.5, len(names) - 0.5, names=tuple(names))
+
+    def scale(self, start: float, end: float) -> Scale:
+        """Where its values lie on a drawing."""
+        return Scale(self.low, self.high, start, end, log=self.log)
+
+    def ticks(self, most: int = 5) -> list[tuple[float, str]]:
+        """(value, text) of its marks."""
+        if self.names:
+            return [(float(place), name) for place, name in enumerate(self.names)]
+        values = Scale(self.low, self.high, 0, 1, log=self.log).ticks(most)
+        if self.log:
+            return [(value, f"{value:.3g}".replace("e-0", "e-").replace("-", MINUS)) for value in values]
+        return list(zip(values, labels(values), strict=True))
+
+
 def round_numbers(low: float, high: float, most: int) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten between `low` and `high`, about `most` of them."""
     if not high > low:
