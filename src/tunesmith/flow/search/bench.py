@@ -152,8 +152,8 @@ def begin_study(request: Request, dimensions: tuple[Dimension, ...], narrator: N
         job, collected = collect_job(request, narrator, variants)
         check_goal(job, request, collected.survey)
         check_measuring(job, request)
+        job, _ = encode_job(job, collected, narrator)  # every row goes through the gates of a run
         job = replace(job, splits={pool: records for pool, records in job.splits.items() if pool != "test"})
-        job, _ = encode_job(job, collected, narrator)
         aims = aims_of(job, request)
         facts = facts_of(request, collected.survey, len(job.splits["train"]))
         ready = measured(request, job, facts)
