@@ -85,9 +85,10 @@ def _pruner(asked: Asked) -> optuna.pruners.BasePruner:
     import optuna
 
     rules = asked.rules
-    assert rules.looks is not None
+    assert rules.looks is not None and rules.grace is not None, "settled"
     if rules.pruner == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=FEWEST, n_warmup_steps=rules.grace)
+    assert rules.reduction is not None, "settled"
     if rules.pruner == "asha":
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=rules.grace, reduction_factor=rules.reduction)
     return optuna.pruners.HyperbandPruner(

@@ -19,6 +19,10 @@ from tunesmith.spec.rooms.search import Search
 if TYPE_CHECKING:
     import optuna
 
+STARTUP = 4
+"""Trials beside one a dimension before a sampler is asked: what benchmarks/search.py found best."""
+GRACE, REDUCTION = 1, 3
+"""Looks before a trial may be ended early, and the one in so many that goes on then."""
 TRIES = 20
 """Draws after which a point that was tried already is looked for among those that are left."""
 MOST_POINTS = 100_000
@@ -49,6 +53,23 @@ class Asked:
     def seen(self, number: int, trials: Sequence[Trial]) -> list[Trial]:
         """Those whose outcome trial `number` may know."""
         return [trial for trial in trials if trial.number <= number - self.rules.together]
+
+
+def settled(rules: Search, width: int) -> Search:
+    """The rules with what they leave open filled in, where it has an effect.
+
+    Args:
+        rules: which pruner is used, and how often trials are looked at, is known.
+        width: how many paths are varied.
+    """
+    found: dict[str, int | None] = {}
+    if rules.sampler in ("tpe", "gp"):
+        found["startup"] = rules.startup or STARTUP + width
+    if rules.pruner != "none":
+        found["grace"] = rules.grace or GRACE
+    if rules.pruner in ("asha", "hyperband"):
+        found["reduction"] = rules.reduction or REDUCTION
+    return rules.model_copy(update=found)
 
 
 def propose(asked: Asked, number: int, trials: Sequence[Trial]) -> tuple[dict[str, Value], str] | None:

@@ -34,7 +34,7 @@ from tunesmith.flow.search.space import (
 )
 from tunesmith.flow.training import encode_splits
 from tunesmith.runs import Run, fingerprint, list_runs, new_run, read_json, write_json, write_text
-from tunesmith.search.sampling import Asked
+from tunesmith.search.sampling import Asked, settled
 from tunesmith.search.study import Dimension, Study
 from tunesmith.spec.load import Written, changed
 from tunesmith.spec.resolve import Facts, resolve
@@ -251,9 +251,8 @@ def _rules(job: Job, request: Request, dimensions: Sequence[Dimension], aims: in
     pruner = rules.pruner or ("asha" if aims == 1 else "none")
     if pruner != "none" and aims > 1:
         raise SpecError([Problem(request.written.where("search.pruner"), "a pruner looks at one aim alone")])
-    startup = rules.startup or max(4, 2 * len(dimensions))
     looks = rules.looks or (LOOKS if written is None else _looks(stage))
-    return rules.model_copy(update={"pruner": pruner, "startup": startup, "looks": looks})
+    return settled(rules.model_copy(update={"pruner": pruner, "looks": looks}), len(dimensions))
 
 
 def _looks(stage: Train) -> int:

@@ -67,26 +67,26 @@ class Search(Section):
     """Trials spread evenly over the space before tpe or gp choose by what was found; derived."""
     looks: int | None = Field(default=None, ge=1, le=100)
     """How often a trial is measured on the validation rows; derived: 9 times."""
-    grace: int = Field(default=1, ge=1)
-    """A trial is measured so often before it may be ended early."""
-    reduction: int = Field(default=3, ge=2, le=10)
-    """One in so many trials goes on from each point at which asha and hyperband look."""
+    grace: int | None = Field(default=None, ge=1)
+    """A trial is measured so often before it may be ended early; derived: once."""
+    reduction: int | None = Field(default=None, ge=2, le=10)
+    """One in so many trials goes on from each point at which asha and hyperband look; derived: 3."""
     seed: int = 0
     """Another seed chooses other values."""
 
     @model_validator(mode="after")
     def _settings_have_an_effect(self) -> Self:
-        wrong, given = [], self.model_fields_set
+        wrong = []
         if self.pruner not in (None, "none") and len(self.aims or ()) > 1:
             wrong.append(
                 f"{self.pruner} looks at one aim alone, and would end trials that do best by another; "
                 "write `pruner: none`, or one aim"
             )
-        if "startup" in given and self.startup is not None and self.sampler not in ("tpe", "gp"):
+        if self.startup is not None and self.sampler not in ("tpe", "gp"):
             wrong.append(f"startup is for tpe and gp, and {self.sampler} learns from no trial; leave it out")
-        if "grace" in given and self.pruner == "none":
+        if self.grace is not None and self.pruner == "none":
             wrong.append("grace is for trials that are ended early; leave it out, or name a pruner")
-        if "reduction" in given and self.pruner in ("none", "median"):
+        if self.reduction is not None and self.pruner in ("none", "median"):
             wrong.append(f"reduction is for asha and hyperband, and the pruner is {self.pruner}; leave it out")
         if self.aims and len(set(self.aims)) < len(self.aims):
             wrong.append("an aim stands there twice")
