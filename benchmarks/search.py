@@ -5,7 +5,8 @@
 
 A table holds real trainings: a network with one hidden layer over TF-IDF of the rows, trained with Adam for nine epochs
 and measured on validation rows after each, with other values of five settings. What lies between its points is the mean
-of the four nearest, weighted by their nearness, so that hundreds of searches cost seconds. The searches themselves are
+of those near, weighted by their nearness, so that hundreds of searches cost seconds and no search is sent after the luck
+of a single training. The searches themselves are
 Tunesmith's own: `propose` and `Pruning`, as `tunesmith search` asks them.
 """
 
@@ -28,6 +29,10 @@ from tunesmith.spec.rooms.search import Search
 
 LOOKS = 9
 RANDOM = 40
+NEAR, WIDTH = 16, 0.15
+"""Trainings whose mean tells what lies between them, and how fast their weight falls with the distance in the unit cube."""
+MOST = 120
+"""Trials after which a search is given up."""
 SPACE = (
     Dimension("lr", "float", 1e-5, 1e-1, log=True),
     Dimension("batch", "int", 8, 128, log=True),
@@ -93,13 +98,15 @@ class Surrogate:
 
     def course(self, params: dict[str, float]) -> list[float]:
         far = ((self._places - self._place(params)) ** 2).sum(axis=1)
-        near = np.argsort(far)[:4]
-        weights = 1 / (far[near] + 1e-6)
+        near = np.argsort(far)[:NEAR]
+        weights = np.exp(-far[near] / (2 * WIDTH**2)) + 1e-12
         return [float(v) for v in (self._courses[near] * (weights / weights.sum())[:, None]).sum(axis=0)]
 
 
-def play(surrogate: Surrogate, seed: int, trials: int, **rules: object) -> list[tuple[int, float]]:
-    """(looks spent in all, best score so far) after each trial of a search."""
+def play(
+    surrogate: Surrogate, seed: int, trials: int, *, goal: float = math.inf, **rules: object
+) -> list[tuple[int, float]]:
+    """(looks spent in all, best score so far) after each trial of a search, which ends once it has reached the goal."""
     given = settled(Search.model_validate({"trials": trials, "looks": LOOKS, "seed": seed, **rules}), len(SPACE))
     study = Study("race", 1, (Aim("accuracy", "maximize"),), SPACE, given.sampler, given.pruner or "none", trials)
     asked = Asked(study, given, propose(Asked(study, replace_sampler(given), {}), 1, [])[0])  # a spec drawn by chance
@@ -119,6 +126,8 @@ def play(surrogate: Surrogate, seed: int, trials: int, **rules: object) -> list[
         spent += len(course)
         best = max(best, value)
         found.append((spent, best))
+        if best >= goal:
+            break
     return found
 
 
@@ -134,7 +143,7 @@ def race(name: str, seeds: int, settings: list[dict[str, object]]) -> None:
     for setting in settings:
         began, parts = time.monotonic(), []
         for seed, (whole, goal) in enumerate(goals):
-            course = play(surrogate, seed, 120, **setting)
+            course = play(surrogate, seed, MOST, goal=goal - 1e-9, **setting)
             parts.append(next((spent / whole for spent, best in course if best >= goal - 1e-9), math.inf))
         parts.sort()
         under = sum(part < 1 / 3 for part in parts) / seeds

@@ -33,6 +33,7 @@ search:
   reduction: 2
   seed: 3
 """
+SMOOTHED = "search.vary={train.objective.label_smoothing: [0.1, 0.2]}"
 LOSS = ("search.aims=[loss]",)
 QUICK = ("train.duration=1 epoch",)
 
@@ -206,7 +207,7 @@ search:
         (["search.aims=[bleu]"], "'bleu' is not measured on validation rows while training; loss, accuracy, f1_macro"),
         (["search.aims=[size]", "search.pruner=none", "search.reduction=null"], "name quality first"),
         (["train.validate_every=4 steps"], "train.validate_every says it already: 4 steps"),
-        (["search.vary={train.objective: [classify, {kind: classify, label_smoothing: 0.1}]}", *LOSS], "the loss itself"),
+        (["train.objective=classify", SMOOTHED, *LOSS], "changes the loss itself"),
         (["search.vary={data.max_length: [32, 64]}", "data.too_long=drop"], "keeps other rows"),
         (["search.vary={data.max_length: [32, 999999]}"], "more than the base can read"),
     ],
