@@ -3,11 +3,11 @@
     TUNESMITH_DATA=... python benchmarks/search.py table snips          trains 240 networks on real rows, once
     python benchmarks/search.py race snips --seeds 20                   searches on what they came to
 
-A table holds real trainings: a network with one hidden layer over TF-IDF of the rows, trained with Adam for nine epochs
-and measured on validation rows after each, with other values of five settings. What lies between its points is the mean
-of those near, weighted by their nearness, so that hundreds of searches cost seconds and no search is sent after the luck
-of a single training. The searches themselves are
-Tunesmith's own: `propose` and `Pruning`, as `tunesmith search` asks them.
+A table holds real trainings: a network with one hidden layer over TF-IDF of the rows, trained with Adam for nine
+epochs and measured on validation rows after each, with other values of five settings. What lies between its points is
+the mean of those near, weighted by their nearness, so that hundreds of searches cost seconds and no search is sent
+after the luck of a single training. The searches themselves are Tunesmith's own: `propose` and `Pruning`, as
+`tunesmith search` asks them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tunesmith.spec.rooms.search import Search
 LOOKS = 9
 RANDOM = 40
 NEAR, WIDTH = 16, 0.15
-"""Trainings whose mean tells what lies between them, and how fast their weight falls with the distance in the unit cube."""
+"""Trainings whose mean tells what lies between, and how fast their weight falls with the distance in the unit cube."""
 MOST = 120
 """Trials after which a search is given up."""
 SPACE = (
@@ -168,6 +168,7 @@ SETTINGS: list[dict[str, object]] = [
     {"sampler": "tpe", "pruner": "asha", "startup": 20},
     {"sampler": "tpe", "pruner": "asha", "reduction": 2},
     {"sampler": "tpe", "pruner": "asha", "reduction": 4},
+    {"sampler": "tpe", "pruner": "asha", "grace": 1},
     {"sampler": "tpe", "pruner": "asha", "grace": 2},
     {"sampler": "gp", "pruner": "asha"},
 ]

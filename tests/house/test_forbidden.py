@@ -20,6 +20,8 @@ ARM = SOURCE / "evaluate" / "arms" / "base.py"
 """An arm of that name, which is the field `base` of a spec, and no module for what found no other place."""
 LOCKED_IN = Path("metrics", "_sandbox", "inside.py")
 """The one file that may run what it reads, a model's answer, since it has had the kernel lock its process in before."""
+KEEPS_THE_TEXT = Path("flow", "search", "winner.py")
+"""The one file that loads YAML: a spec that was read by events before, to put values into its own text (round trip)."""
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "base", "manager", "managers", "core"}
 
 
@@ -47,6 +49,8 @@ def test_nothing_runs_what_it_reads_and_nothing_prints_but_the_command_line(path
     found = list(crimes(ast.parse(path.read_text()), may_print=path.is_relative_to(SOURCE / "cli")))
     if path.relative_to(SOURCE) == LOCKED_IN:
         found = [crime for crime in found if not crime.endswith(("calls exec", "calls compile"))]
+    if path.relative_to(SOURCE) == KEEPS_THE_TEXT:
+        found = [crime for crime in found if not crime.endswith("calls yaml.load")]
     assert not found, f"{path.relative_to(SOURCE)}: {found}"
 
 

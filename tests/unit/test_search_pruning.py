@@ -28,40 +28,45 @@ def ended_at(search, scores, trials=OTHERS) -> int | None:
 
 
 def test_a_median_ends_the_lower_half() -> None:
-    search = asked(pruner="median", together=1)
+    search = asked(pruner="median", together=1, grace=1)
     assert ended_at(search, line(0.69)) == 1 and ended_at(search, line(0.71)) is None
     assert ended_at(asked(pruner="median", together=1, grace=4), line(0.5)) == 4
     assert ended_at(search, line(0.1), OTHERS[:3]) is None, "a median of three is nothing"
 
 
 def test_asha_lets_one_in_three_on_at_its_rungs() -> None:
-    search = asked(pruner="asha", together=1)
+    search = asked(pruner="asha", together=1, grace=1)
     assert ended_at(search, line(0.79)) == 1
     assert ended_at(search, line(0.85)) is None
     late = [*line(0.95)[:2], 0.1, *line(0.95)[3:]]
     assert ended_at(search, late) == 3, "the second rung"
-    assert ended_at(asked(pruner="asha", together=1, reduction=2), line(0.65)) == 1
-    assert ended_at(asked(pruner="asha", together=1, reduction=2), line(0.8)) is None
+    assert ended_at(asked(pruner="asha", together=1, grace=1, reduction=2), line(0.65)) == 1
+    assert ended_at(asked(pruner="asha", together=1, grace=1, reduction=2), line(0.8)) is None
     assert ended_at(asked(pruner="asha", together=1, grace=2), line(0.5)) == 2
 
 
+def test_left_to_itself_a_trial_has_a_third_of_its_looks() -> None:
+    assert ended_at(asked(pruner="asha", together=1), line(0.1)) == 3
+    assert ended_at(asked(pruner="asha", together=1, looks=2), line(0.1)) == 1
+
+
 def test_a_trial_sees_only_those_before_it() -> None:
-    assert ended_at(asked(pruner="asha", together=1), line(0.6)) == 1
-    assert ended_at(asked(pruner="asha", together=6), line(0.6)) is None, "none of the five is seen"
+    assert ended_at(asked(pruner="asha", together=1, grace=1), line(0.6)) == 1
+    assert ended_at(asked(pruner="asha", together=6, grace=1), line(0.6)) is None, "none of the five is seen"
     best_unseen = [trial(0, line(0.5)), trial(1, line(0.9))]
-    assert ended_at(asked(pruner="asha", together=2), line(0.6), best_unseen) is None
+    assert ended_at(asked(pruner="asha", together=2, grace=1), line(0.6), best_unseen) is None
 
 
 def test_a_loss_is_better_when_lower() -> None:
-    search = asked(pruner="asha", together=1, aims=(Aim("loss", "minimize"),))
+    search = asked(pruner="asha", together=1, grace=1, aims=(Aim("loss", "minimize"),))
     assert ended_at(search, line(0.49)) is None and ended_at(search, line(0.95)) == 1
 
 
 def test_hyperband_looks_later_at_some() -> None:
-    search = asked(pruner="hyperband", together=1)
+    search = asked(pruner="hyperband", grace=1, together=1)
     found = {ended_at(search, line(0.1), [*OTHERS, *OTHERS, *OTHERS][:count]) for count in range(5, 15)}
     assert len(found) > 1, "trials of different brackets are looked at at different points"
-    other = asked(pruner="hyperband", together=1, seed=7)
+    other = asked(pruner="hyperband", grace=1, together=1, seed=7)
     counts = range(5, 15)
     assert [ended_at(search, line(0.1), (OTHERS * 3)[:c]) for c in counts] != [
         ended_at(other, line(0.1), (OTHERS * 3)[:c]) for c in counts
@@ -70,7 +75,7 @@ def test_hyperband_looks_later_at_some() -> None:
 
 def test_without_a_pruner_all_go_through_and_the_reason_names_the_figures() -> None:
     assert ended_at(asked(pruner="none", together=1), line(0.0)) is None
-    pruning = Pruning(asked(pruner="asha", together=1), 5, OTHERS)
+    pruning = Pruning(asked(pruner="asha", together=1, grace=1), 5, OTHERS)
     said = pruning.after(0.05)
     assert said is not None
     for part in ("accuracy 0.05 at look 1 of 9", "best 1/3 of 5 trials", "0.1 (asha)"):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 STARTUP = 4
 """Trials beside one a dimension before a sampler is asked: what benchmarks/search.py found best."""
-GRACE, REDUCTION = 1, 3
-"""Looks before a trial may be ended early, and the one in so many that goes on then."""
+REDUCTION = 3
+"""One trial in so many goes on, and that after the same part of its looks: earlier ones were seen to mislead."""
 EXPLORE = 3
 """Of so many trials one is a point of the even spread still, so that no sampler stays in the first good corner."""
 TRIES = 20
@@ -68,7 +68,7 @@ def settled(rules: Search, width: int) -> Search:
     if rules.sampler in ("tpe", "gp"):
         found["startup"] = rules.startup or STARTUP + width
     if rules.pruner != "none":
-        found["grace"] = rules.grace or GRACE
+        found["grace"] = rules.grace or max(1, (rules.looks or 1) // REDUCTION)
     if rules.pruner in ("asha", "hyperband"):
         found["reduction"] = rules.reduction or REDUCTION
     return rules.model_copy(update=found)

@@ -44,7 +44,7 @@ from tunesmith.spec.sections import Train
 SEEN: tuple[Pool, ...] = ("train", "validation")
 """The splits of a study. What is tested with is none of them: it is not written, and no trial can read it."""
 LOOKS = 9
-"""How often a trial is measured: with one in three going on, asha then looks after a ninth and after a third of it."""
+"""How often a trial is measured: so that there is a look after a third of it, when asha lets one in three go on."""
 KEPT = 4
 """Encodings that a process keeps: examples are on disk, and those of most studies are one."""
 

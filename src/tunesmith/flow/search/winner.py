@@ -83,10 +83,9 @@ def winner_text(bench: Bench, study: Study, chosen: Trial, folder: Path) -> str:
         chosen: the trial.
         folder: where it will lie, from which the paths in it are followed.
     """
-    yaml = YAML()
+    yaml = YAML(typ="rt", pure=True)  # text, places and comments; nothing is made of tags
     yaml.preserve_quotes, yaml.width = True, WIDE
-    original = (bench.run / "spec.yaml").read_text("utf-8")
-    tree = yaml.load(original)
+    tree = yaml.load((bench.run / "spec.yaml").read_text("utf-8"))
     if not isinstance(tree, CommentedMap):
         raise TypeError("a spec is a mapping")
     written, changes = bench.request.written, dict(_commanded(bench.request.written))

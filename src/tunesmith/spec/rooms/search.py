@@ -68,7 +68,7 @@ class Search(Section):
     looks: int | None = Field(default=None, ge=1, le=100)
     """How often a trial is measured on the validation rows; derived: 9 times."""
     grace: int | None = Field(default=None, ge=1)
-    """A trial is measured so often before it may be ended early; derived: once."""
+    """A trial is measured so often before it may be ended early; derived: a third of its looks."""
     reduction: int | None = Field(default=None, ge=2, le=10)
     """One in so many trials goes on from each point at which asha and hyperband look; derived: 3."""
     seed: int = 0
