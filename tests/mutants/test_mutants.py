@@ -105,7 +105,7 @@ MUTANTS = [
     Mutant("a trial begun again from nothing", "search/conduct.py",
            "trial, pruning, reason = shelf.looks(begun), Pruning",
            "trial, pruning, reason = begun, Pruning",
-           "unit/test_search_conduct.py::test_a_search_killed_ten_times_loses_no_trial_and_repeats_none"),
+           "unit/test_search_conduct.py::test_a_trial_goes_on_from_what_it_has_kept"),
     Mutant("a trial begins before those it sees have ended", "search/conduct.py",
            "self.trials[: max(number - together + 1, 0)]",
            "self.trials[: max(number - together, 0)]",

@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.unit.search_fake import LR, Told, asked, conducted, job, timeless
+from tests.unit.search_fake import LR, Told, asked, conducted, job, timeless, training
 
 from tunesmith.errors import DataError, Interrupted
 from tunesmith.runs import read_json, write_json
@@ -106,6 +106,25 @@ def test_a_broken_off_search_goes_on_where_it_stopped(unbroken: Study, tmp_path:
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("trial.json")}
     assert timeless(conducted(SEARCH, tmp_path)) == unbroken, "more trials are the same search, gone on with"
     assert all(path.stat().st_mtime_ns == at for path, at in before.items()), "none was done again"
+
+
+def test_a_trial_goes_on_from_what_it_has_kept(tmp_path: Path) -> None:
+    begun = Trial(1, {LR.path: 2e-3}, "", "running")
+    whole = carry(SEARCH, begun, [], Shelf(tmp_path / "whole"), training(begun.params, tmp_path / "w"))
+    shelf, steps = Shelf(tmp_path / "again"), []
+
+    def stop() -> bool:
+        steps.append(1)
+        return len(steps) == 38
+
+    def carried() -> Trial:
+        return carry(SEARCH, begun, [], shelf, training(begun.params, shelf.of(1), stop=stop))
+
+    with pytest.raises(Interrupted):
+        carried()
+    steps[:] = [1] * 100
+    assert carried() == whole
+    assert len(steps) == 100 + 90 - 35, "the last place kept was that of step 35"
 
 
 def test_a_stop_is_asked_of_those_under_way_and_nothing_else_begins(tmp_path: Path) -> None:

@@ -69,14 +69,15 @@ def test_a_trial_is_a_function_of_what_it_may_see(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
 def test_samplers_learn_and_say_from_what(sampler: str) -> None:
     search = asked(sampler=sampler, startup=3, together=1, seed=1)
-    trials = played(search, 7)
-    said = [propose(search, number, trials[:number])[1] for number in range(7)]
+    trials = played(search, 8)
+    said = [propose(search, number, trials[:number])[1] for number in range(8)]
     assert said[0] == "first: the spec as it is" and said[1] == "spread evenly over the space"
-    assert said[3] == "spread evenly over the space" and said[6] == f"{sampler}, from 6 trials"
-    ranked = sorted(trials[:6], key=lambda trial: trial.values)
+    assert said[3] == "spread evenly over the space" and said[4] == f"{sampler}, from 4 trials"
+    assert said[6] == "spread evenly over the space", "every third trial explores"
+    ranked = sorted(trials[:7], key=lambda trial: trial.values)
     turned = [replace(a, values=b.values) for a, b in zip(ranked, ranked[::-1], strict=True)]
     other = sorted(turned, key=lambda trial: trial.number)
-    assert propose(search, 6, other)[0] != propose(search, 6, trials[:6])[0], "what was found decides"
+    assert propose(search, 7, other)[0] != propose(search, 7, trials[:7])[0], "what was found decides"
 
 
 def test_a_failed_trial_counts_as_the_worst() -> None:
