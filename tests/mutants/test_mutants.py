@@ -1337,6 +1337,27 @@ MUTANTS = [
         "pass",
         "unit/test_search_spaces.py::test_what_a_spec_has_widens_a_range_and_says_so",
     ),
+    Mutant(
+        "a budget forgets earlier sittings",
+        "flow/budget.py",
+        "return self.before.and_also(",
+        "return Spent().and_also(",
+        "unit/test_budget.py::test_earlier_sittings_count_and_the_message_says_what_to_do",
+    ),
+    Mutant(
+        "a sitting that was killed costs nothing",
+        "scale/spending.py",
+        "whole, sitting = _ended(whole, sitting, last), event",
+        "whole, sitting = whole, event",
+        "unit/test_budget.py::test_sittings_add_up",
+    ),
+    Mutant(
+        "a budget that is gone stops nothing",
+        "flow/budget.py",
+        "return stop() or self.empty",
+        "return stop()",
+        "unit/test_budget.py::test_a_budget_stops_when_it_is_gone_and_not_before",
+    ),
 ]
 # fmt: on
 

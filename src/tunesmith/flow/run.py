@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tunesmith.data.disk.tables import load_records, sample, write_changed, write_dropped, write_records
 from tunesmith.data.split import SPLITS, Pool
+from tunesmith.errors import Interrupted
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
+from tunesmith.flow.budget import Purse
 from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
 from tunesmith.flow.environment import Meter, environment, use_threads
 from tunesmith.flow.evaluation.check import check_measuring
@@ -116,12 +120,16 @@ def _carry(
         job = load_job(run, request)
         with tracked(run, request.spec.track, narrator):
             wanted = stages(run, request, job, until, repeats, _carry_repeat)
+            purse = Purse(run, request.spec.scale, request.workspace, time.time() - meter.read()["seconds"])
+            watched, before_work = purse.watched(narrator, stop), partial(purse.before_work, narrator)
             try:
-                done = [do(stage, run, narrator, stop) for stage in wanted]
+                done = [do(stage, run, narrator, watched, before_work) for stage in wanted]
                 if wanted[-1].name == "evaluate" and not done[-1]:
                     _bring_in_review(run, request, narrator)
-            except BaseException:
+            except BaseException as error:
                 narrator.say("resource", **meter.read())
+                if isinstance(error, Interrupted):
+                    purse.refuse_more(error)
                 raise
             already = all(done) and (run.complete or until != "report")
             if not already:

@@ -88,8 +88,14 @@ def _train(run: Run, request: Request, job: Job, number: int, start: str, print_
     )
 
 
-def do(stage: Stage, run: Run, narrator: Narrator, stop: Stop) -> bool:
-    """Does a stage, unless it is done here or in an earlier run. Returns whether there was nothing to do."""
+def do(stage: Stage, run: Run, narrator: Narrator, stop: Stop, before_work: Callable[[], None] = lambda: None) -> bool:
+    """Does a stage, unless it is done here or in an earlier run. Returns whether there was nothing to do.
+
+    Args:
+        stage, run, narrator: what, where, and who tells of it.
+        stop: asked while it works.
+        before_work: called when there is something to do; what it raises ends it.
+    """
     if run.stage_done(stage.name, stage.fingerprint):
         narrator.say("stage", stage=stage.name, status="skipped")
         return True
@@ -97,6 +103,7 @@ def do(stage: Stage, run: Run, narrator: Narrator, stop: Stop) -> bool:
     if lender is not None:
         narrator.say("stage", stage=stage.name, status="borrowed", run=str(lender))
         return False
+    before_work()
     with narrator.stage(stage.name):
         result = stage.work(narrator, stop)
         run.finish_stage(stage.name, stage.fingerprint, stage.leaves, result)

@@ -39,6 +39,7 @@ NEEDED = {
     "note": "text",
     "warning": "text",
     "diagnosis": "text",
+    "sitting": "began",
 }
 """Kind of event -> what it must have."""
 

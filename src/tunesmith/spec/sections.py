@@ -24,7 +24,7 @@ from tunesmith.part import (
     Part,
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
-from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
+from tunesmith.spec.quantity import Batch, Bound, Budget, Duration, Every, Price, Share
 from tunesmith.spec.rooms.card import Card
 from tunesmith.spec.rooms.explain import Explain
 from tunesmith.spec.rooms.fairness import Fairness
@@ -281,6 +281,20 @@ class Scale(Section):
     """Rows that a model answers at once; fewer need less memory."""
     cluster: str | None = Field(default=None, pattern=r"^(local|auto|ray://.+)$")
     """Run data steps on a Ray cluster: `local`, `auto` (the one this machine belongs to), or `ray://host:port`."""
+    instance: str | None = None
+    """The rented machine it runs on, such as `p5.48xlarge`, for its price; `launch --on sky` rents it."""
+    spot: bool = False
+    """Rent the machine at its spot price: it may be taken away, and the same command goes on."""
+    price: Price | None = None
+    """What an hour costs, `1.20 USD/h`; derived: that of the instance. Without either, money is not counted."""
+    budget: Budget | None = None
+    """Stop when so much is spent, `20 USD` or `2 h`, earlier sittings included: saved, and a larger one goes on."""
+
+    @model_validator(mode="after")
+    def _money_needs_a_price(self) -> Self:
+        if self.budget and self.budget.unit == "USD" and not (self.price or self.instance):
+            raise ValueError("a budget in USD needs what an hour costs: write scale.price or scale.instance, or a time")
+        return self
 
 
 def _stages(value: Any) -> Any:
