@@ -62,7 +62,9 @@ class Voice:
             self._say(f"[green]✓[/] {event['stage']}: {said[event['status']]}{took}")
             self._forget()
         elif kind == "progress":
-            self._advance(event["what"], event["done"], event["total"], rate(event, self._since(event["what"])))
+            figures = f"{_plain(event['said'])}  {_left(event)}" if "said" in event else ""
+            figures = figures or rate(event, self._since(event["what"]))
+            self._advance(event["what"], event["done"], event["total"], figures)
         elif kind == "step":
             # Floats that are not finite stand as text in a diary.
             loss, speed = float(event.get("loss", "nan")), float(event.get("tokens_per_second", "nan"))

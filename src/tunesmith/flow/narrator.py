@@ -56,9 +56,10 @@ class Narrator:
         if self._look is not None:
             self._look()
 
-    def progressing(self, what: str, done: int, total: int | None = None) -> None:
-        """Tells the listener how far `what` has come; nothing is kept."""
-        self._tell({"kind": "progress", "what": what, "done": done, "total": total})
+    def progressing(self, what: str, done: int, total: int | None = None, **more: Any) -> None:
+        """Tells the listener how far `what` has come, and `seconds_left` and what is `said` of it, where that is known
+        better than by its rate; nothing is kept."""
+        self._tell({"kind": "progress", "what": what, "done": done, "total": total, **more})
 
     def progress(self, what: str) -> Callable[[int, int | None], None]:
         """`progressing` for one thing."""

@@ -27,8 +27,9 @@ from tunesmith.train.objectives import Objective
 PREPARED = "data/train.parquet"
 """Where a run keeps its training rows."""
 
-NO_MATTER = {"track", "scale"}
-"""Where a run is sent, and how many devices train, does not make it another: it goes on where others are free."""
+NO_MATTER = {"track", "scale", "search", "relative_to"}
+"""Where a run is sent, how many devices train and what a search would try does not make it another, nor where its file
+lies: it goes on where others are free."""
 NO_MATTER_OF_DATA = {"keep"}
 """Nor does how long its rows are kept."""
 
@@ -75,7 +76,7 @@ class Request:
     @property
     def folder(self) -> Path:
         """What the spec's paths are relative to."""
-        return self.written.path.parent
+        return self.written.folder
 
     @property
     def fingerprint(self) -> str:
@@ -108,20 +109,21 @@ def make_request(path: Path, changes: Sequence[str], workspace: Path) -> Request
         NotFound: a file that the evaluation reads does not exist.
     """
     spec, written = load(path, changes)
+    folder = written.folder
     older = _older(spec, workspace)
     sources = [*spec.data.sources, *(Source(path=each.said) for each in older if each.prepared is None)]
-    data = [file.described(path.parent) for source in sources for file in find(source, path.parent, fresh=True)]
+    data = [file.described(folder) for source in sources for file in find(source, folder, fresh=True)]
     named = [name for step in spec.data.steps or () for name in cast(Step, step).files()]
-    data += [described for name in named for described in _beside(name, path.parent)]
+    data += [described for name in named for described in _beside(name, folder)]
     data += [_described(each.prepared, each.said) for each in older if each.prepared is not None]
     base = base_facts(
-        resolve_reference(spec.base.model, path.parent),
+        resolve_reference(spec.base.model, folder),
         workspace=workspace,
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    teachers, others = _teachers(spec, path.parent, workspace), _others(spec, path.parent, workspace)
-    beside = files_beside(spec, path.parent)
+    teachers, others = _teachers(spec, folder, workspace), _others(spec, folder, workspace)
+    beside = files_beside(spec, folder)
     return Request(spec, written, workspace, base, data, teachers, older, others, beside)
 
 
@@ -130,17 +132,18 @@ def request_of(run: Run, spec_path: Path, workspace: Path) -> Request:
 
     Args:
         run: it has its folder.
-        spec_path: what the paths of its spec are relative to.
+        spec_path: the file of its spec.
         workspace: the folder that holds `runs/`.
     """
     spec = Resolved.from_json(read_json(run / "spec.json")).spec
+    folder = spec_path.parent / (spec.relative_to or "")
     base = base_facts(
-        resolve_reference(spec.base.model, spec_path.parent),
+        resolve_reference(spec.base.model, folder),
         workspace=workspace,
         revision=spec.base.revision,
         initialize=spec.base.initialize,
     )
-    teachers = _teachers(spec, spec_path.parent, workspace)
+    teachers = _teachers(spec, folder, workspace)
     return Request(spec, Written(spec_path, "", {}, {}), workspace, base, [], teachers, _older(spec, workspace), {})
 
 

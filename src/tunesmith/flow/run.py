@@ -167,11 +167,17 @@ def _begin(request: Request, narrator: Narrator) -> Run:
         return new_run(request.root, request.spec.name, fill)
 
 
-def load_job(run: Run, request: Request) -> Job:
-    """The job of a run, from its folder; what it may take is what is asked for now."""
+def load_job(run: Run, request: Request, splits: Sequence[Pool] = SPLITS) -> Job:
+    """The job of a run, from its folder; what it may take is what is asked for now.
+
+    Args:
+        run: it has its folder.
+        request: what it was asked for.
+        splits: those that are needed.
+    """
     said = read_json(run / "spec.json")
     resolved = Resolved.from_json(said)
-    pools: tuple[Pool, ...] = (*SPLITS, "replay") if request.older else SPLITS
+    pools: tuple[Pool, ...] = (*splits, "replay") if request.older else tuple(splits)
     return Job(
         resolved=replace(resolved, spec=resolved.spec.model_copy(update={"scale": request.spec.scale})),
         splits={pool: load_records(run / "data" / f"{pool}.parquet") for pool in pools},

@@ -41,14 +41,19 @@ class Stage:
 
 
 def stages(
-    run: Run, request: Request, job: Job, until: Until, repeats: Sequence[Repeat], carry_repeat: Carry
+    run: Run,
+    request: Request,
+    job: Job,
+    until: Until,
+    repeats: Sequence[Repeat] = (),
+    carry_repeat: Carry | None = None,
 ) -> list[Stage]:
     """The stages up to `until`, in order."""
     spec = job.spec.model_dump(mode="json")
     print_ = fingerprint(
         [spec["data"], spec["prompt"], spec["goal"]["task"], spec["evaluate"]["slices"], request.digests]
     )
-    found = [] if until == "train" else [_repeat(run, repeat, carry_repeat) for repeat in repeats]
+    found = [_repeat(run, repeat, carry_repeat) for repeat in repeats if carry_repeat and until != "train"]
     print_of_repeats = [stage.fingerprint for stage in found]
     start = request.base.reference
     for number in range(len(job.spec.train)):

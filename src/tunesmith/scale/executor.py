@@ -7,11 +7,12 @@ of torch or a tokenizer may call this. They end with the one that started them.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -42,7 +43,7 @@ class Executor:
 
     def __init__(self, count: int, worth: float = WORTH) -> None:
         self.count, self._worth = count, worth
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
 
     def __enter__(self) -> Executor:
         return self
@@ -81,11 +82,11 @@ class Executor:
     def _spread(self, function: Callable[[Any], T], items: Sequence[Any], size: int) -> Iterator[T]:
         """Hands `size` items at a time to the processes in turn."""
         while len(self._workers) < self.count:
-            self._workers.append(_Worker())
+            self._workers.append(Worker())
         starts = iter(range(0, len(items), size))
-        waiting: deque[_Worker] = deque()
+        waiting: deque[Worker] = deque()
 
-        def hand(worker: _Worker) -> None:
+        def hand(worker: Worker) -> None:
             # Only to one that waits: two that both write to each other would wait for good.
             start = next(starts, None)
             if start is not None:
@@ -105,49 +106,83 @@ class Executor:
                 self.close()
 
 
-class _Worker:
-    """A process that calls functions."""
+class Lost(Exception):
+    """A process has ended before its work was done.
 
-    def __init__(self) -> None:
-        self._connection, other = Pipe()
-        environment = {
+    Args:
+        code: its exit code; below 0 the signal that killed it.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"ended with {self.code}" if self.code >= 0 else f"was killed ({signal.Signals(-self.code).name})"
+
+
+class Worker:
+    """A process that calls functions.
+
+    Args:
+        environment: what differs from this process's beside what keeps it to one thread.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = {}) -> None:
+        self.connection, other = Pipe()
+        variables = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "OMP_NUM_THREADS": "1",
             "TOKENIZERS_PARALLELISM": "false",
+            **environment,
         }
         with other:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "tunesmith.scale.worker", str(other.fileno())],
                 pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env=environment,
+                env=variables,
             )
 
     def ask(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):  # it has ended; `answer` says how
-            self._connection.send((function, items))
+        """Has a function called; `hear` says what came of it."""
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has ended; `hear` says how
+            self.connection.send((function, items))
 
-    def answer(self) -> list[Any]:
+    def hear(self) -> list[Any]:
+        """What the function said of each item.
+
+        Raises:
+            Error: what it raised.
+            Lost: the process has ended.
+        """
         try:
-            kind, said = self._connection.recv()
+            kind, said = self.connection.recv()
         except (EOFError, ConnectionResetError):
-            code = self._process.wait()
-            raise RunError(
-                f"a process that prepares data ended with {code}" if code >= 0 else f"was killed by signal {-code}",
-                where="data",
-                fix="if the machine ran out of memory, use fewer cores (OMP_NUM_THREADS=1); the same command goes on",
-            ) from None
+            raise Lost(self.process.wait()) from None
         if kind == "error":
             raise error_from_json(said)
         answers: list[Any] = said
         return answers
 
+    def answer(self) -> list[Any]:
+        """As `hear`; a lost process is an error that users are told."""
+        try:
+            return self.hear()
+        except Lost as lost:
+            raise RunError(
+                f"a process that prepares data {lost}",
+                where="data",
+                fix="if the machine ran out of memory, use fewer cores (OMP_NUM_THREADS=1); the same command goes on",
+            ) from None
+
     def end(self) -> None:
-        self._connection.close()
-        self._process.kill()
-        self._process.wait()
+        """Ends the process, whatever it does."""
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
 
 
 def serve(connection: Connection) -> None:

@@ -22,7 +22,7 @@ def importance(study: Study) -> dict[str, tuple[float, float, float]] | str:
     Returns:
         Path -> (mean, lowest, highest over seeds), the most important first; or why the trials tell nothing.
     """
-    from tunesmith.search.optuna_study import told
+    from tunesmith.search.sampling import told
 
     varied = [
         dimension for dimension in study.dimensions if len({repr(t.params[dimension.path]) for t in study.done}) > 1

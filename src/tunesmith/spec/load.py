@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,18 @@ class Written:
     """A spec as the user gave it."""
 
     path: Path
-    """The file; its folder is what the data paths in it are relative to."""
+    """The file."""
     text: str
     """The file's own text."""
     tree: dict[str, Any]
     """Its plain values, after `extends` and overrides."""
     lines: dict[str, str]
     """Dotted path -> `file:line`, or `command line`."""
+
+    @property
+    def folder(self) -> Path:
+        """What the paths in it are relative to."""
+        return self.path.parent / (self.tree.get("relative_to") or "")
 
     def own_path(self, path: str) -> str:
         """The path as this file has it: a lone stage may stand without a list around it."""
@@ -63,9 +69,23 @@ def parse(text: str, name: str = "<spec>") -> tuple[Spec, Written]:
     return _finish(Path(name), text, (), folder=None)
 
 
+def changed(written: Written, overrides: Sequence[str]) -> tuple[Spec, Written]:
+    """The same spec with further overrides; its file is not read again.
+
+    Raises:
+        SpecError: with every problem found.
+    """
+    draft = Draft(deepcopy(written.tree), dict(written.lines), [])
+    return _overridden(draft, written.path, written.text, overrides)
+
+
 def _finish(path: Path, text: str, overrides: Sequence[str], folder: Path | None) -> tuple[Spec, Written]:
     draft = draft_of(text, path.name)
     extend(draft, folder)
+    return _overridden(draft, path, text, overrides)
+
+
+def _overridden(draft: Draft, path: Path, text: str, overrides: Sequence[str]) -> tuple[Spec, Written]:
     for said in overrides:
         try:
             override(draft.tree, draft.lines, said)

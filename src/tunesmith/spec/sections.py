@@ -30,11 +30,12 @@ from tunesmith.spec.rooms.explain import Explain
 from tunesmith.spec.rooms.fairness import Fairness
 from tunesmith.spec.rooms.privacy import Privacy, Private
 from tunesmith.spec.rooms.robustness import Robustness
+from tunesmith.spec.rooms.search import Search
 from tunesmith.spec.section import Section
 
 __all__ = [
     "Base", "Card", "Curriculum", "Data", "Evaluate", "Fairness", "Freeze", "Goal", "HoldOut", "Mixture", "Privacy",
-    "Private", "Prompt", "Regularize", "Replay", "Retention", "Scale", "Section", "Source", "Spec", "Split",
+    "Private", "Prompt", "Regularize", "Replay", "Retention", "Scale", "Search", "Section", "Source", "Spec", "Split",
     "SplitRule", "Target", "Task", "Train",
 ]  # fmt: skip
 
@@ -279,6 +280,8 @@ class Scale(Section):
     """Processes that prepare data on this machine; as many as it computes with when left out."""
     batch: int = Field(default=32, ge=1)
     """Rows that a model answers at once; fewer need less memory."""
+    jobs: int = Field(default=1, ge=1, le=256)
+    """Trials of a search that train at the same time on this machine, each in a process of its own."""
     cluster: str | None = Field(default=None, pattern=r"^(local|auto|ray://.+)$")
     """Run data steps on a Ray cluster: `local`, `auto` (the one this machine belongs to), or `ray://host:port`."""
     instance: str | None = None
@@ -295,6 +298,7 @@ class Scale(Section):
         if self.budget and self.budget.unit == "USD" and not (self.price or self.instance):
             raise ValueError("a budget in USD needs what an hour costs: write scale.price or scale.instance, or a time")
         return self
+    """Data steps and trials run on a Ray cluster: `local`, `auto` (the one of this machine), or `ray://host:port`."""
 
 
 def _stages(value: Any) -> Any:
@@ -318,6 +322,8 @@ class Spec(Section):
         list[Train], Field(min_length=1), BeforeValidator(_stages, json_schema_input_type=Train | list[Train])
     ] = [Train()]
     """One training stage, or a list of stages run in sequence."""
+    search: Search = Search()
+    """Which settings `tunesmith search` tries, and how."""
     evaluate: Evaluate = Evaluate()
     """What is measured on the test rows."""
     scale: Scale = Scale()
@@ -326,6 +332,8 @@ class Spec(Section):
     """Where the run's curves and figures are sent while it goes; `tunesmith send RUN` sends them later."""
     card: Card = Card()
     """What the model card says beside what was measured."""
+    relative_to: str | None = None
+    """The folder, from this file's, that the paths in it are relative to; this file's own when left out."""
 
     @model_validator(mode="after")
     def _licences_are_of_sources(self) -> Self:

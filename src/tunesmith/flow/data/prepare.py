@@ -183,8 +183,13 @@ def columns_to_keep(spec: Spec) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
+def collect_job(request: Request, narrator: Narrator, variants: Sequence[Spec] = ()) -> tuple[Job, Collected]:
     """Reads, cleans and divides the data, and resolves the spec by what was found.
+
+    Args:
+        request: what is asked for.
+        narrator: told what happens.
+        variants: other specs for the same rows, whose columns are kept too.
 
     Raises:
         UserError: anything about spec, data or base that would make the run wrong.
@@ -192,7 +197,8 @@ def collect_job(request: Request, narrator: Narrator) -> tuple[Job, Collected]:
     early = resolve_early(request.spec)
     tokenizer = open_tokenizer(request.base.reference, workspace=request.workspace, revision=early.base.revision)
     with workshop(request, narrator.progressing, tokenizer) as shop:
-        collected = collect(early.data, early.goal.task, columns_to_keep(early), request.older, shop)
+        columns = [column for spec in (early, *variants) for column in columns_to_keep(spec)]
+        collected = collect(early.data, early.goal.task, list(dict.fromkeys(columns)), request.older, shop)
     for line in collected.said:
         narrator.say("note", text=line)
     resolved = _resolve(request, collected, tokenizer)
@@ -302,13 +308,28 @@ def check_goal(job: Job, request: Request, survey: Survey) -> None:
 
 
 def _resolve(request: Request, collected: Collected, tokenizer: Any) -> Resolved:
-    """Resolves twice: first to learn what the rows become, then with the lengths they have as that."""
+    survey, splits = collected.survey, {"train": collected.splits["train"]}
+    facts = facts_of(request, survey, len(splits["train"]))
+    # What is not known yet is nothing; the rows are looked at as they become conversations.
+    draft = Job(
+        Resolved(request.spec, {}),
+        cast(dict[Pool, Records], splits),
+        survey.own_labels,
+        survey.span_labels,
+        survey.several,
+        tokenizer,
+        request.base.family,
+    )
+    return resolve(request.spec, request.written, measured(request, draft, facts))
+
+
+def facts_of(request: Request, survey: Survey, num_train: int) -> Facts:
+    """What is known of the data, the base and the machine before the rows' lengths are."""
     import torch
 
-    survey = collected.survey
-    facts = Facts(
+    return Facts(
         shape=survey.shape,
-        num_train=len(collected.splits["train"]),
+        num_train=num_train,
         num_labels=len(survey.own_labels),
         labels_per_record=2 if survey.several else 1,
         answer_tokens=1,
@@ -320,19 +341,26 @@ def _resolve(request: Request, collected: Collected, tokenizer: Any) -> Resolved
         gpus=torch.cuda.device_count(),
         bf16=fast_bf16(),
     )
+
+
+def measured(request: Request, job: Job, facts: Facts) -> Facts:
+    """The facts with the lengths that rows have once they are what the last stage learns from.
+
+    Args:
+        request: the spec, as written.
+        job: its records; how its spec is resolved does not matter.
+        facts: the rows' lengths aside.
+    """
     first = resolve(request.spec, request.written, facts)
-    records = collected.splits["train"]
+    records, tokenizer = job.splits["train"], job.tokenizer
     some = list(records[:: max(1, len(records) // MEASURED_ROWS)])
-    named = survey.own_labels, survey.span_labels, survey.several
-    draft = Job(first, {"train": records}, *named, tokenizer, request.base.family)
-    rendered = draft.render(first.spec.train[-1], some, learned=True)
+    rendered = replace(job, resolved=first).render(first.spec.train[-1], some, learned=True)
     answers = [record.answer for record in rendered if record.answer]
-    measured = replace(
+    return replace(
         facts,
         row_tokens=_percentile_99(_lengths(tokenizer, [_said(record, tokenizer) for record in rendered])),
         answer_tokens=_percentile_99(_lengths(tokenizer, answers)) if answers else 0,
     )
-    return resolve(request.spec, request.written, measured)
 
 
 def _said(record: Record, tokenizer: Any) -> str:

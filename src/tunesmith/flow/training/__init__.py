@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tunesmith.data.encode.tokenize import Example
+from tunesmith.data.encode.tokenize import Encoded, Example
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.predict.validate import validation_metrics
@@ -63,14 +63,10 @@ def train_here(
         Interrupted, NonFinite, UserError: see `tunesmith.train.loop.fit`.
     """
     stage, name = job.spec.train[number], f"train-{number + 1}"
-    model = open_stage_model(request, job, number, start)
-    objective = open_objective(request, job, stage, model, ranks.device)
-    for note in model.notes:
-        narrator.say("note", text=note)
     examples, validation, order = encode_stage(job, number, narrator)
-    objective = objective.told(job.learned(number))
-    _refuse_long(model, [*examples, *validation])
-    stage, ranks = Beginning(request, model, stage, examples, validation, narrator, ranks).place(shard)
+    model, objective, stage, ranks = begin_stage(
+        request, job, number, start, narrator, [examples, validation], ranks, shard
+    )
     folder = run / "checkpoints" / str(number + 1)
     checkpoints = Checkpoints(folder, warn=lambda text: narrator.say("warning", text=text))
     last: Step | None = None
@@ -84,7 +80,7 @@ def train_here(
         order=order,
         checkpoints=checkpoints,
         validation=validation,
-        validate=_validation(job, stage, model, number),
+        validate=validation_of(job, stage, model, number),
         stop=stop,
         ranks=ranks,
     ):
@@ -92,7 +88,7 @@ def train_here(
             narrator.say("note", text=_say_trained(model, stage, request))
             _tell_order(job, order, step, narrator)
         last = step
-        _tell(step, name, narrator)
+        tell_step(step, name, narrator)
         best = step.validation if step.best and step.validation else best
     if not ranks.first:
         return {}
@@ -107,6 +103,40 @@ def train_here(
         "trained_parameters": _count_trained(model),
         "digest": open_digest(model_folder(run, job, number), request),
     }
+
+
+def begin_stage(
+    request: Request,
+    job: Job,
+    number: int,
+    start: str,
+    narrator: Narrator,
+    rows: Sequence[Sequence[Example]],
+    ranks: Ranks = ALONE,
+    shard: Shard = "off",
+) -> tuple[Model, Objective, Train, Ranks]:
+    """What stage `number` trains, from the model `start`; and the stage as this machine takes it.
+
+    Args:
+        request: what is asked for.
+        job: its records.
+        number: of the stage, from 0.
+        start: the model to go on from.
+        narrator: told what happens.
+        rows: what is learned from, and what is measured on.
+        ranks: the processes that train.
+        shard: what the spec says.
+    """
+    stage = job.spec.train[number]
+    model = open_stage_model(request, job, number, start)
+    objective = open_objective(request, job, stage, model, ranks.device)
+    for note in model.notes:
+        narrator.say("note", text=note)
+    objective = objective.told(job.learned(number))
+    examples, validation = rows
+    _refuse_long(model, [*examples, *validation])
+    stage, ranks = Beginning(request, model, stage, examples, validation, narrator, ranks).place(shard)
+    return model, objective, stage, ranks
 
 
 def _course(last: Step | None, best: Mapping[str, float], seconds: float) -> dict[str, Any]:
@@ -130,19 +160,27 @@ def _promised(stage: Train, examples: Sequence[Example], last: Step | None) -> d
 
 def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[Sequence[Example], Sequence[Example], Order]:
     """What stage `number` learns from, what it is measured on, and the order of learning."""
+    encoded, validation = encode_splits(job, number, narrator)
+    return encoded.examples, validation.examples, order_of_stage(job, number, encoded)
+
+
+def encode_splits(job: Job, number: int, narrator: Narrator) -> tuple[Encoded, Encoded]:
+    """What becomes of the rows that stage `number` learns from, and of those that it is measured on."""
     stage = job.spec.train[number]
-    codec, learned = job.codec(stage), job.learned(number)
-    encoded, validation = (
-        codec.encode_many(rendered, lambda done: narrator.progressing("tokenize", done))
-        for rendered in (
-            job.render(stage, learned, learned=True),
-            job.render(stage, job.splits["validation"]),
-        )
+    codec = job.codec(stage)
+    learned = job.render(stage, job.learned(number), learned=True)
+    validation = job.render(stage, job.splits["validation"])
+    encoded, measured = (
+        codec.encode_many(rows, lambda done: narrator.progressing("tokenize", done)) for rows in (learned, validation)
     )
-    if stage.regularize.private:
+    return encoded, measured
+
+
+def order_of_stage(job: Job, number: int, encoded: Encoded) -> Order:
+    """In what order stage `number` learns what its rows have become."""
+    if job.spec.train[number].regularize.private:
         refuse_pieces(len(encoded.examples), len(np.unique(encoded.places)))
-    order = job.order(number, encoded.examples, learned.take(encoded.places))
-    return encoded.examples, validation.examples, order
+    return job.order(number, encoded.examples, job.learned(number).take(encoded.places))
 
 
 def _count_trained(model: Model) -> int:
@@ -239,26 +277,29 @@ def open_digest(folder: Path, request: Request) -> str:
     return base_facts(str(folder.resolve()), workspace=request.workspace).digest
 
 
-def _validation(job: Job, stage: Train, model: Model, number: int) -> Callable[[], Mapping[str, float]] | None:
-    """Measures the metrics of the goal on validation rows, where that takes one forward pass."""
+def measured_metrics(job: Job, stage: Train, number: int) -> list[Metric]:
+    """The metrics of the goal that are measured in the middle of training: where that takes one forward pass."""
     how = job.manner(stage)
     if number < len(job.spec.train) - 1 or how not in ("classify", "tag") or not job.splits["validation"]:
-        return None
-    metrics = [
-        cast(Metric, metric)
-        for metric in job.spec.evaluate.metrics or []
-        if cast(Metric, metric).needs <= provides(how) - {"seconds", "nll"}
-    ]
+        return []
+    metrics = cast(Sequence[Metric], job.spec.evaluate.metrics or ())
+    return [metric for metric in metrics if metric.needs <= provides(how) - {"seconds", "nll"}]
+
+
+def validation_of(job: Job, stage: Train, model: Model, number: int) -> Callable[[], Mapping[str, float]] | None:
+    """Measures them on validation rows; None where there are none."""
+    metrics = measured_metrics(job, stage, number)
     if not metrics:
         return None
     records = job.render(stage, job.splits["validation"][:VALIDATED_ROWS])
-    codec = job.codec(stage)
+    codec, how = job.codec(stage), job.manner(stage)
     return lambda: validation_metrics(
         model, codec, records, metrics, manner=how, labels=job.labels, batch=job.spec.scale.batch
     )
 
 
-def _tell(step: Step, stage: str, narrator: Narrator) -> None:
+def tell_step(step: Step, stage: str, narrator: Narrator) -> None:
+    """Tells of a step all that is kept of it."""
     speed = step.tokens / step.seconds if step.seconds else 0.0
     narrator.say(
         "step",

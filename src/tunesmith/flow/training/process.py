@@ -34,9 +34,9 @@ class Voice(Narrator):
         if not self._silent:
             self._parent.tell({"kind": kind, **values})
 
-    def progressing(self, what: str, done: int, total: int | None = None) -> None:
+    def progressing(self, what: str, done: int, total: int | None = None, **more: Any) -> None:
         if not self._silent:
-            self._parent.mention({"kind": "progress", "what": what, "done": done, "total": total})
+            self._parent.mention({"kind": "progress", "what": what, "done": done, "total": total, **more})
 
 
 def work(parent: Parent, stage: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
