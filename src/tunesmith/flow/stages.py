@@ -18,6 +18,7 @@ from tunesmith.flow.lineage import lineage
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.flow.training import model_folder
+from tunesmith.flow.training.find import find
 from tunesmith.flow.training.together import train
 from tunesmith.report.card import card
 from tunesmith.report.render import render
@@ -57,6 +58,9 @@ def stages(
     print_of_repeats = [stage.fingerprint for stage in found]
     start = request.base.reference
     for number in range(len(job.spec.train)):
+        if spec["find"]:
+            print_ = fingerprint([print_, spec["base"], spec["train"][number], spec["find"], versions(), threads()])
+            found.append(_find(run, request, job, number, start, print_))
         print_ = fingerprint([print_, spec["base"], spec["train"][number], versions(), threads()])
         found.append(_train(run, request, job, number, start, print_))
         start = str(model_folder(run, job, number).resolve())
@@ -81,6 +85,15 @@ def _repeat(run: Run, repeat: Repeat, carry: Carry) -> Stage:
         repeat.asked.fingerprint,
         leaves,
         lambda narrator, stop: do_repeat(run, repeat, carry, narrator, stop),
+    )
+
+
+def _find(run: Run, request: Request, job: Job, number: int, start: str, print_: str) -> Stage:
+    return Stage(
+        f"find-{number + 1}",
+        print_,
+        [f"find/{number + 1}"],
+        lambda narrator, stop: find(run, request, job, number, start, narrator, stop),
     )
 
 

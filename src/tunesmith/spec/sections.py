@@ -283,7 +283,7 @@ class Scale(Section):
     jobs: int = Field(default=1, ge=1, le=256)
     """Trials of a search that train at the same time on this machine, each in a process of its own."""
     cluster: str | None = Field(default=None, pattern=r"^(local|auto|ray://.+)$")
-    """Run data steps on a Ray cluster: `local`, `auto` (the one this machine belongs to), or `ray://host:port`."""
+    """Data steps and trials run on a Ray cluster: `local`, `auto` (the one of this machine), or `ray://host:port`."""
     instance: str | None = None
     """The rented machine it runs on, such as `p5.48xlarge`, for its price; `launch --on sky` rents it."""
     spot: bool = False
@@ -298,7 +298,6 @@ class Scale(Section):
         if self.budget and self.budget.unit == "USD" and not (self.price or self.instance):
             raise ValueError("a budget in USD needs what an hour costs: write scale.price or scale.instance, or a time")
         return self
-    """Data steps and trials run on a Ray cluster: `local`, `auto` (the one of this machine), or `ray://host:port`."""
 
 
 def _stages(value: Any) -> Any:
@@ -324,6 +323,8 @@ class Spec(Section):
     """One training stage, or a list of stages run in sequence."""
     search: Search = Search()
     """Which settings `tunesmith search` tries, and how."""
+    find: list[Literal["lr", "batch"]] = Field(default_factory=list)
+    """Found before each stage in under 5% of its tokens, in place of what is derived: `lr`, `batch` (rows at once)."""
     evaluate: Evaluate = Evaluate()
     """What is measured on the test rows."""
     scale: Scale = Scale()

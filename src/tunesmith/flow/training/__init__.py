@@ -18,6 +18,7 @@ from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import memory_mb
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
+from tunesmith.flow.training.found import with_found
 from tunesmith.flow.training.settle import Beginning, Shard
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
@@ -62,7 +63,7 @@ def train_here(
     Raises:
         Interrupted, NonFinite, UserError: see `tunesmith.train.loop.fit`.
     """
-    stage, name = job.spec.train[number], f"train-{number + 1}"
+    job, name = with_found(run, job, number), f"train-{number + 1}"
     examples, validation, order = encode_stage(job, number, narrator)
     model, objective, stage, ranks = begin_stage(
         request, job, number, start, narrator, [examples, validation], ranks, shard
