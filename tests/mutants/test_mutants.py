@@ -1358,6 +1358,41 @@ MUTANTS = [
         "return stop()",
         "unit/test_budget.py::test_a_budget_stops_when_it_is_gone_and_not_before",
     ),
+    Mutant(
+        "the best of short trainings is taken whole",
+        "train/find/rate.py",
+        "math.isclose(lr, best / 2)",
+        "math.isclose(lr, best)",
+        "unit/test_train_find.py::test_which_rate_is_taken",
+    ),
+    Mutant(
+        "losses of short trainings are compared without their pairs",
+        "train/find/rate.py",
+        "[mine - theirs for mine, theirs in zip(own, other, strict=True)]",
+        "[mine - theirs for mine, theirs in zip(own, other[::-1], strict=True)]",
+        "unit/test_train_find.py::test_pairs_see_what_the_noise_of_the_rows_hides",
+    ),
+    Mutant(
+        "the noise scale forgets the size of its groups",
+        "train/find/noise.py",
+        "return rows * count * (small - big)",
+        "return count * (small - big)",
+        "unit/test_train_find.py::test_the_noise_scale_is_that_of_known_noise_whatever_the_groups",
+    ),
+    Mutant(
+        "a found learning rate does not reach the training",
+        "flow/training/found.py",
+        "stage.optimizer.model_copy(update={\"lr\": lr})",
+        "stage.optimizer.model_copy(update={})",
+        "e2e/test_find.py::test_a_found_rate_trains_like_a_written_one_bit_for_bit",
+    ),
+    Mutant(
+        "looking that was killed begins anew",
+        "flow/training/find.py",
+        "if not path.exists():",
+        "if True:",
+        "e2e/test_find.py::test_looking_that_was_killed_goes_on_with_what_is_missing",
+    ),
 ]
 # fmt: on
 
