@@ -84,7 +84,7 @@ def train_here(
         order=order,
         checkpoints=checkpoints,
         validation=validation,
-        validate=_validation(job, stage, model, number),
+        validate=validation_of(job, stage, model, number),
         stop=stop,
         ranks=ranks,
     ):
@@ -239,8 +239,10 @@ def open_digest(folder: Path, request: Request) -> str:
     return base_facts(str(folder.resolve()), workspace=request.workspace).digest
 
 
-def _validation(job: Job, stage: Train, model: Model, number: int) -> Callable[[], Mapping[str, float]] | None:
-    """Measures the metrics of the goal on validation rows, where that takes one forward pass."""
+def validation_of(
+    job: Job, stage: Train, model: Model, number: int, rows: int = VALIDATED_ROWS
+) -> Callable[[], Mapping[str, float]] | None:
+    """Measures the metrics of the goal on the first validation rows, where that takes one forward pass."""
     how = job.manner(stage)
     if number < len(job.spec.train) - 1 or how not in ("classify", "tag") or not job.splits["validation"]:
         return None
@@ -251,7 +253,7 @@ def _validation(job: Job, stage: Train, model: Model, number: int) -> Callable[[
     ]
     if not metrics:
         return None
-    records = job.render(stage, job.splits["validation"][:VALIDATED_ROWS])
+    records = job.render(stage, job.splits["validation"][:rows])
     codec = job.codec(stage)
     return lambda: validation_metrics(
         model, codec, records, metrics, manner=how, labels=job.labels, batch=job.spec.scale.batch
