@@ -59,6 +59,7 @@ class Estimate:
     """Those of attention for each pair of tokens of a row: they grow with the square of its length."""
     flops_per_trained_token: float
     """Those of a causal model's language head beside them, for each token the loss counts."""
+    num_layers: int
     frozen_layers: int
     """Layers that lie below everything that trains."""
     not_kept: str | None
@@ -136,6 +137,7 @@ def estimate(
         flops_per_token=flops / (rows * tokens) + 2.0 * taught,
         flops_per_pair=_attention_flops(model),
         flops_per_trained_token=head_flops,
+        num_layers=layers(model).count,
         frozen_layers=frozen,
         not_kept=why_not(model, frozen, train.regularize),
         state_bytes=model.inner.config.get_text_config().hidden_size * 4,
