@@ -54,11 +54,11 @@ def test_a_workspace_mends_and_adds(tmp_path: Path) -> None:
 )
 def test_a_wrong_table_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / FILE).write_text(text)
-    with pytest.raises(UserError, match="instances.yaml") as raised:
+    with pytest.raises(UserError, match=r"instances\.yaml") as raised:
         instances(tmp_path)
     assert said in raised.value.what
 
 
 def test_an_unknown_name_names_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="p5.48xlarge"):
+    with pytest.raises(NotFound, match=r"p5\.48xlarge"):
         find_instance("p6", tmp_path)

@@ -125,6 +125,9 @@ def main() -> None:
 from tunesmith.cli import make  # noqa: E402
 
 # isort: split
+from tunesmith.cli import plan  # noqa: E402
+
+# isort: split
 from tunesmith.cli import search  # noqa: E402
 
 # isort: split
@@ -142,4 +145,4 @@ from tunesmith.cli import guard  # noqa: E402
 # isort: split
 from tunesmith.cli import review  # noqa: E402
 
-__all__ = ["app", "guard", "look", "main", "make", "review", "search", "suites", "weigh"]
+__all__ = ["app", "guard", "look", "main", "make", "plan", "review", "search", "suites", "weigh"]

@@ -287,12 +287,14 @@ def measured_metrics(job: Job, stage: Train, number: int) -> list[Metric]:
     return [metric for metric in metrics if metric.needs <= provides(how) - {"seconds", "nll"}]
 
 
-def validation_of(job: Job, stage: Train, model: Model, number: int) -> Callable[[], Mapping[str, float]] | None:
-    """Measures them on validation rows; None where there are none."""
+def validation_of(
+    job: Job, stage: Train, model: Model, number: int, rows: int = VALIDATED_ROWS
+) -> Callable[[], Mapping[str, float]] | None:
+    """Measures them on the first validation rows; None where there are none."""
     metrics = measured_metrics(job, stage, number)
     if not metrics:
         return None
-    records = job.render(stage, job.splits["validation"][:VALIDATED_ROWS])
+    records = job.render(stage, job.splits["validation"][:rows])
     codec, how = job.codec(stage), job.manner(stage)
     return lambda: validation_metrics(
         model, codec, records, metrics, manner=how, labels=job.labels, batch=job.spec.scale.batch
