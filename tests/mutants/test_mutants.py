@@ -1393,6 +1393,27 @@ MUTANTS = [
         "if True:",
         "e2e/test_find.py::test_looking_that_was_killed_goes_on_with_what_is_missing",
     ),
+    Mutant(
+        "a job that failed ends well",
+        "flow/launch/ray.py",
+        'int(state != "SUCCEEDED")',
+        "0",
+        "unit/test_launch.py::test_a_job_is_submitted_followed_and_ends_with_its_code",
+    ),
+    Mutant(
+        "a rented machine is never given back",
+        "flow/launch/sky.py",
+        '"autostop": {"idle_minutes": IDLE_MINUTES, "down": True},',
+        "",
+        "unit/test_launch.py::test_the_cheapest_machine_that_holds_a_step_is_rented",
+    ),
+    Mutant(
+        "what a spec does not name is sent",
+        "flow/launch/__init__.py",
+        "_put(home / named, folder / named)",
+        "_put(home, folder)",
+        "unit/test_launch.py::test_what_the_spec_names_is_sent_and_nothing_else",
+    ),
 ]
 # fmt: on
 

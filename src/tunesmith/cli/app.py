@@ -131,6 +131,9 @@ from tunesmith.cli import plan  # noqa: E402
 from tunesmith.cli import search  # noqa: E402
 
 # isort: split
+from tunesmith.cli import launch  # noqa: E402
+
+# isort: split
 from tunesmith.cli import look  # noqa: E402
 
 # isort: split
@@ -145,4 +148,4 @@ from tunesmith.cli import guard  # noqa: E402
 # isort: split
 from tunesmith.cli import review  # noqa: E402
 
-__all__ = ["app", "guard", "look", "main", "make", "plan", "review", "search", "suites", "weigh"]
+__all__ = ["app", "guard", "launch", "look", "main", "make", "plan", "review", "search", "suites", "weigh"]
