@@ -17,6 +17,7 @@ from tunesmith.report.card import card
 from tunesmith.report.render import render
 from tunesmith.runs import Run, file_digest, read_json
 from tunesmith.train.find import rate
+from tunesmith.train.find.noise import Noise
 from tunesmith.train.find.rate import FoundRate
 
 STEPS = 24
@@ -45,7 +46,7 @@ def weights(of: Run) -> list[str]:
 def generous(monkeypatch: pytest.MonkeyPatch) -> None:
     """So short a training has no twentieth to look with."""
     monkeypatch.setattr(find, "SHARE", 0.9)
-    monkeypatch.setattr(find, "FEWEST", 4)
+    monkeypatch.setattr(find, "FEWEST", 3)
 
 
 def test_a_found_rate_trains_like_a_written_one_bit_for_bit(
@@ -55,7 +56,7 @@ def test_a_found_rate_trains_like_a_written_one_bit_for_bit(
         assert [probe.lr for probe in probes] == [derived * factor for factor in rate.FACTORS]
         assert all(len(probe.losses) == steps for probe in probes)
         assert len({probe.losses[0] for probe in probes}) == 1  # all begin with the same weights and rows
-        assert len({probe.losses[-1] for probe in probes}) == len(probes)
+        assert len({probe.held for probe in probes}) == len(probes) and len({len(probe.held) for probe in probes}) == 1
         return FoundRate(2e-3, True, "for the test")
 
     monkeypatch.setattr(find, "decide", decided)
@@ -109,7 +110,7 @@ def test_a_twentieth_is_enough_or_the_derived_value_stays(desk: Path) -> None:
     looked = trained(desk, "find=[lr, batch]")
     found = read_json(looked / "find" / "1" / "found.json")
     assert find.SHARE == 0.05 and found["spent"] <= found["planned"] * 0.05
-    assert not found["rate"]["changed"] and "fewer than 12 tell nothing" in found["rate"]["says"]
+    assert not found["rate"]["changed"] and "fewer than 10 tell nothing" in found["rate"]["says"]
     assert found["batch"]["micro_batch"] is None and "too little to time sizes" in found["batch"]["says"]
     assert weights(looked) == weights(trained(desk))
     timed = read_json(trained(desk, "find=[lr]", "train.duration=1 s") / "find" / "1" / "found.json")
@@ -134,3 +135,16 @@ def test_a_training_that_diverges_is_out(desk: Path, generous: None) -> None:
     found = read_json(desk.parent / "runs" / "colours" / "1" / "find" / "1" / "found.json")
     assert "every rate tried diverged" in found["rate"]["says"] and not found["rate"]["changed"]
     assert found["spent"] <= found["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"),
+    [
+        (Noise(40.0, 20.0, 80.0), "noise scale is 40 rows (20 to 80): more than the 8 rows a step would be worth it"),
+        (Noise(2.0, 1.0, 4.0), "fewer than the 8 rows a step would do so early"),
+        (Noise(9.0, 4.0, 20.0), "8 rows a step are about as many as are worth it"),
+        (Noise(None, None, None), "the gradient of 64 rows cannot be told from its noise"),
+    ],
+)
+def test_the_noise_scale_is_put_in_words(noise: Noise, said: str) -> None:
+    assert said in find._worth(noise, 5, 8, 64)

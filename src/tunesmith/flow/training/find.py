@@ -32,7 +32,7 @@ from tunesmith.spec.quantity import Batch, Duration, Every, Stretch
 from tunesmith.spec.sections import Train
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.find.noise import FEWEST as FEWEST_GROUPS
-from tunesmith.train.find.noise import noise_scale, sketch
+from tunesmith.train.find.noise import Noise, noise_scale, sketch
 from tunesmith.train.find.rate import FACTORS, FEWEST, FoundRate, Probe, decide
 from tunesmith.train.find.speed import Timed, plateau
 from tunesmith.train.loop import fit
@@ -44,6 +44,8 @@ SHARE = 0.05
 """Of the training's tokens: the most that looking may take."""
 GROUPS = 16
 """Groups of rows whose gradients are held against each other."""
+HELD_AT_ONCE = 4
+"""Rows whose mean loss is one of the figures that are compared."""
 CUTS = (8, 4, 2, 1)
 """Into how many parts a step is cut to see how fast it is."""
 
@@ -137,10 +139,10 @@ class _Look:
         return model, objective, without_cache(stage)
 
     def train(self, lr: float, steps: int) -> tuple[Model, Objective, Probe]:
-        """Trains a model of its own for so many steps, with a warm-up and then evenly."""
+        """Trains a model of its own for so many steps: a warm-up, and then a rate that falls to nothing."""
         model, objective, stage = self.open()
         assert stage.optimizer
-        schedule = SCHEDULES.load("constant").model_validate({"warmup": str(Stretch(30, "%"))})
+        schedule = SCHEDULES.load("linear").model_validate({"warmup": str(Stretch(30, "%"))})
         stage = stage.model_copy(
             update={
                 "optimizer": stage.optimizer.model_copy(update={"lr": lr}),
@@ -167,7 +169,15 @@ class _Look:
                 self.narrator.progressing(f"finding: lr {lr:g}", len(losses), steps)
         if len(losses) < steps:  # the step that diverged was computed too
             tokens = sum(self.steps_sizes(len(losses) + 1))
-        return model, objective, Probe(lr, tuple(losses), tokens)
+        return model, objective, Probe(lr, tuple(losses), (), tokens)
+
+    def held(self, steps: int) -> list[list[int]]:
+        """Rows of the last steps of the first epoch, in groups: those that are asked after a short training."""
+        rows = [row for micros in self.batches().epoch(0)[-max(1, steps // 2) :] for micro in micros for row in micro]
+        return [rows[start : start + HELD_AT_ONCE] for start in range(0, len(rows), HELD_AT_ONCE)]
+
+    def tokens_of(self, groups: list[list[int]]) -> int:
+        return sum(self.examples[row].num_tokens for group in groups for row in group)
 
     def steps_sizes(self, count: int) -> list[int]:
         """Tokens of the training's first steps."""
@@ -192,7 +202,7 @@ def _until(sums: Any, most: float) -> Any:
 
 def _find_rate(look: _Look, allowed: int) -> dict[str, Any]:
     derived = float(cast(Any, look.stage.optimizer).lr)
-    steps = look.steps_within(allowed / len(FACTORS)) if look.planned else 0
+    steps = _steps_of_probe(look, allowed / len(FACTORS)) if look.planned else 0
     if steps < FEWEST:
         why = (
             f"{SHARE:.0%} of the training is {steps} steps for each of {len(FACTORS)} rates, and fewer than {FEWEST} "
@@ -205,7 +215,8 @@ def _find_rate(look: _Look, allowed: int) -> dict[str, Any]:
     for factor in FACTORS:
         lr = float(f"{derived * factor:.3g}") if factor != 1 else derived
         said = look.kept(f"lr-{factor:g}", partial(_probe, look, lr, steps))
-        probes.append(Probe(said["lr"], tuple(map(float, said["losses"])), said["tokens"]))
+        losses, held = (tuple(map(float, said[kind])) for kind in ("losses", "held"))
+        probes.append(Probe(said["lr"], losses, held, said["tokens"]))
     found: FoundRate = decide(probes, derived, steps)
     word = "found" if found.changed else "the derived"
     return {
@@ -218,9 +229,41 @@ def _find_rate(look: _Look, allowed: int) -> dict[str, Any]:
     }
 
 
+def _steps_of_probe(look: _Look, allowed: float) -> int:
+    """How many steps a short training may have, what is asked at its end included."""
+    steps = look.steps_within(allowed)
+    while steps and sum(look.steps_sizes(steps)) + look.tokens_of(look.held(steps)) > allowed:
+        steps -= 1
+    return steps
+
+
 def _probe(look: _Look, lr: float, steps: int) -> dict[str, Any]:
-    probe = asdict(look.train(lr, steps)[2])
-    return {**probe, "losses": [loss if math.isfinite(loss) else str(loss) for loss in probe["losses"]]}
+    model, objective, probe = look.train(lr, steps)
+    held: list[float] = []
+    groups = look.held(steps) if len(probe.losses) == steps else []
+    model.train(False)
+    for group in groups:
+        batch = objective.batch([look.examples[row] for row in group], model)
+        if batch.num_trained:
+            held.append(_mean_loss(model, objective, batch))
+    return {
+        "lr": lr,
+        "losses": [_plain(loss) for loss in probe.losses],
+        "held": [_plain(loss) for loss in held],
+        "tokens": probe.tokens + look.tokens_of(groups),
+    }
+
+
+def _mean_loss(model: Model, objective: Objective, batch: Any) -> float:
+    import torch
+
+    with torch.no_grad():
+        return float(objective.loss(model, batch).sum / batch.count)
+
+
+def _plain(loss: float) -> float | str:
+    """As JSON has it."""
+    return loss if math.isfinite(loss) else str(loss)
 
 
 def _find_batch(look: _Look, allowed: int) -> dict[str, Any]:
@@ -322,11 +365,19 @@ def _measure_noise(look: _Look, allowed: int) -> dict[str, Any]:
         found.append(sketch(weight.grad for weight in model.trainable().values()))
     tokens = probe.tokens + sum(look.examples[row].num_tokens for row in rows)
     noise = noise_scale(np.array(found), each)
-    if noise.rows is None:
-        says = f"the gradient drowns in noise: more than {groups * each:,} rows a step would be worth it"
-    else:
-        says = (
-            f"after {warm} steps the gradient noise scale is {noise.rows:,.0f} rows ({noise.low:,.0f} to "
-            f"{noise.high:,.0f}): more a step are hardly worth it; the training has {a_step:,}"
-        )
+    says = _worth(noise, warm, a_step, groups * each)
     return {"noise": asdict(noise), "says": says, "tokens": tokens}
+
+
+def _worth(noise: Noise, steps: int, a_step: int, seen: int) -> str:
+    """What the noise scale says of the rows that the training has a step."""
+    if noise.rows is None or noise.low is None or noise.high is None:
+        return f"the gradient of {seen:,} rows cannot be told from its noise: more rows a step would be worth it"
+    if noise.low > a_step:
+        worth = f"more than the {a_step:,} rows a step would be worth it"
+    elif noise.high < a_step:
+        worth = f"fewer than the {a_step:,} rows a step would do so early, and it grows"
+    else:
+        worth = f"{a_step:,} rows a step are about as many as are worth it"
+    scale = f"{noise.rows:.2g} rows ({noise.low:.2g} to {noise.high:.2g})"
+    return f"after {steps} steps the gradient noise scale is {scale}: {worth}"

@@ -57,18 +57,18 @@ def _found(number: int, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rates(rate: dict[str, Any]) -> Markup:
-    """The loss of each rate that was tried, over the second half of its few steps; hollow where it diverged."""
+    """The loss of each rate that was tried, of rows it had not learned; hollow where it diverged."""
     steps = rate["steps"]
-    late = {probe["lr"]: [number(loss) for loss in probe["losses"][steps // 2 :]] for probe in rate["probes"]}
-    means = {lr: sum(losses) / len(losses) for lr, losses in late.items() if len(losses) == steps - steps // 2}
+    held = {probe["lr"]: [number(loss) for loss in probe["held"]] for probe in rate["probes"]}
+    means = {lr: sum(losses) / len(losses) for lr, losses in held.items() if losses}
     shown = {lr: mean for lr, mean in means.items() if math.isfinite(mean)}
     low, high = padded(list(shown.values()), 0.15)
     dots = [
         Dot(lr, shown.get(lr, high), f"lr {lr:g}: {f'loss {figure(shown[lr])}' if lr in shown else 'diverged'}",
             "ghost" if lr not in shown else "c" if lr == rate["lr"] else "a", 5.0 if lr == rate["lr"] else 3.5)
-        for lr in late
+        for lr in held
     ]  # fmt: skip
-    across = Axis("learning rate", min(late) * 0.8, max(late) * 1.25, log=True)
+    across = Axis("learning rate", min(held) * 0.8, max(held) * 1.25, log=True)
     title = f"Loss after {steps} steps by learning rate: {'; '.join(dot.says for dot in dots)}"
     return scatter(dots, across=across, up=Axis("loss", low, high), title=title)
 

@@ -1,6 +1,9 @@
 """Which learning rate a few very short trainings speak for.
 
-Each begins from the same weights and learns the same rows in the same order, so losses are compared pair by pair.
+Each begins from the same weights, learns the same rows in the same order, and ends like a whole training, its rate
+falling to nothing; then all are asked the same rows that none has learned, and their losses compared pair by pair. The
+losses while they learn would not do: at so few rows a step they jump by what the rows are.
+
 Short trainings favour high rates: the best rate falls with the length of a training (Bjorck et al. 2024, arXiv
 2409.19913; the short-horizon bias of Wu et al. 2018 is its kin). So a rate above the derived one is taken at half, and
 only where that is surely better too.
@@ -15,7 +18,7 @@ from statistics import fmean, stdev
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """The rates that are tried, as multiples of the derived one."""
-FEWEST = 12
+FEWEST = 10
 """Steps of a short training below which it tells nothing."""
 SURE = 3.0
 """Standard errors by which a rate must beat the derived one."""
@@ -28,14 +31,15 @@ class Probe:
     lr: float
     losses: tuple[float, ...]
     """Of each step; fewer than asked for where it diverged."""
+    held: tuple[float, ...]
+    """Of each group of rows that were asked at its end; none where it diverged."""
     tokens: int
 
-    def compared(self, steps: int) -> tuple[float, ...] | None:
-        """The losses of its second half; None where it diverged."""
-        if len(self.losses) < steps or not all(map(math.isfinite, self.losses)):
-            return None
-        late = self.losses[steps // 2 :]
-        return late if fmean(late) < 1.5 * max(self.losses[0], 1e-9) else None
+    @property
+    def diverged(self) -> bool:
+        """Whether it came to no end, or to one far above its start."""
+        finite = bool(self.held) and all(map(math.isfinite, (*self.losses, *self.held)))
+        return not finite or fmean(self.held) > 1.5 * max(self.losses[0], 1e-9)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def decide(probes: Sequence[Probe], derived: float, steps: int) -> FoundRate:
         derived: the rate by rule.
         steps: of each probe.
     """
-    late = {probe.lr: losses for probe in probes if (losses := probe.compared(steps)) is not None}
+    late = {probe.lr: probe.held for probe in probes if not probe.diverged}
     own = late.get(derived)
     gone = sorted(probe.lr for probe in probes if probe.lr not in late)
     if own is None:
@@ -83,6 +87,6 @@ def decide(probes: Sequence[Probe], derived: float, steps: int) -> FoundRate:
 
 
 def _gain(own: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
-    """How far a rate's losses lie below the derived one's, and the standard error of that, step by step."""
+    """How far a rate's losses lie below the derived one's, and the standard error of that, group by group."""
     differences = [mine - theirs for mine, theirs in zip(own, other, strict=True)]
     return fmean(differences), stdev(differences) / math.sqrt(len(differences))
