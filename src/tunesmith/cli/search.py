@@ -88,5 +88,5 @@ def _told(found: Found) -> list[str]:
         lines.append(f"what mattered: {found.importance}")
     else:
         shares = (f"{path} {m:.0%} ({low:.0%} to {high:.0%})" for path, (m, low, high) in found.importance.items())
-        lines.append(f"what mattered (fANOVA, lowest and highest of ten forests): {', '.join(shares)}")
+        lines.append(f"what mattered (fANOVA, lowest and highest of several forests): {', '.join(shares)}")
     return lines

@@ -79,9 +79,12 @@ class Shelf:
 
     def finish(self, trial: Trial) -> None:
         """Keeps what a trial came to, and nothing of what it needed for that."""
-        folder = self.of(trial.number)
-        write_json(folder / "trial.json", trial.to_json())
-        for path in folder.iterdir():
+        write_json(self.of(trial.number) / "trial.json", trial.to_json())
+        self.clear(trial.number)
+
+    def clear(self, number: int) -> None:
+        """Removes what a trial that has ended needs no more."""
+        for path in self.of(number).iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name not in KEPT:
@@ -225,6 +228,8 @@ class Conductor:
                     return
                 trial = Trial(number, proposed[0], proposed[1], "running")
                 self.pool.begin(number, self.job, self.given(trial))
+            else:
+                self.shelf.clear(number)  # in case it was killed in between
             self.trials.append(trial)
 
     def _take(self, ended: Ended, halted: bool) -> list[Error]:

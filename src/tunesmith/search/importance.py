@@ -6,8 +6,9 @@ import numpy as np
 
 from tunesmith.search.study import Study
 
-SEEDS = 10
+SEEDS = 5
 """Forests that are grown, each from another seed."""
+TREES = 32
 A_DIMENSION = 4
 """Finished trials a dimension below which importances are noise."""
 LEAST = 12
@@ -40,7 +41,9 @@ def importance(study: Study) -> dict[str, tuple[float, float, float]] | str:
     found: dict[str, list[float]] = {}
     for seed in range(SEEDS):
         said = get_param_importances(
-            told(study, known), evaluator=FanovaImportanceEvaluator(n_trees=32, seed=seed), target=lambda t: t.values[0]
+            told(study, known),
+            evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=seed),
+            target=lambda t: t.values[0],
         )
         for path, share in said.items():
             found.setdefault(path, []).append(float(share))

@@ -23,6 +23,8 @@ STARTUP = 4
 """Trials beside one a dimension before a sampler is asked: what benchmarks/search.py found best."""
 GRACE, REDUCTION = 1, 3
 """Looks before a trial may be ended early, and the one in so many that goes on then."""
+EXPLORE = 3
+"""Of so many trials one is a point of the even spread still, so that no sampler stays in the first good corner."""
 TRIES = 20
 """Draws after which a point that was tried already is looked for among those that are left."""
 MOST_POINTS = 100_000
@@ -107,7 +109,7 @@ def _draw(asked: Asked, number: int, attempt: int, trials: Sequence[Trial]) -> t
     rules, dimensions = asked.rules, asked.dimensions
     drawn = np.random.default_rng([rules.seed, number, attempt])
     known = [trial for trial in asked.seen(number, trials) if holds(dimensions, trial.params)]
-    learns = rules.sampler in ("tpe", "gp") and number > asked.startup
+    learns = rules.sampler in ("tpe", "gp") and number > asked.startup and number % EXPLORE
     if learns and any(trial.values for trial in known):
         return _asked_of_sampler(asked, number, trials, int(drawn.integers(2**31)))
     if rules.sampler in ("tpe", "gp") and not attempt:
