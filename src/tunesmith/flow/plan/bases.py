@@ -94,7 +94,7 @@ def compare_bases(
     found = [_candidate(name, spec_path, changes, workspace, machines, steps, narrator) for name in names]
     tried = {each.name: each.tried for each in found if each.tried}
     order = _order(found, tried)
-    recommended, because = _decide(order, tried)
+    recommended, because = decide(order, tried)
     return Bases(tuple(order), recommended, because, _notes(order, tried, machines))
 
 
@@ -188,7 +188,7 @@ def _order(found: Sequence[Candidate], tried: dict[str, Tried]) -> list[Candidat
     return sorted(found, key=key)
 
 
-def _decide(order: Sequence[Candidate], tried: dict[str, Tried]) -> tuple[str | None, str]:
+def decide(order: Sequence[Candidate], tried: dict[str, Tried]) -> tuple[str | None, str]:
     """Which is recommended, and by which number."""
     able = [one for one in order if not one.refused]
     if not able:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.data.encode.tokenize import Example
 from tunesmith.flow.data.prepare import Job, collect_job, encode_job
-from tunesmith.flow.environment import free_memory, use_threads
+from tunesmith.flow.environment import free_memory, on_gpu, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.trial import STEPS, Trial, try_steps
 from tunesmith.flow.plan.words import duration, gigabytes
@@ -22,6 +22,9 @@ from tunesmith.train.order.batches import Batches
 
 LONGEST_TRIAL = 30.0
 """Seconds; where the trial would take longer, time is told from arithmetic instead."""
+KERNEL_BYTES = 66_000_000
+"""What a run holds beyond its trial: oneDNN makes kernels for each new length, and keeps 64 (`cli.app`). The difference
+was 65 to 70 MB for bases of 6M parameters, whatever the method (benchmarks/estimates.py)."""
 FEWEST_STEPS = 3
 """Of a trial; fewer would say nothing."""
 MODEL_FLOPS_SHARE = 0.35
@@ -175,6 +178,7 @@ def plan_stage(
     measured = trial.peak_bytes if trial is not None and trial is not earlier else None
     by_formula = sum(settled.memory_parts.values())
     cache = settled.memory_parts["cache"]
+    kernels = 0 if on_gpu() or trial is None or work.steps <= 2 * trial.steps else KERNEL_BYTES
     return StagePlan(
         number=number + 1,
         objective=job.objective(stage).kind,
@@ -186,11 +190,12 @@ def plan_stage(
         epochs=work.epochs,
         validations=work.validations,
         tokens=round(work.tokens),
-        memory_bytes=by_formula if measured is None else measured + cache,
+        memory_bytes=by_formula if measured is None else measured + cache + kernels,
         memory_parts=settled.memory_parts,
         memory_basis="by formula, from shapes alone"
         if measured is None
         else "the most this process held while it learned and validated its longest rows"
+        + (f", {gigabytes(kernels)} for kernels of further lengths" if kernels else "")
         + (", and what is kept of the frozen layers" if cache else ""),
         free_bytes=free,
         checkpointing=stage.checkpointing == "on",
