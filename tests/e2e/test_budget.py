@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.desk import make_desk
 from tunesmith.errors import OutOfBudget
 from tunesmith.events import read_events
-from tunesmith.flow import budget
+from tunesmith.flow.launch import budget
 from tunesmith.flow.run import run
 from tunesmith.scale.spending import spent
 

@@ -651,7 +651,7 @@ MUTANTS = [
            "plain.total_bytes > free_bytes and able",
            "plain.total_bytes >= free_bytes and able",
            "golden/test_train_checkpointing.py::test_auto_turns_it_on_only_when_a_step_would_not_fit[llama]"),
-    Mutant("checkpointing accepted and not done", "train/memory.py",
+    Mutant("checkpointing accepted and not done", "train/weights/memory.py",
            "    if not wanted:",
            "    if True:",
            "golden/test_train_checkpointing.py::test_less_is_kept"),
@@ -1339,7 +1339,7 @@ MUTANTS = [
     ),
     Mutant(
         "a budget forgets earlier sittings",
-        "flow/budget.py",
+        "flow/launch/budget.py",
         "return self.before.and_also(",
         "return Spent().and_also(",
         "unit/test_budget.py::test_earlier_sittings_count_and_the_message_says_what_to_do",
@@ -1353,7 +1353,7 @@ MUTANTS = [
     ),
     Mutant(
         "a budget that is gone stops nothing",
-        "flow/budget.py",
+        "flow/launch/budget.py",
         "return stop() or self.empty",
         "return stop()",
         "unit/test_budget.py::test_a_budget_stops_when_it_is_gone_and_not_before",

@@ -11,7 +11,7 @@ from tests.unit.test_report_page import Page
 
 from tunesmith.errors import Interrupted, NotFound, OutOfBudget, SpecError
 from tunesmith.events import Events, read_events
-from tunesmith.flow.budget import Purse, usd_an_hour
+from tunesmith.flow.launch.budget import Purse, usd_an_hour
 from tunesmith.flow.narrator import Narrator
 from tunesmith.runs import Run
 from tunesmith.scale.spending import Spent, spent
@@ -123,7 +123,7 @@ def test_a_sitting_is_told_once_and_what_is_spent_now_and_then(tmp_path: Path, m
     assert [event["kind"] for event in said] == ["sitting"] and said[0]["usd_an_hour"] == 3.6
     stop = found.watched(narrator, lambda: False)
     assert not stop() and len(said) == 1
-    monkeypatch.setattr("tunesmith.flow.budget.EVERY", 0.0)
+    monkeypatch.setattr("tunesmith.flow.launch.budget.EVERY", 0.0)
     assert not stop()
     assert said[1]["kind"] == "cost" and said[1]["usd"] == pytest.approx(0.1, abs=0.01)
 

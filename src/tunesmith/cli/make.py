@@ -184,7 +184,7 @@ def merge(
 ) -> None:
     """Fold an adapter into its base, or make one model or adapter of several on the same base."""
     from tunesmith.errors import UserError
-    from tunesmith.flow.merge import merge as merge_adapters
+    from tunesmith.flow.training.merge import merge as merge_adapters
 
     try:
         factors = [float(part) for part in weights.split(",")] if weights else []

@@ -15,12 +15,12 @@ from tunesmith.data.split import SPLITS, Pool
 from tunesmith.errors import Interrupted
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
-from tunesmith.flow.budget import Purse
 from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
 from tunesmith.flow.environment import Meter, environment, use_threads
 from tunesmith.flow.evaluation.check import check_measuring
 from tunesmith.flow.evaluation.repeats import Repeat, repeats_of
 from tunesmith.flow.interrupt import gentle_stop
+from tunesmith.flow.launch.budget import Purse
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.stages import Stop, Until, do, stages, write_lineage, write_report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunesmith.flow.environment import on_gpu
-from tunesmith.train.memory import return_free_memory
+from tunesmith.train.weights.memory import return_free_memory
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
