@@ -174,6 +174,10 @@ class Interrupted(RunError):
     exit_code = 130
 
 
+class OutOfBudget(Interrupted):
+    """Stopped because a set budget is spent; what was done is saved, and with a larger one it goes on from there."""
+
+
 def did_you_mean(name: str, names: Iterable[str], *, likeness: float = 0.6) -> str:
     """Returns ` (did you mean 'x'?)` for the nearest of `names`; empty when none is alike enough, 1 being equal."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=likeness)

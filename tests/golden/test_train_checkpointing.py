@@ -12,9 +12,9 @@ from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.facts import base_facts
 from tunesmith.models.memory import estimate, settle_checkpointing
 from tunesmith.testing.tiny import tiny_model
-from tunesmith.train.memory import recomputed
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.sft import Sft
+from tunesmith.train.weights.memory import recomputed
 
 MODELS = {"causal": causal, "encoder": lambda **kw: encoder("classify", **kw), "encoder-decoder": encoder_decoder}
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tunesmith.cli.app import app
 from tunesmith.errors import Error, GateFailed, ModelError, UserError
-from tunesmith.flow.merge import merge
+from tunesmith.flow.training.merge import merge
 from tunesmith.models.load import Model, open_model
 from tunesmith.testing.tiny import tiny_model
 

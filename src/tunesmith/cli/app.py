@@ -125,7 +125,13 @@ def main() -> None:
 from tunesmith.cli import make  # noqa: E402
 
 # isort: split
+from tunesmith.cli import plan  # noqa: E402
+
+# isort: split
 from tunesmith.cli import search  # noqa: E402
+
+# isort: split
+from tunesmith.cli import launch  # noqa: E402
 
 # isort: split
 from tunesmith.cli import look  # noqa: E402
@@ -142,4 +148,4 @@ from tunesmith.cli import guard  # noqa: E402
 # isort: split
 from tunesmith.cli import review  # noqa: E402
 
-__all__ = ["app", "guard", "look", "main", "make", "review", "search", "suites", "weigh"]
+__all__ = ["app", "guard", "launch", "look", "main", "make", "plan", "review", "search", "suites", "weigh"]

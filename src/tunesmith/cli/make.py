@@ -1,4 +1,4 @@
-"""Verbs that make something: init, check, plan, run, train, data, evaluate, merge."""
+"""Verbs that make something: init, check, run, train, data, evaluate, merge."""
 
 from __future__ import annotations
 
@@ -62,29 +62,6 @@ def check(
         from tunesmith.cli.tables import print_check
 
         print_check(console(), checked)
-
-
-@app.command(epilog="Example: tunesmith plan triage.yaml base.model=./my-model")
-@edge
-def plan(
-    spec: SpecPath,
-    changes: Overrides = None,
-    workspace: Workspace = Path(),
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Print parameters, tokens, steps, memory and time that a run would take on this machine."""
-    from tunesmith.cli.progress import Voice
-    from tunesmith.flow.plan import plan as plan_run
-
-    with Voice(console(stderr=True), quiet=quiet or as_json) as voice:
-        planned = plan_run(spec, changes or [], workspace, listen=voice)
-    if as_json:
-        print_json(planned.to_json())
-    else:
-        from tunesmith.cli.tables import plan_table
-
-        console().print(plan_table(planned))
 
 
 @app.command(epilog="Example: tunesmith run triage.yaml train.optimizer.lr=1e-4")
@@ -207,7 +184,7 @@ def merge(
 ) -> None:
     """Fold an adapter into its base, or make one model or adapter of several on the same base."""
     from tunesmith.errors import UserError
-    from tunesmith.flow.merge import merge as merge_adapters
+    from tunesmith.flow.training.merge import merge as merge_adapters
 
     try:
         factors = [float(part) for part in weights.split(",")] if weights else []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tunesmith.flow.environment import Meter, environment, use_threads
 from tunesmith.flow.evaluation.check import check_measuring
 from tunesmith.flow.evaluation.repeats import Repeat, repeats_of
 from tunesmith.flow.interrupt import gentle_stop
+from tunesmith.flow.launch.budget import Purse
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.stages import Stop, Until, do, stages, write_lineage, write_report
@@ -135,12 +138,16 @@ def _carry(
         job = load_job(run, request)
         with tracked(run, request.spec.track, narrator):
             wanted = stages(run, request, job, until, repeats, _carry_repeat)
+            purse = Purse(run, request.spec.scale, request.workspace, time.time() - meter.read()["seconds"])
+            watched, before_work = purse.watched(narrator, stop), partial(purse.before_work, narrator)
             try:
-                done = [do(stage, run, narrator, stop) for stage in wanted]
+                done = [do(stage, run, narrator, watched, before_work) for stage in wanted]
                 if wanted[-1].name == "evaluate" and not done[-1]:
                     _bring_in_review(run, request, narrator)
-            except BaseException:
+            except BaseException as error:
                 narrator.say("resource", **meter.read())
+                if isinstance(error, Interrupted):
+                    purse.refuse_more(error)
                 raise
             already = all(done) and (run.complete or until != "report")
             if not already:

@@ -18,6 +18,7 @@ from tunesmith.flow.lineage import lineage
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
 from tunesmith.flow.training import model_folder
+from tunesmith.flow.training.find import find
 from tunesmith.flow.training.together import train
 from tunesmith.report.card import card
 from tunesmith.report.render import render
@@ -57,6 +58,9 @@ def stages(
     print_of_repeats = [stage.fingerprint for stage in found]
     start = request.base.reference
     for number in range(len(job.spec.train)):
+        if spec["find"]:
+            print_ = fingerprint([print_, spec["base"], spec["train"][number], spec["find"], versions(), threads()])
+            found.append(_find(run, request, job, number, start, print_))
         print_ = fingerprint([print_, spec["base"], spec["train"][number], versions(), threads()])
         found.append(_train(run, request, job, number, start, print_))
         start = str(model_folder(run, job, number).resolve())
@@ -84,6 +88,15 @@ def _repeat(run: Run, repeat: Repeat, carry: Carry) -> Stage:
     )
 
 
+def _find(run: Run, request: Request, job: Job, number: int, start: str, print_: str) -> Stage:
+    return Stage(
+        f"find-{number + 1}",
+        print_,
+        [f"find/{number + 1}"],
+        lambda narrator, stop: find(run, request, job, number, start, narrator, stop),
+    )
+
+
 def _train(run: Run, request: Request, job: Job, number: int, start: str, print_: str) -> Stage:
     return Stage(
         f"train-{number + 1}",
@@ -93,8 +106,14 @@ def _train(run: Run, request: Request, job: Job, number: int, start: str, print_
     )
 
 
-def do(stage: Stage, run: Run, narrator: Narrator, stop: Stop) -> bool:
-    """Does a stage, unless it is done here or in an earlier run. Returns whether there was nothing to do."""
+def do(stage: Stage, run: Run, narrator: Narrator, stop: Stop, before_work: Callable[[], None] = lambda: None) -> bool:
+    """Does a stage, unless it is done here or in an earlier run. Returns whether there was nothing to do.
+
+    Args:
+        stage, run, narrator: what, where, and who tells of it.
+        stop: asked while it works.
+        before_work: called when there is something to do; what it raises ends it.
+    """
     if run.stage_done(stage.name, stage.fingerprint):
         narrator.say("stage", stage=stage.name, status="skipped")
         return True
@@ -102,6 +121,7 @@ def do(stage: Stage, run: Run, narrator: Narrator, stop: Stop) -> bool:
     if lender is not None:
         narrator.say("stage", stage=stage.name, status="borrowed", run=str(lender))
         return False
+    before_work()
     with narrator.stage(stage.name):
         result = stage.work(narrator, stop)
         run.finish_stage(stage.name, stage.fingerprint, stage.leaves, result)

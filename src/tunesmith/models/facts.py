@@ -37,6 +37,8 @@ class BaseFacts:
     """What the model card says; None when it says nothing."""
     languages: tuple[str, ...]
     """Those the model card names."""
+    datasets: tuple[str, ...]
+    """What the model card says it was trained on."""
     digest: str
     """sha256 that names the weights; of the config alone where there are none."""
     config: Any = field(repr=False, compare=False)
@@ -75,6 +77,7 @@ def base_facts(
         vocabulary=vocabulary_of(config),
         licence=next(iter(_words(card.get("license"))), None),
         languages=_words(card.get("language")),
+        datasets=_words(card.get("datasets")),
         digest=_digest(place, whole),
         config=config,
     )

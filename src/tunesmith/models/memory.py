@@ -22,8 +22,17 @@ if TYPE_CHECKING:
 
     from tunesmith.models.model import Model
 
-_PROCESS_BYTES = 520_000_000
-"""What Python, torch, transformers and PEFT take before any model is opened; measured on Linux."""
+_PROCESS_BYTES = 560_000_000
+"""What a process holds that has read its data and opened a model, the model aside: Python, torch, transformers.
+Measured on Linux as the resident set of runs right before they open a model, and the code that the first step touches.
+"""
+_PEFT_BYTES = 58_000_000
+"""What PEFT takes beside, which is loaded only where an adapter is one of its own; measured alike."""
+_HELD = 1.35
+"""What the heap holds for each byte of a backward pass: freed blocks that fit nothing, copies attention makes of its
+rows, gradients on their way. Measured over the cases of benchmarks/estimates.py."""
+_BLOCK_ELEMENTS = 2**25
+"""Logits held at once (`train.readout.BLOCK_ELEMENTS`)."""
 _CHUNK_BYTES = 3 * 2**21 * 4
 """Logits, their exponentials and their gradient, of the piece of the loss computed at once."""
 
@@ -45,9 +54,12 @@ class Estimate:
     process_bytes: int
     """The program itself."""
     flops_per_token: float
-    """Floating-point operations, forward and backward, of each token read."""
+    """Floating-point operations, forward and backward, of each token read, attention aside."""
+    flops_per_pair: float
+    """Those of attention for each pair of tokens of a row: they grow with the square of its length."""
     flops_per_trained_token: float
     """Those of a causal model's language head beside them, for each token the loss counts."""
+    num_layers: int
     frozen_layers: int
     """Layers that lie below everything that trains."""
     not_kept: str | None
@@ -57,6 +69,10 @@ class Estimate:
     flops_spared: float
     """Floating-point operations that this spares for each token."""
 
+    def flops(self, tokens: float, pairs: float, trained: float) -> float:
+        """Operations of rows that have so many tokens, squares of tokens, and trained tokens together."""
+        return tokens * self.flops_per_token + pairs * self.flops_per_pair + trained * self.flops_per_trained_token
+
     @property
     def total_bytes(self) -> int:
         """The most memory the stage is expected to hold."""
@@ -65,7 +81,15 @@ class Estimate:
         )
 
 
-def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence[BaseFacts] = ()) -> Estimate:
+def estimate(
+    facts: BaseFacts,
+    train: Train,
+    row_tokens: int,
+    teachers: Sequence[BaseFacts] = (),
+    *,
+    rows_at_once: int | None = None,
+    trained_share: float = 1.0,
+) -> Estimate:
     """Measures a stage on fake tensors.
 
     Args:
@@ -74,6 +98,8 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence
         row_tokens: the length of its longer rows, which decides the memory; the answers that an
             encoder-decoder learns are taken to be as long.
         teachers: models that are run beside it and do not train.
+        rows_at_once: rows of that length computed together; what the stage's micro-batch says when left out.
+        trained_share: of the tokens, those whose logits the loss takes.
 
     Raises:
         ModelError: the adapter does not fit the base.
@@ -86,7 +112,7 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence
     width = 2 if train.precision == "bf16" else 4
     frozen = num_frozen(model)
     trained = sum(parameter.numel() for parameter in model.module.parameters() if parameter.requires_grad)
-    rows = _rows(train, row_tokens)
+    rows = rows_at_once or _rows(train, row_tokens)
     tokens = min(row_tokens, model.context)
     activations, flops = _traced(model, rows, tokens, width)
     if train.checkpointing == "on":
@@ -94,7 +120,11 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence
         # One layer at a time is computed again and kept for its backward pass.
         activations = min(activations, layers_kept + activations // max(layers(model).count, 1))
     taught = sum(teacher.num_parameters for teacher in teachers)
-    head_flops, head_bytes = _language_head(model) if lm and facts.family == "causal" else (0.0, 0)
+    trained_tokens = math.ceil(rows * tokens * trained_share)
+    head_flops, head_bytes = (0.0, 0)
+    if lm and facts.family == "causal":
+        head_flops, head_bytes = _language_head(model, trained_tokens, width)
+    peft = train.adapter is not None and train.adapter.kind not in ("full", "bottleneck")
     return Estimate(
         num_parameters=facts.num_parameters,
         num_trained=trained,
@@ -102,10 +132,12 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence
         gradient_bytes=trained * 4,
         optimizer_bytes=int(trained * getattr(train.optimizer, "state_bytes", 8.0)),
         # Of what is packed, one layer at a time is unpacked, in the forward and in the backward pass.
-        activation_bytes=activations + head_bytes + unpacked * width,
-        process_bytes=_PROCESS_BYTES,
+        activation_bytes=int(activations * _HELD) + head_bytes + unpacked * width,
+        process_bytes=_PROCESS_BYTES + _PEFT_BYTES * peft,
         flops_per_token=flops / (rows * tokens) + 2.0 * taught,
+        flops_per_pair=_attention_flops(model),
         flops_per_trained_token=head_flops,
+        num_layers=layers(model).count,
         frozen_layers=frozen,
         not_kept=why_not(model, frozen, train.regularize),
         state_bytes=model.inner.config.get_text_config().hidden_size * 4,
@@ -114,16 +146,23 @@ def estimate(facts: BaseFacts, train: Train, row_tokens: int, teachers: Sequence
 
 
 def settle_checkpointing(
-    facts: BaseFacts, train: Train, row_tokens: int, free_bytes: int, teachers: Sequence[BaseFacts] = ()
+    facts: BaseFacts,
+    train: Train,
+    row_tokens: int,
+    free_bytes: int,
+    teachers: Sequence[BaseFacts] = (),
+    **more: Any,
 ) -> tuple[Train, Estimate]:
-    """Decides `checkpointing: auto` by whether a step fits into `free_bytes`; returns the stage and its estimate."""
-    plain = estimate(facts, train, row_tokens, teachers)
+    """Decides `checkpointing: auto` by whether a step fits into `free_bytes`; returns the stage and its estimate.
+
+    `more` is what `estimate` takes beside."""
+    plain = estimate(facts, train, row_tokens, teachers, **more)
     if train.checkpointing != "auto":
         return train, plain
     able = getattr(meta_module(facts.config, facts.family), "supports_gradient_checkpointing", False)
     tight = plain.total_bytes > free_bytes and able
     settled = train.model_copy(update={"checkpointing": "on" if tight else "off"})
-    return settled, estimate(facts, settled, row_tokens, teachers) if tight else plain
+    return settled, estimate(facts, settled, row_tokens, teachers, **more) if tight else plain
 
 
 def settle_cache(
@@ -259,9 +298,7 @@ def _traced(model: Model, rows: int, tokens: int, width: int, *, recompute: bool
                 # Without a cache transformers looks for packed rows, which fake tensors answer with a mask.
                 cacheless = {"use_cache": False} if recompute and model.family == "causal" else {}
                 model.trunk(input_ids=ids_BT, **cacheless).last_hidden_state.sum().backward()
-    largest = max(kept.values(), default=0)
-    # The backward pass holds the gradients of a few activations beside what was kept.
-    return sum(kept.values()) + 2 * largest, ops.get_total_flops() + _attention_flops(model, rows, tokens)
+    return sum(kept.values()), float(ops.get_total_flops())
 
 
 def _give_devices(module: nn.Module) -> None:
@@ -283,15 +320,17 @@ def _give_devices(module: nn.Module) -> None:
             setattr(part, name, like(buffer))
 
 
-def _attention_flops(model: Model, rows: int, tokens: int) -> float:
-    """What the fused attention kernels do, which torch does not count: two products forward, five backward."""
+def _attention_flops(model: Model) -> float:
+    """What the fused attention kernels do with a pair of tokens, which torch does not count: two products forward, five
+    backward."""
     config = model.inner.config.get_text_config()
     seen = 0.5 if model.family == "causal" else 1.0
-    return seen * 14.0 * int(config.hidden_size * config.num_hidden_layers * rows * tokens * tokens)
+    return seen * 14.0 * int(config.hidden_size * config.num_hidden_layers)
 
 
-def _language_head(model: Model) -> tuple[float, int]:
-    """Operations for each trained token, and bytes, of the head and its loss."""
+def _language_head(model: Model, trained_tokens: int, width: int) -> tuple[float, int]:
+    """Operations for each trained token, and bytes, of the head and its loss over so many of them."""
     table_VD = model.inner.get_output_embeddings().weight
     trains = table_VD.requires_grad
-    return table_VD.numel() * (6.0 if trains else 4.0), _CHUNK_BYTES + (table_VD.numel() * 4 if trains else 0)
+    block = min(trained_tokens * len(table_VD), _BLOCK_ELEMENTS) * width
+    return table_VD.numel() * (6.0 if trains else 4.0), block + _CHUNK_BYTES + (table_VD.numel() * 4 if trains else 0)

@@ -39,6 +39,7 @@ NEEDED = {
     "note": "text",
     "warning": "text",
     "diagnosis": "text",
+    "sitting": "began",
 }
 """Kind of event -> what it must have."""
 
@@ -75,13 +76,30 @@ class Evidence:
 
     @cached_property
     def spec(self) -> dict[str, Any]:
-        """The resolved spec, plain values; empty when the run has none."""
-        return self._mapping("spec.json").get("spec") or {}
+        """The resolved spec, plain values, with what was found before a training; empty when the run has none."""
+        spec = self._mapping("spec.json").get("spec") or {}
+        for number, found in self.found.items():
+            stage = spec["train"][number]
+            stage["optimizer"]["lr"] = found["rate"].get("lr") or stage["optimizer"]["lr"]
+            stage["micro_batch"] = found["batch"].get("micro_batch") or stage["micro_batch"]
+        return spec
 
     @cached_property
     def origins(self) -> dict[str, str]:
         """Dotted path of each value -> where it came from."""
-        return self._mapping("spec.json").get("origins") or {}
+        origins = self._mapping("spec.json").get("origins") or {}
+        for number, found in self.found.items():
+            for part, path in (("rate", "optimizer.lr"), ("batch", "micro_batch")):
+                if says := found[part].get("says"):
+                    origins[f"train.{number}.{path}"] = f"derived: looked for before the training: {says}"
+        return origins
+
+    @cached_property
+    def found(self) -> dict[int, dict[str, Any]]:
+        """What was found before each stage (from 0) that had something to be found."""
+        stages = range(len((self._mapping("spec.json").get("spec") or {}).get("train") or ()))
+        said = {number: self._mapping(f"find/{number + 1}/found.json") for number in stages}
+        return {number: found for number, found in said.items() if found}
 
     @cached_property
     def environment(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Quantities: a number with its unit is one type, written as people write it.
 
-    3 epochs   200 steps   2M tokens   30 min   5%   16 rows   8k tokens   300 ms   8 GB
+    3 epochs   200 steps   2M tokens   30 min   5%   16 rows   8k tokens   300 ms   8 GB   20 USD
 
 A quantity is read from text (or, where one unit is obvious, from a plain number), compared with
 others of its unit, and written back as text that reads as the same quantity.
@@ -145,6 +145,7 @@ _TIME = {
     **_unit("seconds", "min", "mins", "minute", "minutes", factor="60"),
     **_unit("seconds", "h", "hour", "hours", factor="3600"),
 }
+_MONEY = _unit("USD")
 
 
 class Duration(Quantity):
@@ -164,6 +165,22 @@ class Keep(Quantity):
         **_unit("days", "year", "years", factor="365"),
     }
     examples = "30 days or 2 years"
+    positive = False
+
+
+class Budget(Quantity):
+    """What may be spent: money or time."""
+
+    units = {**_MONEY, **_TIME}
+    examples = "20 USD or 2 h"
+
+
+class Price(Quantity):
+    """What an hour of a machine costs."""
+
+    units = {**_unit("USD/h")}
+    plain = "USD/h"
+    examples = "1.20 USD/h"
     positive = False
 
 
@@ -230,7 +247,7 @@ class Bound(Quantity):
         **_unit("MB"),
         **_unit("MB", "GB", factor="1000"),
         **_unit("tokens/s"),
-        **_unit("USD"),
+        **_MONEY,
     }
     plain = ""
     examples = "0.9 or 90% or 300 ms or 8 GB"

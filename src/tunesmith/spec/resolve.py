@@ -103,7 +103,8 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
         draft.fill("evaluate.privacy", asked)
     draft.fill("scale.devices", derive.devices(facts))
     filled = Spec.model_validate(draft.tree)
-    if conflicts := list(_conflicts(filled, facts, validated=validated)):
+    unfound = _nothing_to_find(filled, draft.reasons)
+    if conflicts := [*_conflicts(filled, facts, validated=validated), *unfound]:
         raise SpecError([Problem(written.where(path), what) for path, what in conflicts])
     return Resolved(filled, _origins(filled, written, draft.reasons))
 
@@ -248,6 +249,20 @@ def _not_private(spec: Spec) -> Iterator[tuple[str, str]]:
                 f"data.steps.{number}",
                 f"{step.kind} lets a row show in others; a private training takes rows as they are",
             )
+
+
+FOUND = {"lr": "optimizer.lr", "batch": "micro_batch"}
+"""What can be found before a stage, and the setting of the stage that it takes the place of."""
+
+
+def _nothing_to_find(spec: Spec, reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What is to be found and written both, or must not be looked for: (path, what) pairs."""
+    for what in spec.find:
+        path = FOUND[what]
+        if not any(f"train.{number}.{path}" in reasons for number in range(len(spec.train))):
+            yield "find", f"train.{path} is written; leave it out to have it found, or leave {what} out of find"
+    if spec.find and any(stage.regularize.private for stage in spec.train):
+        yield "find", "what is seen of the rows while looking is not counted in a private training; leave it out"
 
 
 _NEEDS = {"chat": "answers", "label": "labels", "spans": "labelled stretches"}

@@ -24,7 +24,7 @@ from tunesmith.part import (
     Part,
 )
 from tunesmith.spec.data import Curriculum, Data, HoldOut, Mixture, Source, Split, SplitRule
-from tunesmith.spec.quantity import Batch, Bound, Duration, Every, Share
+from tunesmith.spec.quantity import Batch, Bound, Budget, Duration, Every, Price, Share
 from tunesmith.spec.rooms.card import Card
 from tunesmith.spec.rooms.explain import Explain
 from tunesmith.spec.rooms.fairness import Fairness
@@ -284,6 +284,20 @@ class Scale(Section):
     """Trials of a search that train at the same time on this machine, each in a process of its own."""
     cluster: str | None = Field(default=None, pattern=r"^(local|auto|ray://.+)$")
     """Data steps and trials run on a Ray cluster: `local`, `auto` (the one of this machine), or `ray://host:port`."""
+    instance: str | None = None
+    """The rented machine it runs on, such as `p5.48xlarge`, for its price; `launch --on sky` rents it."""
+    spot: bool = False
+    """Rent the machine at its spot price: it may be taken away, and the same command goes on."""
+    price: Price | None = None
+    """What an hour costs, `1.20 USD/h`; derived: that of the instance. Without either, money is not counted."""
+    budget: Budget | None = None
+    """Stop when so much is spent, `20 USD` or `2 h`, earlier sittings included: saved, and a larger one goes on."""
+
+    @model_validator(mode="after")
+    def _money_needs_a_price(self) -> Self:
+        if self.budget and self.budget.unit == "USD" and not (self.price or self.instance):
+            raise ValueError("a budget in USD needs what an hour costs: write scale.price or scale.instance, or a time")
+        return self
 
 
 def _stages(value: Any) -> Any:
@@ -309,6 +323,8 @@ class Spec(Section):
     """One training stage, or a list of stages run in sequence."""
     search: Search = Search()
     """Which settings `tunesmith search` tries, and how."""
+    find: list[Literal["lr", "batch"]] = Field(default_factory=list)
+    """Found before each stage in under 5% of its tokens, in place of what is derived: `lr`, `batch` (rows at once)."""
     evaluate: Evaluate = Evaluate()
     """What is measured on the test rows."""
     scale: Scale = Scale()

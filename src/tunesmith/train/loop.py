@@ -28,7 +28,6 @@ from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
 from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.measure import mean_loss, rows_at_once
-from tunesmith.train.memory import memory_held, recall, recomputed, return_free_memory
 from tunesmith.train.objectives import Batch, Objective
 from tunesmith.train.optimizers import Optimizer
 from tunesmith.train.order.batches import Batches, Micro
@@ -40,6 +39,7 @@ from tunesmith.train.state import State, capture, print_of_examples, restore, se
 from tunesmith.train.step import Step, amounts, named
 from tunesmith.train.watchers import Watcher, gain
 from tunesmith.train.weights import Weights, choose_precision
+from tunesmith.train.weights.memory import memory_held, recall, recomputed, return_free_memory
 from tunesmith.train.weights.private import Noisy
 from tunesmith.train.weights.ranks import ALONE, Ranks
 

@@ -18,6 +18,7 @@ from tunesmith.flow.data.prepare import Job
 from tunesmith.flow.environment import memory_mb
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
+from tunesmith.flow.training.found import with_found
 from tunesmith.flow.training.settle import Beginning, Shard
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
@@ -62,7 +63,7 @@ def train_here(
     Raises:
         Interrupted, NonFinite, UserError: see `tunesmith.train.loop.fit`.
     """
-    stage, name = job.spec.train[number], f"train-{number + 1}"
+    job, name = with_found(run, job, number), f"train-{number + 1}"
     examples, validation, order = encode_stage(job, number, narrator)
     model, objective, stage, ranks = begin_stage(
         request, job, number, start, narrator, [examples, validation], ranks, shard
@@ -286,12 +287,14 @@ def measured_metrics(job: Job, stage: Train, number: int) -> list[Metric]:
     return [metric for metric in metrics if metric.needs <= provides(how) - {"seconds", "nll"}]
 
 
-def validation_of(job: Job, stage: Train, model: Model, number: int) -> Callable[[], Mapping[str, float]] | None:
-    """Measures them on validation rows; None where there are none."""
+def validation_of(
+    job: Job, stage: Train, model: Model, number: int, rows: int = VALIDATED_ROWS
+) -> Callable[[], Mapping[str, float]] | None:
+    """Measures them on the first validation rows; None where there are none."""
     metrics = measured_metrics(job, stage, number)
     if not metrics:
         return None
-    records = job.render(stage, job.splits["validation"][:VALIDATED_ROWS])
+    records = job.render(stage, job.splits["validation"][:rows])
     codec, how = job.codec(stage), job.manner(stage)
     return lambda: validation_metrics(
         model, codec, records, metrics, manner=how, labels=job.labels, batch=job.spec.scale.batch

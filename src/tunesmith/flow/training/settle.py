@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from tunesmith.data.encode.tokenize import Example
 from tunesmith.flow.environment import free_memory, on_gpu, spare_memory
@@ -18,6 +18,7 @@ from tunesmith.models.load import Model
 from tunesmith.models.memory import Estimate, settle_cache, settle_checkpointing
 from tunesmith.spec.sections import Freeze, Train
 from tunesmith.train.objectives import Objective
+from tunesmith.train.order.batches import Batches
 from tunesmith.train.regularize import dropout
 from tunesmith.train.weights.ranks import Ranks
 from tunesmith.train.weights.shards import refuse, why_not
@@ -71,9 +72,10 @@ class Beginning:
             raise refuse(reason)
         if written != "auto" or self.ranks.count == 1:
             return written == "full"
-        request, row_tokens, free = self.request, long_row(self.examples), self.free
-        taught = _taught(request, self.stage)
-        needed = settle_checkpointing(request.base, self.stage, row_tokens, free, taught)[1].total_bytes
+        request, free, taught = self.request, self.free, _taught(self.request, self.stage)
+        heavy = heaviest(self.stage, self.examples)
+        settled = settle_checkpointing(request.base, self.stage, free_bytes=free, teachers=taught, **heavy)
+        needed = settled[1].total_bytes
         # Free memory changes from look to look: what the first process sees holds for all.
         if self.ranks.told(needed <= free)[0]:
             return False
@@ -110,10 +112,22 @@ def _taught(request: Request, stage: Train) -> list[BaseFacts]:
     return [request.teachers[name] for name in cast(Objective, stage.objective).teachers()]
 
 
-def long_row(examples: Sequence[Example]) -> int:
-    """Tokens of the longer rows, which decide the memory: one in a hundred has more."""
-    lengths = sorted(example.num_tokens for example in examples)
-    return lengths[int(0.99 * (len(lengths) - 1))] if lengths else 0
+def heaviest(stage: Train, examples: Sequence[Example]) -> dict[str, Any]:
+    """The micro-batch of the first epoch with the most tokens, which decides the memory, as `estimate` takes it."""
+    assert stage.batch, "a resolved stage"
+    if not examples:
+        return {"row_tokens": 0}
+    lengths = [example.num_tokens for example in examples]
+    batches = Batches(lengths, batch=stage.batch, micro_batch=stage.micro_batch, seed=stage.seed)
+    micro = max((each for step in batches.epoch(0) for each in step), key=lambda rows: int(batches.lengths[rows].sum()))
+    tokens = int(batches.lengths[micro].sum())
+    trained = sum(int(examples[row].trained.sum()) for row in micro)
+    # Rows lie one after another, so it is their sum that counts.
+    return {
+        "row_tokens": -(-tokens // len(micro)),
+        "rows_at_once": len(micro),
+        "trained_share": trained / max(tokens, 1),
+    }
 
 
 @dataclass(frozen=True)
@@ -176,7 +190,9 @@ def settle_memory(
         free: bytes of memory that this process may take.
         processes: how many share what the machine has beside.
     """
-    stage, estimated = settle_checkpointing(request.base, stage, long_row(examples), free, _taught(request, stage))
+    stage, estimated = settle_checkpointing(
+        request.base, stage, free_bytes=free, teachers=_taught(request, stage), **heaviest(stage, examples)
+    )
     tokens = sum(example.num_tokens for example in (*examples, *validation))
     room, disk = spare_memory(estimated.total_bytes * processes), shutil.disk_usage(request.workspace).free // 2
     room, disk = room // processes, disk // processes

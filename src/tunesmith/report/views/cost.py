@@ -7,6 +7,7 @@ from typing import Any
 from tunesmith.report.charts import bars
 from tunesmith.report.evidence import Evidence, Section, number
 from tunesmith.report.format import count, duration, memory, percent, short
+from tunesmith.scale.spending import spent
 
 CORE_WATTS, MEMORY_WATTS = 12.0, 0.3725
 """What a busy core takes where its kind is not known, and a gigabyte of memory."""
@@ -124,6 +125,19 @@ def _share_of_base(evidence: Evidence) -> str:
     return f"{percent(spent / (6.0 * size * tokens), 4)} (the base: {short(6.0 * size * tokens)} FLOPs)"
 
 
+def money(evidence: Evidence) -> list[tuple[str, str]]:
+    """What the run's sittings cost, where an hour has a price, and of which machine it is."""
+    sittings = evidence.events_of("sitting")
+    took = spent(evidence.events)
+    if took.usd is None:
+        return []
+    prices = sorted({number(event["usd_an_hour"]) for event in sittings if event.get("usd_an_hour") is not None})
+    machines = dict.fromkeys(str(event["instance"]) for event in sittings if event.get("instance"))
+    basis = " and ".join(f"{price:g} USD/h" for price in prices)
+    on = f", {' and '.join(machines)}" if machines else ""
+    return [("Cost", f"about {took.usd:,.2f} USD: {duration(took.seconds)} at {basis}{on}")]
+
+
 def facts(evidence: Evidence) -> list[tuple[str, str]]:
     """(name, figure) of speed, memory and machine, as far as known."""
     tokens, seconds, steps = training_totals(evidence)
@@ -138,6 +152,7 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
         found.append(("Peak memory", memory(peak)))
     if (operations := flops(evidence)) is not None:
         found.append(("Arithmetic", f"about {short(operations)} FLOPs in training"))
+    found += money(evidence)
     said = {"Share of the base's compute": _share_of_base(evidence), "Energy": _energy(evidence)}
     found += [(name, value) for name, value in said.items() if value]
     if evidence.environment.get("cpu"):

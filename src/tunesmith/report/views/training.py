@@ -9,11 +9,13 @@ from typing import Any
 from markupsafe import Markup
 
 from tunesmith.report.charts import lines
+from tunesmith.report.charts.axes import Axis, padded
+from tunesmith.report.charts.scatter import Dot, scatter
 from tunesmith.report.evidence import Evidence, Section, number
-from tunesmith.report.format import counted, figure
+from tunesmith.report.format import count, counted, figure, percent
 
 Points = list[tuple[float, float]]
-Axis = tuple[float, float]
+Span = tuple[float, float]
 TOLD = ("note", "diagnosis")
 """Events whose sentences are shown; a resumed run may say one again."""
 
@@ -31,10 +33,44 @@ def view(evidence: Evidence) -> Section:
         "Training",
         {
             "stages": [_stage(evidence, stage) for stage in stages],
+            "found": [_found(number, found) for number, found in evidence.found.items()],
             "notes": told["note"],
             "diagnoses": told["diagnosis"],
         },
     )
+
+
+def _found(number: int, found: dict[str, Any]) -> dict[str, Any]:
+    """What was looked for before a stage, in words and pictures."""
+    rate, batch = found["rate"], found["batch"]
+    return {
+        "name": f"train-{number + 1}",
+        "says": [part["says"] for part in (rate, batch) if part],
+        "cost": f"Looking took {count(found['spent'])} tokens, {percent(found['spent'] / max(1, found['planned']))} of "
+        f"the {count(found['planned'])} that the training was to read.",
+        "rates": _rates(rate) if rate.get("probes") else None,
+        "tried": [
+            (f"{count(each['size'])} {batch['unit']}", each["tokens"] / each["seconds"] if each["fits"] else None)
+            for each in batch.get("tried") or ()
+        ],
+    }
+
+
+def _rates(rate: dict[str, Any]) -> Markup:
+    """The loss of each rate that was tried, of rows it had not learned; hollow where it diverged."""
+    steps = rate["steps"]
+    held = {probe["lr"]: [number(loss) for loss in probe["held"]] for probe in rate["probes"]}
+    means = {lr: sum(losses) / len(losses) for lr, losses in held.items() if losses}
+    shown = {lr: mean for lr, mean in means.items() if math.isfinite(mean)}
+    low, high = padded(list(shown.values()), 0.15)
+    dots = [
+        Dot(lr, shown.get(lr, high), f"lr {lr:g}: {f'loss {figure(shown[lr])}' if lr in shown else 'diverged'}",
+            "ghost" if lr not in shown else "c" if lr == rate["lr"] else "a", 5.0 if lr == rate["lr"] else 3.5)
+        for lr in held
+    ]  # fmt: skip
+    across = Axis("learning rate", min(held) * 0.8, max(held) * 1.25, log=True)
+    title = f"Loss after {steps} steps by learning rate: {'; '.join(dot.says for dot in dots)}"
+    return scatter(dots, across=across, up=Axis("loss", low, high), title=title)
 
 
 def _why_no_steps(evidence: Evidence) -> str:
@@ -106,14 +142,14 @@ def _says(steps: list[dict[str, Any]], losses: Points, checks: list[dict[str, An
     return said
 
 
-def _loss(train: Points, validation: Points, best: float | None, axis: Axis) -> Markup:
+def _loss(train: Points, validation: Points, best: float | None, axis: Span) -> Markup:
     series = [lines.Series("training loss", train, "a")]
     if validation:
         series.append(lines.Series("validation loss", validation, "c", dots=True))
     return lines.panel(series, title="Loss by step", steps=axis, best=best, log=True)
 
 
-def _measured(figures: dict[str, Points], best: float | None, axis: Axis) -> list[dict[str, Any]]:
+def _measured(figures: dict[str, Points], best: float | None, axis: Span) -> list[dict[str, Any]]:
     return [
         {
             "caption": f"{metric} on the validation rows",
@@ -125,7 +161,7 @@ def _measured(figures: dict[str, Points], best: float | None, axis: Axis) -> lis
     ]
 
 
-def _health(steps: list[dict[str, Any]], axis: Axis) -> list[dict[str, Any]]:
+def _health(steps: list[dict[str, Any]], axis: Span) -> list[dict[str, Any]]:
     panels = []
     speeds = speed(steps)
     if speeds:

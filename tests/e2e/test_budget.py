@@ -1,0 +1,51 @@
+"""A run that has spent its budget stops like one that was asked to, and with a larger one goes on to the same end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.desk import make_desk
+from tunesmith.errors import OutOfBudget
+from tunesmith.events import read_events
+from tunesmith.flow.launch import budget
+from tunesmith.flow.run import run
+from tunesmith.scale.spending import spent
+
+
+class Clock:
+    """Time that passes by an hour with every training step."""
+
+    def __init__(self) -> None:
+        self.hours, self.monotonic = 0, time.monotonic
+
+    def time(self) -> float:
+        return time.time() + 3600 * self.hours
+
+    def hear(self, event: dict[str, Any]) -> None:
+        self.hours += event["kind"] == "step"
+
+
+def test_a_budget_stops_a_run_that_a_larger_one_carries_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, clock = make_desk(tmp_path, duration="12 steps"), Clock()
+    monkeypatch.setattr(budget, "time", clock)
+
+    def sit(*changes: str) -> None:
+        run(spec, ["train.watch=[]", "scale.price=2 USD/h", *changes], tmp_path, until="train", listen=clock.hear)
+
+    with pytest.raises(OutOfBudget, match=r"the budget of 9 USD is spent: 5 h .*stopped after step 5, and saved"):
+        sit("scale.budget=9 USD")
+    events = tmp_path / "runs" / "colours" / "1" / "events.jsonl"
+    assert [event["step"] for event in read_events(events, "step")] == [1, 2, 3, 4, 5]
+    # In the diary time went by the real clock, of which little passed; a time this short is spent at once.
+    with pytest.raises(OutOfBudget, match=r"the budget of 1 ms is spent"):
+        sit("scale.budget=0.001 s")
+    assert len(read_events(events, "step")) == 5
+    # A larger one makes no other run: it goes on to the end.
+    sit("scale.budget=100 h")
+    assert [event["step"] for event in read_events(events, "step")] == list(range(1, 13))
+    assert not (tmp_path / "runs" / "colours" / "2").exists()
+    assert len(read_events(events, "sitting")) == 3 and spent(read_events(events)).usd
