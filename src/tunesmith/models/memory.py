@@ -28,7 +28,7 @@ Measured on Linux as the resident set of runs right before they open a model, an
 """
 _PEFT_BYTES = 58_000_000
 """What PEFT takes beside, which is loaded only where an adapter is one of its own; measured alike."""
-_HELD = 1.35
+HELD = 1.35
 """What the heap holds for each byte of a backward pass: freed blocks that fit nothing, copies attention makes of its
 rows, gradients on their way. Measured over the cases of benchmarks/estimates.py."""
 _BLOCK_ELEMENTS = 2**25
@@ -132,7 +132,7 @@ def estimate(
         gradient_bytes=trained * 4,
         optimizer_bytes=int(trained * getattr(train.optimizer, "state_bytes", 8.0)),
         # Of what is packed, one layer at a time is unpacked, in the forward and in the backward pass.
-        activation_bytes=int(activations * _HELD) + head_bytes + unpacked * width,
+        activation_bytes=int(activations * HELD) + head_bytes + unpacked * width,
         process_bytes=_PROCESS_BYTES + _PEFT_BYTES * peft,
         flops_per_token=flops / (rows * tokens) + 2.0 * taught,
         flops_per_pair=_attention_flops(model),

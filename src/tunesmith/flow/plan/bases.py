@@ -14,12 +14,12 @@ from tunesmith.flow.environment import free_memory, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.costs import Cost, costs
 from tunesmith.flow.plan.fit import Fit, fit_of
+from tunesmith.flow.plan.licences import Licence, licence
 from tunesmith.flow.plan.stage import MODEL_FLOPS_SHARE, StagePlan, matrix_speed, plan_stage
 from tunesmith.flow.plan.tries import Tried, ranked, try_base, undecided
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.training import encode_stage
 from tunesmith.flow.training.settle import settle_memory
-from tunesmith.models.licences import Licence, licence
 from tunesmith.scale.instances import Instance, instances
 
 RANDOM = "random"
