@@ -21,7 +21,7 @@ from tunesmith.flow.training.settle import Settled, settle_memory
 from tunesmith.train.order.batches import Batches
 
 LONGEST_TRIAL = 30.0
-"""Seconds; where the trial would take longer, time is told from arithmetic instead."""
+"""Seconds of the processor; where the trial would take longer, time is told from arithmetic instead."""
 KERNEL_BYTES = 66_000_000
 """What a run holds beyond its trial: oneDNN makes kernels for each new length, and keeps 64 (`cli.app`). The difference
 was 65 to 70 MB for bases of 6M parameters, whatever the method (benchmarks/estimates.py)."""
@@ -229,14 +229,16 @@ def _trial(
 
 
 def matrix_speed() -> float:
-    """FLOPs a second of a large fp32 matrix product on this machine."""
+    """FLOPs a second of a large fp32 matrix product on this machine; on a CPU by its own time, which others' work does
+    not stretch."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if on_gpu() else "cpu"
+    clock, at_once = (time.perf_counter, 1) if on_gpu() else (time.process_time, torch.get_num_threads())
     a_NN = torch.ones(1024, 1024, device=device)
     best = float("inf")
     for _ in range(4):
-        began = time.perf_counter()
+        began = clock()
         (a_NN @ a_NN).sum().item()
-        best = min(best, time.perf_counter() - began)
-    return 2 * 1024**3 / best
+        best = min(best, clock() - began)
+    return 2 * 1024**3 / (best / at_once)
