@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from itertools import combinations
 
 import pytest
 
 from tests.e2e.desk import make_desk, tunesmith
+from tunesmith.errors import Interrupted
 from tunesmith.evaluate.predict.stored import read_predictions
+from tunesmith.flow.run import run
 from tunesmith.runs import Run, read_json
 
 FOLDS = (1, 2)
@@ -82,3 +85,16 @@ def test_a_plan_counts_every_training(desk):
     planned = json.loads(tunesmith("plan", "colours.yaml", "--json", cwd=desk).stdout)
     assert planned["folds"] == 2
     assert planned["seconds"] == pytest.approx(2 * sum(stage["seconds"] for stage in planned["stages"]))
+
+
+def test_the_first_ctrl_c_ends_the_data_preparation_of_a_fold(desk, tmp_path):
+    heard = []
+
+    def press(event):
+        heard.append(str(event.get("what", event.get("text", ""))))
+        if heard[-1].startswith("fold 1: step") and sum(said.startswith("fold 1: step") for said in heard) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="while data were prepared"):
+        run(next(desk.glob("*.yaml")), [], tmp_path, listen=press)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["colours"]

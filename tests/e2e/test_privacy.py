@@ -18,7 +18,7 @@ from tunesmith.data.room import Room
 from tunesmith.data.steps.pii import Pii
 from tunesmith.flow.data.retention import expired, prune
 from tunesmith.records import Record
-from tunesmith.runs import Run
+from tunesmith.runs import Run, read_json
 from tunesmith.spec.quantity import Keep
 
 DAY = 86_400
@@ -96,8 +96,10 @@ def test_rows_of_folds_go_too(tmp_path: Path) -> None:
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_bytes(b"rows")
     (run / "spec.json").write_text(json.dumps({"spec": {"data": {"keep": "30 days"}}}))
+    Run(run).finish()
     (gone,) = prune(tmp_path, time.time() + 31 * DAY)
     assert gone.files == 3 and not list(run.rglob("*.parquet"))
+    assert set(read_json(run / "manifest.json")["files"]) == {"pruned.json", "spec.json"}
 
 
 def test_keep_is_read_in_days() -> None:

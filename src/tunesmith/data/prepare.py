@@ -194,7 +194,7 @@ class _Collecting:
         origins = self._origins(records)
         own = records.take(origins < len(self.data.sources))
         by_source = [source.split for source in self.data.sources]
-        named = zip(own, self._origins(own).tolist(), strict=True)
+        named = zip(own, self._origins(own).tolist(), strict=True) if any(by_source) else ()
         fixed = {record.id: name for record, origin in named if (name := by_source[origin])}
 
         def fill(folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunesmith.data.disk.tables import load_records, sample, write_changed, write_dropped, write_records
 from tunesmith.data.split import SPLITS, Pool
+from tunesmith.errors import Interrupted
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
 from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
@@ -90,7 +91,25 @@ def run(
 
 def _carry_repeat(request: Request, narrator: Narrator, stop: Stop) -> Run:
     meter = Meter()
-    return _carry(request.find() or _begin(request, narrator), request, narrator, stop, meter).run
+    return _carry(request.find() or _begun_inside(request, narrator, stop), request, narrator, stop, meter).run
+
+
+def _begun_inside(request: Request, narrator: Narrator, stop: Stop) -> Run:
+    """As `_begin`, inside of a run that is asked to stop and not broken off: nothing is lost, for nothing is there yet.
+
+    Raises:
+        Interrupted: somebody asked to stop.
+    """
+
+    def look() -> None:
+        if stop():
+            raise Interrupted("stopped while data were prepared", fix="give the same command again to go on")
+
+    narrator.meanwhile(look)
+    try:
+        return _begin(request, narrator)
+    finally:
+        narrator.meanwhile(None)
 
 
 def _bring_in_review(run: Run, request: Request, narrator: Narrator) -> None:

@@ -27,16 +27,18 @@ class TokenSums:
     def add(self, example: Example) -> None:
         """Counts an example."""
         self._totals[:, 0] += np.bincount(example.roles, minlength=len(ROLES))
-        self._totals[:, 1] += np.bincount(example.roles[example.trained], minlength=len(ROLES))
         self.truncated["rows"] += example.cut > 0
         self.truncated["tokens"] += example.cut
         self.bent += example.bent
         self.lengths.append(len(example.ids))
         self.begins[_leading(example, self._bos_id)] += 1
+        ends: list[int] = []
+        lengths: list[int] = []
         if example.answer_ids is not None:
             self._totals[_ASSISTANT] += len(example.answer_ids)
             ends, lengths = [int(example.answer_ids[-1])], [len(example.answer_ids)]
-        else:
+        elif example.trained.any():
+            self._totals[:, 1] += np.bincount(example.roles[example.trained], minlength=len(ROLES))
             borders = np.flatnonzero(np.diff(example.trained.astype(np.int8), prepend=0, append=0))
             ends = example.ids[borders[1::2] - 1].tolist()
             lengths = (borders[1::2] - borders[::2]).tolist()

@@ -23,7 +23,7 @@ class Tokens:
 
     ids: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
-    """Start and end character of each token, [T, 2]."""
+    """Start and end character of each token, [T, 2]; nothing where they were not asked for."""
 
 
 class Lexer:
@@ -66,9 +66,9 @@ class Lexer:
         begins = chat_text.startswith(written) and chat_text.count(written) == 1
         return bos_id if begins or self.before[:1] == (bos_id,) else None
 
-    def plain(self, texts: Sequence[str]) -> list[Tokens]:
+    def plain(self, texts: Sequence[str], *, offsets: bool = True) -> list[Tokens]:
         """Tokens of users' texts: names of special tokens in them are letters like any other."""
-        return self._tokens(texts, split_special_tokens=True)
+        return self._tokens(texts, split_special_tokens=True, offsets=offsets)
 
     def plain_ids(self, text: str) -> npt.NDArray[np.int32]:
         """As `plain` for one long text, without offsets."""
@@ -120,19 +120,20 @@ class Lexer:
         assert isinstance(text, str)
         return text
 
-    def _tokens(self, texts: Sequence[str], split_special_tokens: bool) -> list[Tokens]:
+    def _tokens(self, texts: Sequence[str], split_special_tokens: bool, offsets: bool = True) -> list[Tokens]:
         if not texts:
             return []
         found = self._tokenizer(
             list(texts),
             add_special_tokens=False,
             split_special_tokens=split_special_tokens,
-            return_offsets_mapping=True,
+            return_offsets_mapping=offsets,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,
         )
+        places = found["offset_mapping"] if offsets else [()] * len(texts)
         return [
-            Tokens(np.asarray(ids, dtype=np.int32), np.asarray(offsets, dtype=np.int64).reshape(-1, 2))
-            for ids, offsets in zip(found["input_ids"], found["offset_mapping"], strict=True)
+            Tokens(np.asarray(ids, dtype=np.int32), np.asarray(place, dtype=np.int64).reshape(-1, 2))
+            for ids, place in zip(found["input_ids"], places, strict=True)
         ]

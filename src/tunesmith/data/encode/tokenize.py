@@ -171,7 +171,8 @@ class Codec:
         elif self._chat is not None:
             yield from self._chat.encode(records)
         else:
-            for record, tokens in zip(records, self._lexer.plain([_words(record) for record in records]), strict=True):
+            words = [_words(record) for record in records]
+            for record, tokens in zip(records, self._lexer.plain(words, offsets=self.need == "spans"), strict=True):
                 yield self._tried(self._labelled, record, tokens)
 
     def _tried(self, encode: Callable[..., list[Example]], *values: Any) -> list[Example] | BadRow:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from typing import Literal
 
 from pydantic import Field
@@ -70,7 +70,7 @@ class Clean(Step):
         after = record
         for reason, repair in self._repairs():
             before, after = after, repair(after)
-            if after != before:
+            if after is not before and after != before:
                 reasons.append(reason)
         broken = characters.broken_share(texts(after))
         empty = _emptiness(after) or self._placeholder(after)
@@ -103,12 +103,17 @@ class Clean(Step):
         return ""
 
 
-def _is_one(said: str, placeholders: Collection[str]) -> bool:
+def _is_one(said: str, placeholders: tuple[str, ...]) -> bool:
     said = " ".join(said.casefold().split())
-    return any(
-        said.startswith(known[:-1].casefold()) if known.endswith("*") else said == known.casefold()
-        for known in placeholders
-    )
+    whole, beginnings = _known(placeholders)
+    return said in whole or said.startswith(beginnings)
+
+
+@cache
+def _known(placeholders: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Those that are a whole text, and those that a text begins with."""
+    whole = frozenset(known.casefold() for known in placeholders if not known.endswith("*"))
+    return whole, tuple(known[:-1].casefold() for known in placeholders if known.endswith("*"))
 
 
 def _emptiness(record: Record) -> str:

@@ -71,6 +71,8 @@ def prune(workspace: Path, now: float | None = None) -> list[Expired]:
                 file.unlink()
             shutil.rmtree(run / "data", ignore_errors=True)
             _quote_no_rows(run)
+            if run.complete:
+                run.finish()
     return gone
 
 
