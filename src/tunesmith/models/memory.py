@@ -31,9 +31,10 @@ _PEFT_BYTES = 58_000_000
 HELD, HELD_BOTH_WAYS = 1.35, 1.05
 """What the heap holds for each byte that a backward pass keeps: freed blocks that fit nothing, copies attention makes
 of its rows, gradients on their way. Where attention looks both ways the trace keeps masks that packed rows do without.
-Measured over cases of benchmarks/estimates.py."""
+Chosen by hand and then set by few runs of benchmarks/estimates.py: the first agreed with two of the bundled base, the
+second was set by one of an encoder and has not been held against another."""
 _PACKING_BYTES = 60_000_000
-"""What packing a base leaves in the heap; measured alike."""
+"""What packing a base leaves in the heap; set by one run of the bundled base, not held against another."""
 _BLOCK_ELEMENTS = 2**25
 """Logits held at once (`train.readout.BLOCK_ELEMENTS`)."""
 _CHUNK_BYTES = 3 * 2**21 * 4

@@ -24,7 +24,7 @@ LONGEST_TRIAL = 30.0
 """Seconds of the processor; where the trial would take longer, time is told from arithmetic instead."""
 KERNEL_BYTES = 66_000_000
 """What a run holds beyond its trial: oneDNN makes kernels for each new length, and keeps 64 (`cli.app`). The difference
-was 65 to 70 MB for bases of 6M parameters, whatever the method (benchmarks/estimates.py)."""
+was 65 to 70 MB in two runs of the bundled base (full, LoRA), where it was then set; other shapes are not measured."""
 FEWEST_STEPS = 3
 """Of a trial; fewer would say nothing."""
 MODEL_FLOPS_SHARE = 0.35
