@@ -11,7 +11,7 @@ import torch
 from tunesmith.errors import ModelError
 from tunesmith.models.facts import base_facts
 from tunesmith.models.load import open_model
-from tunesmith.models.memory import estimate
+from tunesmith.models.memory import HELD, estimate
 from tunesmith.part import ADAPTERS, OBJECTIVES
 from tunesmith.spec.sections import Train
 from tunesmith.testing.tiny import SHAPES, tiny_model
@@ -114,7 +114,7 @@ def test_activations_equal_what_a_real_pass_keeps(tmp_path: Path) -> None:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         ids = torch.ones(3, 50, dtype=torch.long)
         model.hidden(ids, torch.ones_like(ids))
-    assert found.activation_bytes == sum(kept.values()) + 2 * max(kept.values())
+    assert found.activation_bytes == int(HELD * sum(kept.values()))
 
 
 def test_what_an_estimate_depends_on(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from tunesmith.flow.plan.change import change_of
 from tunesmith.flow.plan.costs import CONTEXT_BYTES, START_SECONDS, rents
 from tunesmith.flow.plan.course import Projection, project
 from tunesmith.flow.plan.labels import wrong_labels
+from tunesmith.flow.plan.licences import licence
 from tunesmith.flow.plan.trial import Trial, line
 from tunesmith.flow.plan.tries import Tried, ranked, undecided
 from tunesmith.flow.plan.work import Work, batches_of, work_of
 from tunesmith.models.facts import base_facts
-from tunesmith.models.licences import licence
 from tunesmith.models.memory import Estimate, estimate
 from tunesmith.part import ADAPTERS, OBJECTIVES
 from tunesmith.records import Record

@@ -28,9 +28,13 @@ Measured on Linux as the resident set of runs right before they open a model, an
 """
 _PEFT_BYTES = 58_000_000
 """What PEFT takes beside, which is loaded only where an adapter is one of its own; measured alike."""
-_HELD = 1.35
-"""What the heap holds for each byte of a backward pass: freed blocks that fit nothing, copies attention makes of its
-rows, gradients on their way. Measured over the cases of benchmarks/estimates.py."""
+HELD, HELD_BOTH_WAYS = 1.35, 1.05
+"""What the heap holds for each byte that a backward pass keeps: freed blocks that fit nothing, copies attention makes
+of its rows, gradients on their way. Where attention looks both ways the trace keeps masks that packed rows do without.
+Chosen by hand and then set by few runs of benchmarks/estimates.py: the first agreed with two of the bundled base, the
+second was set by one of an encoder and has not been held against another."""
+_PACKING_BYTES = 60_000_000
+"""What packing a base leaves in the heap; set by one run of the bundled base, not held against another."""
 _BLOCK_ELEMENTS = 2**25
 """Logits held at once (`train.readout.BLOCK_ELEMENTS`)."""
 _CHUNK_BYTES = 3 * 2**21 * 4
@@ -124,6 +128,7 @@ def estimate(
     head_flops, head_bytes = (0.0, 0)
     if lm and facts.family == "causal":
         head_flops, head_bytes = _language_head(model, trained_tokens, width)
+    held = HELD if facts.family == "causal" else HELD_BOTH_WAYS
     peft = train.adapter is not None and train.adapter.kind not in ("full", "bottleneck")
     return Estimate(
         num_parameters=facts.num_parameters,
@@ -132,8 +137,8 @@ def estimate(
         gradient_bytes=trained * 4,
         optimizer_bytes=int(trained * getattr(train.optimizer, "state_bytes", 8.0)),
         # Of what is packed, one layer at a time is unpacked, in the forward and in the backward pass.
-        activation_bytes=int(activations * _HELD) + head_bytes + unpacked * width,
-        process_bytes=_PROCESS_BYTES + _PEFT_BYTES * peft,
+        activation_bytes=int(activations * held) + head_bytes + unpacked * width,
+        process_bytes=_PROCESS_BYTES + _PEFT_BYTES * peft + _PACKING_BYTES * (packed > 0),
         flops_per_token=flops / (rows * tokens) + 2.0 * taught,
         flops_per_pair=_attention_flops(model),
         flops_per_trained_token=head_flops,

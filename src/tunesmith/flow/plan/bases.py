@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,12 +15,12 @@ from tunesmith.flow.environment import free_memory, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.costs import Cost, costs
 from tunesmith.flow.plan.fit import Fit, fit_of
+from tunesmith.flow.plan.licences import Licence, licence
 from tunesmith.flow.plan.stage import MODEL_FLOPS_SHARE, StagePlan, matrix_speed, plan_stage
 from tunesmith.flow.plan.tries import Tried, ranked, try_base, undecided
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.training import encode_stage
 from tunesmith.flow.training.settle import settle_memory
-from tunesmith.models.licences import Licence, licence
 from tunesmith.scale.instances import Instance, instances
 
 RANDOM = "random"
@@ -61,8 +62,17 @@ class Bases:
     """What has to be known of the figures."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values; None for limits that are not known."""
+        told: dict[str, Any] = _finite(asdict(self))
+        return told
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def compare_bases(

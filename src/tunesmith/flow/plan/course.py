@@ -73,7 +73,8 @@ def project(
         f"carried from {steps[-1]:,} to {total:,} steps by a power law through {len(steps)} points; the interval is of "
         "its residuals, of the validation rows, and half of what it was carried"
     )
-    return Projection(value, value - reach, value + reach, basis)
+    most = 1.0 if better == "higher" else np.inf
+    return Projection(value, max(value - reach, 0.0), min(value + reach, most), basis)
 
 
 def _fit(when_P: Floats, left_P: Floats, total: int) -> tuple[float, Floats]:

@@ -14,17 +14,17 @@ from tunesmith.flow.environment import free_memory, on_gpu, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.trial import STEPS, Trial, try_steps
 from tunesmith.flow.plan.words import duration, gigabytes
-from tunesmith.flow.plan.work import batches_of, work_of
+from tunesmith.flow.plan.work import Work, batches_of, work_of
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.training import encode_stage
 from tunesmith.flow.training.settle import Settled, settle_memory
 from tunesmith.train.order.batches import Batches
 
 LONGEST_TRIAL = 30.0
-"""Seconds; where the trial would take longer, time is told from arithmetic instead."""
+"""Seconds of the processor; where the trial would take longer, time is told from arithmetic instead."""
 KERNEL_BYTES = 66_000_000
 """What a run holds beyond its trial: oneDNN makes kernels for each new length, and keeps 64 (`cli.app`). The difference
-was 65 to 70 MB for bases of 6M parameters, whatever the method (benchmarks/estimates.py)."""
+was 65 to 70 MB in two runs of the bundled base (full, LoRA), where it was then set; other shapes are not measured."""
 FEWEST_STEPS = 3
 """Of a trial; fewer would say nothing."""
 MODEL_FLOPS_SHARE = 0.35
@@ -156,29 +156,10 @@ def plan_stage(
     timed = stage.duration.unit == "seconds"
     if timed:
         pace = trial.pace(work.flops / work.steps) if trial else told
-        work = work_of(
-            stage, examples, batches, found, cached=bool(settled.cache_bytes),
-            steps=max(1, int(stage.duration.value / pace)),
-        )  # fmt: skip
-    if timed:
-        seconds, basis = stage.duration.value, "the spec gives a time"
-    elif trial is None:
-        seconds = before[0] + work.steps * told
-        basis = (
-            f"{work.flops:.2e} FLOPs at {MODEL_FLOPS_SHARE:.0%} of {speed / 1e9:,.0f} GFLOP/s measured here; "
-            "validations left out"
-        )
-    else:
-        seconds = before[0] + trial.seconds(work)
-        whose = "" if trial is not earlier else "of an earlier stage "
-        basis = (
-            f"{trial.steps} real steps {whose}of all lengths, a validation and a checkpoint timed here; opening, "
-            f"{work.validations:,} validations and saving included, the evaluation not"
-        )
-    measured = trial.peak_bytes if trial is not None and trial is not earlier else None
-    by_formula = sum(settled.memory_parts.values())
-    cache = settled.memory_parts["cache"]
-    kernels = 0 if on_gpu() or trial is None or work.steps <= 2 * trial.steps else KERNEL_BYTES
+        steps = max(1, int(stage.duration.value / pace))
+        work = work_of(stage, examples, batches, found, cached=bool(settled.cache_bytes), steps=steps)
+    seconds, basis = _time(work, trial, own=trial is not earlier, told=told, speed=speed, before=before[0])
+    memory, memory_basis = _memory(settled, work, trial if trial is not earlier else None)
     return StagePlan(
         number=number + 1,
         objective=job.objective(stage).kind,
@@ -190,21 +171,41 @@ def plan_stage(
         epochs=work.epochs,
         validations=work.validations,
         tokens=round(work.tokens),
-        memory_bytes=by_formula if measured is None else measured + cache + kernels,
+        memory_bytes=memory,
         memory_parts=settled.memory_parts,
-        memory_basis="by formula, from shapes alone"
-        if measured is None
-        else "the most this process held while it learned and validated its longest rows"
-        + (f", {gigabytes(kernels)} for kernels of further lengths" if kernels else "")
-        + (", and what is kept of the frozen layers" if cache else ""),
+        memory_basis=memory_basis,
         free_bytes=free,
         checkpointing=stage.checkpointing == "on",
         cache=settled.said,
-        seconds=seconds,
+        seconds=stage.duration.value if timed else seconds,
         processor_seconds=None if trial is None or timed else before[1] + trial.seconds(work) / trial.stretch,
-        seconds_basis=basis,
+        seconds_basis="the spec gives a time" if timed else basis,
         flops=work.flops,
     ), trial
+
+
+def _time(work: Work, trial: Trial | None, *, own: bool, told: float, speed: float, before: float) -> tuple[float, str]:
+    """The clock's time of a stage, what goes before its model is opened included, and what it rests on."""
+    if trial is None:
+        share = f"{MODEL_FLOPS_SHARE:.0%} of {speed / 1e9:,.0f} GFLOP/s measured here"
+        return before + work.steps * told, f"{work.flops:.2e} FLOPs at {share}; validations left out"
+    whose = "" if own else "of an earlier stage "
+    return before + trial.seconds(work), (
+        f"{trial.steps} real steps {whose}of all lengths, a validation and a checkpoint timed here; opening, "
+        f"{work.validations:,} validations and saving included, the evaluation not"
+    )
+
+
+def _memory(settled: Settled, work: Work, trial: Trial | None) -> tuple[int, str]:
+    """The most memory of a stage, and what it rests on."""
+    if trial is None or trial.peak_bytes is None:
+        return sum(settled.memory_parts.values()), "by formula, from shapes alone"
+    cache = settled.memory_parts["cache"]
+    kernels = 0 if on_gpu() or work.steps <= 2 * trial.steps else KERNEL_BYTES
+    more = f", {gigabytes(kernels)} for kernels of further lengths" if kernels else ""
+    more += ", and what is kept of the frozen layers" if cache else ""
+    basis = f"the most this process held while it learned and validated its longest rows{more}"
+    return trial.peak_bytes + cache + kernels, basis
 
 
 def _trial(
@@ -228,14 +229,16 @@ def _trial(
 
 
 def matrix_speed() -> float:
-    """FLOPs a second of a large fp32 matrix product on this machine."""
+    """FLOPs a second of a large fp32 matrix product on this machine; on a CPU by its own time, which others' work does
+    not stretch."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if on_gpu() else "cpu"
+    clock, at_once = (time.perf_counter, 1) if on_gpu() else (time.process_time, torch.get_num_threads())
     a_NN = torch.ones(1024, 1024, device=device)
     best = float("inf")
     for _ in range(4):
-        began = time.perf_counter()
+        began = clock()
         (a_NN @ a_NN).sum().item()
-        best = min(best, time.perf_counter() - began)
-    return 2 * 1024**3 / best
+        best = min(best, clock() - began)
+    return 2 * 1024**3 / (best / at_once)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from tunesmith.train.checkpoint import Checkpoints
 from tunesmith.train.loop import fit
 from tunesmith.train.measure import rows_at_once
 from tunesmith.train.order.batches import Batches
+from tunesmith.train.weights.ranks import ALONE
 
 STEPS = 6
 """Real steps done; the first one warms up."""
@@ -101,22 +102,15 @@ def try_steps(
     rows = [examples[row] for row in _stratified(batches, count)]
     some = _spread(validation, max(VALIDATED, rows_at_once(stage)))
     model = open_stage_model(request, job, number, request.base.reference)
-    objective = open_objective(request, job, stage, model, model.device)
+    model.to(ALONE.device)
+    objective = open_objective(request, job, stage, model, ALONE.device)
     measure = validation_of(job, stage, model, number, VALIDATED)
     tried = Batches(
         [row.num_tokens for row in rows], batch=batches.batch, micro_batch=stage.micro_batch, seed=stage.seed
     )
     count = min(count, len(tried.epoch(0)))
     work = [Load.of([rows[row] for micro in step for row in micro]).flops(found) for step in tried.epoch(0)][:count]
-    ticks: list[float] = []
-    measured = [0.0, 0.0]
-
-    def validate() -> Mapping[str, float]:
-        measured[0] = clock()
-        figures = dict(measure()) if measure else {}
-        measured[1] = clock()
-        return figures
-
+    marks = _Marks(clock)
     with tempfile.TemporaryDirectory() as folder:
         steps = fit(
             model,
@@ -125,30 +119,64 @@ def try_steps(
             train=_short(stage, count),
             checkpoints=Checkpoints(Path(folder) / "checkpoints"),
             validation=some,
-            validate=validate,
+            validate=lambda: marks.validated(measure),
         )
-        ticks.extend(clock() for _ in steps)
-        saved = clock()
+        marks.steps.extend(clock() for _ in steps)
+        marks.saved = clock()
         model.save(Path(folder) / "model")
         ended = clock()
-    # The last step's own time ends where its validation begins.
-    ends = [*ticks[:-1], measured[0]]
-    took = np.diff(ends) if len(ends) > 1 else np.array([ends[0] - began])
-    step, flop = line(work[1:] if len(ends) > 1 else work, took.tolist())
+    step, flop = line(work[1:] or work, marks.took(began))
     metric_rows = min(VALIDATED_ROWS, len(job.splits["validation"]))
-    metrics = (measured[1] - measured[0]) * metric_rows / max(1, min(VALIDATED, metric_rows))
-    loss = (ticks[-1] - measured[1]) * Load.of(validation).tokens / max(1.0, Load.of(some).tokens)
+    metrics = marks.metrics * metric_rows / max(1, min(VALIDATED, metric_rows))
     busy = clock() - began
     return Trial(
         steps=count,
-        opening=max(0.0, ends[0] - began - step - flop * work[0]) + ended - saved,
+        opening=max(0.0, marks.ends[0] - began - step - flop * work[0]) + ended - marks.saved,
         step=step,
         flop=flop,
-        validation=metrics + loss,
-        checkpoint=saved - ticks[-1],
+        validation=metrics + marks.loss * Load.of(validation).tokens / max(1.0, Load.of(some).tokens),
+        checkpoint=marks.saved - marks.steps[-1],
         stretch=max(1.0, (time.monotonic() - wall) / busy) if busy else 1.0,
         peak_bytes=peak.read(),
     )
+
+
+@dataclass
+class _Marks:
+    """What the clock said as a trial went on."""
+
+    clock: Callable[[], float]
+    steps: list[float] = field(default_factory=list)
+    """After each step; after the last when its validation is done."""
+    began: float = 0.0
+    """When the validation began."""
+    half: float = 0.0
+    """When its metrics were measured, and its loss was not."""
+    saved: float = 0.0
+
+    def validated(self, measure: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
+        """Measures the metrics, and notes when."""
+        self.began = self.clock()
+        figures = dict(measure()) if measure else {}
+        self.half = self.clock()
+        return figures
+
+    @property
+    def ends(self) -> list[float]:
+        """Of the steps; the last one's own time ends where its validation begins."""
+        return [*self.steps[:-1], self.began]
+
+    def took(self, began: float) -> list[float]:
+        """Each step but the first, which warms up; that where it is the only one."""
+        return [float(each) for each in np.diff(self.ends)] or [self.ends[0] - began]
+
+    @property
+    def metrics(self) -> float:
+        return self.half - self.began
+
+    @property
+    def loss(self) -> float:
+        return self.steps[-1] - self.half
 
 
 def line(work: Sequence[float], took: Sequence[float]) -> tuple[float, float]:

@@ -37,6 +37,7 @@ from tunesmith.train.loop import fit
 from tunesmith.train.measure import mean_loss, rows_at_once
 from tunesmith.train.objectives import Objective
 from tunesmith.train.order.horizon import Horizon, Position
+from tunesmith.train.weights.ranks import ALONE
 
 POINTS = 8
 """Validations in a short training."""
@@ -93,7 +94,8 @@ def short_training(request: Request, job: Job, steps: int, narrator: Narrator) -
     count = min(steps, total)
     learned = {row for step in _first(batches.steps_from(0, 0), count) for micro in step for row in micro}
     model = open_stage_model(request, held, number, request.base.reference)
-    objective = open_objective(request, held, stage, model, model.device)
+    model.to(ALONE.device)
+    objective = open_objective(request, held, stage, model, ALONE.device)
     measured = validation_of(held, stage, model, number, VALIDATED)
     course: list[tuple[int, float]] = []
     figure, metric = _figure(held, stage) if measured else ("loss", None)
