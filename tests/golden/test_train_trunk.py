@@ -21,7 +21,7 @@ from tunesmith.models.facts import base_facts
 from tunesmith.models.layers.depth import layers, num_frozen
 from tunesmith.models.layers.dropout import dropouts
 from tunesmith.models.layers.freeze import freeze
-from tunesmith.models.layers.kept import Kept
+from tunesmith.models.layers.kept import Keeper, Kept
 from tunesmith.models.layers.trunk import Trunk, bears
 from tunesmith.models.load import open_model
 from tunesmith.models.memory import estimate, settle_cache
@@ -33,6 +33,7 @@ from tunesmith.testing.tiny import tiny_model
 from tunesmith.train.objectives.classify import Classify
 from tunesmith.train.objectives.sft import Sft
 from tunesmith.train.objectives.tag import Tag
+from tunesmith.train.optimizers.adamw import AdamW
 
 EXAMPLES = rows(14)
 VALIDATION = rows(5, seed=1)
@@ -100,6 +101,35 @@ def test_bf16_learns_the_same(tmp_path, way):
         torch.nn.functional.cosine_similarity(learned, torch.cat([w.flatten() for w in weights_of(plain).values()]), 0)
         > 0.9999
     )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_trainings_that_share_a_keeper_compute_the_lowest_layers_once(tmp_path, way):
+    def train_with(number, rate, keeper=None, **more):
+        model = causal()
+        changed = stage(
+            duration="2 epochs",
+            micro_batch="3 rows",
+            freeze=Freeze(layers=1, cache=way),
+            optimizer=AdamW(lr=rate),
+            **more,
+        )
+        folder = tmp_path / f"{number}"
+        with counted(model) as calls:
+            steps = train(folder, model, EXAMPLES, train=changed, validation=VALIDATION, keeper=keeper)
+        return [(step.loss, step.validation) for step in steps], weights_of(model), len(calls)
+
+    keeper = Keeper()
+    train_with(1, 1e-3, keeper)
+    found, weights, calls = train_with(2, 3e-3, keeper)
+    expected, alone, computed = train_with(3, 3e-3)
+    assert computed - calls == 7 + 2  # an epoch is seven parts and a validation two
+    assert found == expected and all(torch.equal(weights[name], alone[name]) for name in alone)
+    # Other batches, or other weights below, say something else: nothing that was kept is taken for it.
+    for more in ({"batch": "7 rows"}, {"seed": 5}, {"precision": "bf16"}):
+        expected, _, computed = train_with(f"a{more}", 3e-3, **more)
+        found, _, calls = train_with(f"b{more}", 3e-3, keeper, **more)
+        assert calls == computed and found == expected
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -1,8 +1,8 @@
 """The training loop: one straight line for every objective.
 
-An optimizer step learns from one global batch, cut into micro-batches for memory's sake only: the
-losses of all of them are summed and divided by the count of trained targets in the whole batch, so the
-gradient does not depend on the cut. Several processes share the rows of a batch out; their sums are added up.
+An optimizer step learns from one global batch, cut into micro-batches for memory's sake only: the losses of all are
+summed and divided by the count of trained targets in the whole batch, so the gradient does not depend on the cut.
+Several processes share the rows of a batch out; their sums are added up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from tunesmith.errors import DataError, Interrupted, NonFinite
 from tunesmith.models.layers.depth import depths
 from tunesmith.models.layers.freeze import freeze, release
-from tunesmith.models.layers.kept import Kept, kept_trunk
+from tunesmith.models.layers.kept import Keeper, kept_trunk
 from tunesmith.models.layers.lora_groups import grouped, lora_groups
 from tunesmith.models.packing.rows import packs
 from tunesmith.runs import fingerprint
@@ -35,7 +35,7 @@ from tunesmith.train.order.epochs import Order
 from tunesmith.train.order.horizon import Horizon, Position
 from tunesmith.train.regularize import dropout, noise
 from tunesmith.train.schedules import Schedule
-from tunesmith.train.state import State, capture, print_of_examples, restore, seed_everything
+from tunesmith.train.state import State, capture, print_of_examples, print_of_trunk, restore, seed_everything
 from tunesmith.train.step import Step, amounts, named
 from tunesmith.train.watchers import Watcher, gain
 from tunesmith.train.weights import Weights, choose_precision
@@ -67,6 +67,7 @@ def fit(
     validate: Callable[[], Mapping[str, float]] | None = None,
     stop: Callable[[], bool] = lambda: False,
     ranks: Ranks = ALONE,
+    keeper: Keeper | None = None,
 ) -> Iterator[Step]:
     """Trains `model` in place, one optimizer step each time the next `Step` is asked for.
 
@@ -85,6 +86,7 @@ def fit(
         validate: further validation figures, by name; called with the model in evaluation mode.
         stop: asked before every step; True, in any process, saves and ends.
         ranks: the processes that train together; each calls `fit` alike, and the first one writes the checkpoints.
+        keeper: keeps what frozen layers say beyond this training, for others of the same rows.
 
     Raises:
         Interrupted: `stop` said so; the state is saved.
@@ -98,7 +100,7 @@ def fit(
     again = recomputed(model, train.checkpointing == "on")
     with memory_held(), dropout(model, train.regularize.dropout), again, grouped(together):
         with training.computing():
-            training.keep_trunk(kept_trunk(model, train))
+            training.keep_trunk(kept_trunk(model, train), train, keeper or Keeper())
         yield from _steps(training, examples, stop)
     training.keep_best()
 
@@ -187,9 +189,8 @@ class _Training:
             "order": self.batches.order.digest,
             "settings": fingerprint([train.model_dump(mode="json", exclude=NO_MATTER), objective.settings()]),
         }
-        self.seed = train.seed
+        self.seed, self.freeze, self.regularize = train.seed, train.freeze, train.regularize
         seed_everything(self.seed, ranks.rank)
-        self.freeze, self.regularize = train.freeze, train.regularize
         self.waiting = freeze(model, train.freeze)
         objective.join(model, train.seed)
         packs(model)  # measured before weights are rounded
@@ -208,12 +209,13 @@ class _Training:
         where = str(self.checkpoints.folder)
         return restore(saved, self.weights, self.optimizer, self.prints, self.device, where, self.ranks.rank)
 
-    def keep_trunk(self, trunk: Trunk | None) -> None:
+    def keep_trunk(self, trunk: Trunk | None, train: Train, keeper: Keeper) -> None:
         """From now on computes the frozen layers once for each row."""
         folder = self.checkpoints.folder if self.freeze and self.freeze.cache == "disk" else None
+        print_ = print_of_trunk(self.model, train, trunk, self.prints) if trunk else ""
         self.kept, self.kept_validation = (
-            Kept(trunk, sum(example.num_tokens for example in rows), folder)
-            for rows in (self.examples, self.validation)
+            keeper.kept(print_, name, trunk, sum(example.num_tokens for example in rows), folder)
+            for name, rows in (("train", self.examples), ("validation", self.validation))
         )
         if trunk is not None and not self.ended:
             at = self.state.position
@@ -390,8 +392,7 @@ class _Training:
 
     def keep_best(self) -> None:
         """Leaves the best weights in the model."""
-        best = self.state.best_step
-        kept = None
+        best, kept = self.state.best_step, None
         if best is not None and best != self.state.position.step:
             kept = self.ranks.in_turn(lambda: self.checkpoints.best(best))
         self.weights.finish(kept)

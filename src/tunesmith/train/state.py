@@ -14,6 +14,8 @@ from torch import Tensor
 
 from tunesmith.errors import GateFailed
 from tunesmith.models.layers.freeze import freeze
+from tunesmith.models.layers.trunk import Trunk
+from tunesmith.runs import fingerprint
 from tunesmith.train.checkpoint import Checkpoints, Saved
 from tunesmith.train.order.horizon import Position
 from tunesmith.train.weights import Weights, choose_precision
@@ -232,3 +234,23 @@ def print_of_examples(*sets: Sequence[Example]) -> str:
             for values in (example.ids, example.trained, example.tags, example.answer_ids):
                 digest.update(b"-" if values is None else values.tobytes())
     return digest.hexdigest()[:16]
+
+
+NOTHING_TO_FROZEN_LAYERS = {"optimizer", "schedule", "duration", "watch", "validate_every", "freeze", "adapter"}
+"""Settings that change nothing of what frozen layers say, once it is known how many there are; LoRA too."""
+
+
+def print_of_trunk(model: Model, train: Train, trunk: Trunk, prints: Mapping[str, str]) -> str:
+    """Names all that decides what frozen layers say of the rows of a training: the layers, the rows, and which of them
+    are read together.
+
+    Args:
+        model: what trains.
+        train: the resolved stage.
+        trunk: its frozen layers.
+        prints: of its examples and of their order.
+    """
+    adapter = train.model_dump(mode="json")["adapter"]
+    rounds = None if adapter is None or adapter["kind"] in ("full", "lora") else adapter
+    settings = train.model_dump(mode="json", exclude=NOTHING_TO_FROZEN_LAYERS)
+    return fingerprint([model.digest, len(trunk.layers), settings, rounds, prints["data"], prints["order"]])

@@ -33,6 +33,7 @@ from tunesmith.flow.search.space import (
     with_stage,
 )
 from tunesmith.flow.training import encode_splits
+from tunesmith.models.layers.kept import Keeper
 from tunesmith.runs import Run, fingerprint, list_runs, new_run, read_json, write_json, write_text
 from tunesmith.search.sampling import Asked, settled
 from tunesmith.search.study import Dimension, Study
@@ -63,6 +64,8 @@ class Bench:
     facts: Facts
     """The rows' lengths aside."""
     threads: int
+    keeper: Keeper = field(default_factory=Keeper)
+    """What frozen layers say, for all trials in which they say the same."""
     _facts: dict[str, Facts] = field(default_factory=dict)
     _encoded: OrderedDict[str, tuple[Encoded, Encoded]] = field(default_factory=OrderedDict)
 

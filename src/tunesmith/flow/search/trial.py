@@ -157,6 +157,7 @@ def _begin(
         validation=validation.examples,
         validate=validation_of(job, stage, model, number),
         stop=stop,
+        keeper=bench.keeper,
     )
     return model, steps
 

@@ -62,6 +62,12 @@ class Kept:
             with self.trunk.heard(rows, lambda states_ND: self._put(names, rows.lengths, states_ND)):
                 yield
 
+    def belong_to(self, trunk: Trunk) -> None:
+        """From now on the states are those of the same layers of another model."""
+        assert self.trunk is not None
+        trunk.answers = self.trunk.answers
+        self.trunk = trunk
+
     def knows(self, tensors: Mapping[str, Tensor]) -> bool:
         """Whether all rows of a batch are known."""
         return all(name in self._places for name in _names(_rows(tensors)))
@@ -98,6 +104,33 @@ class Kept:
                 ) from error
             flat = torch.from_file(file.name, shared=True, size=self.num_tokens * width, dtype=dtype)
         return flat.view(self.num_tokens, width)
+
+
+class Keeper:
+    """Keeps what frozen layers say for trainings one after the other: each finds what those before it kept, where the
+    same layers read the same rows in the same batches, and so said the same, bit for bit."""
+
+    def __init__(self) -> None:
+        self._print = ""
+        self._kept: dict[str, Kept] = {}
+
+    def kept(self, print_: str, name: str, trunk: Trunk | None, num_tokens: int, folder: Path | None) -> Kept:
+        """The states of one set of rows, for a model that was opened anew.
+
+        Args:
+            print_: equal where all is equal that decides what the layers say; of others nothing stays.
+            name: of the rows.
+            trunk, num_tokens, folder: as `Kept` takes them.
+        """
+        if trunk is None:
+            return Kept(None)
+        if print_ != self._print:
+            self._print, self._kept = print_, {}
+        if name in self._kept:
+            self._kept[name].belong_to(trunk)
+        else:
+            self._kept[name] = Kept(trunk, num_tokens, folder)
+        return self._kept[name]
 
 
 def kept_trunk(model: Model, train: Train) -> Trunk | None:

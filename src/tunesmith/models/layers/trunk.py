@@ -50,7 +50,7 @@ class Trunk:
         self._reader: nn.Module = model.trunk
         self._real_BT: Tensor | None = None
         """Which of the places that the model is reading hold the rows it was to read; None where it reads others."""
-        self._answers: list[int | None] = [None] * depth
+        self.answers: list[int | None] = [None] * depth
         """How many values each layer returns; None for the states alone."""
 
     @contextmanager
@@ -59,7 +59,7 @@ class Trunk:
 
         def note(number: int, output: Any) -> None:
             several = isinstance(output, tuple)
-            self._answers[number] = len(output) if several else None
+            self.answers[number] = len(output) if several else None
             if number == len(self.layers) - 1 and self._real_BT is not None:
                 states = output[0] if several else output
                 if states.requires_grad:
@@ -80,7 +80,7 @@ class Trunk:
     @contextmanager
     def told(self, rows: Rows, states_ND: Tensor) -> Iterator[None]:
         """Computes none of the layers for these rows: they answer with the states that `heard` gave."""
-        for layer, values in zip(self.layers, self._answers, strict=True):
+        for layer, values in zip(self.layers, self.answers, strict=True):
             layer.forward = self._answer(layer, states_ND, values)
         try:
             with self._asked(rows):
