@@ -16,6 +16,7 @@ from tunesmith.data.disk.tables import read_records
 from tunesmith.errors import Interrupted, NotFound, SpecError
 from tunesmith.flow.run import run
 from tunesmith.flow.search import search, write_trial
+from tunesmith.models.layers.kept import Kept
 from tunesmith.runs import read_json
 from tunesmith.search.study import Study
 from tunesmith.spec.load import load
@@ -131,6 +132,22 @@ def test_any_finished_trial_can_be_written(found, desk: Path) -> None:
         write_trial(desk / "colours.yaml", (), desk, 99)
     with pytest.raises(NotFound, match="was not searched yet"):
         write_trial(desk / "colours.yaml", ("train.seed=5",), desk, 0)
+
+
+def test_frozen_layers_are_computed_for_one_trial_alone(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    after_first: list[int] = []
+    put = Kept._put
+    monkeypatch.setattr(Kept, "_put", lambda self, *values: (kept.append(1), put(self, *values))[1])
+
+    def listen(event: dict) -> None:
+        if str(event.get("text")).startswith("trial 0 done"):
+            after_first.append(len(kept))
+
+    vary = "search.vary={train.optimizer.lr: [1e-3, 3e-3]}"
+    asked = ("name=frozen", "train.freeze.layers=1", vary, "search.pruner=none", "search.reduction=null")
+    study = search(desk / "colours.yaml", (*asked, "search.trials=2"), desk, listen=listen).study
+    assert len(study.done) == 2 and after_first == [len(kept)] and kept
 
 
 def test_a_stopped_search_goes_on_to_the_same(found, desk: Path) -> None:
