@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import UserError
 from tunesmith.flow.data.prepare import collect_job, encode_job
-from tunesmith.flow.environment import free_memory, use_threads
+from tunesmith.flow.environment import free_memory, threads, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.costs import Cost, costs
 from tunesmith.flow.plan.fit import Fit, fit_of
@@ -21,6 +22,7 @@ from tunesmith.flow.plan.tries import Tried, ranked, try_base, undecided
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.training import encode_stage
 from tunesmith.flow.training.settle import settle_memory
+from tunesmith.scale.executor import Lost, Worker
 from tunesmith.scale.instances import Instance, instances
 
 RANDOM = "random"
@@ -99,9 +101,11 @@ def compare_bases(
     """
     if not names or len(set(names)) < len(names):
         raise UserError("name each candidate once", where="--bases", fix="write such as --bases bundled,./my-model")
-    use_threads()
     narrator, machines = Narrator(listen), instances(workspace)
-    found = [_candidate(name, spec_path, changes, workspace, machines, steps, narrator) for name in names]
+    found = []
+    for done, name in enumerate(names):
+        narrator.progressing(f"looking at {name}", done, len(names))
+        found.append(_apart(partial(_candidate, spec_path, changes, workspace, machines, steps), name))
     tried = {each.name: each.tried for each in found if each.tried}
     order = _order(found, tried)
     recommended, because = decide(order, tried)
@@ -115,17 +119,25 @@ def written(name: str) -> list[str]:
     return [f"base.model={model}", *more]
 
 
+def _apart(look: Callable[[str], Candidate], name: str) -> Candidate:
+    """Looks at a candidate in a process of its own: what one leaves in memory is not counted as the next one's."""
+    worker = Worker({"OMP_NUM_THREADS": str(threads())})
+    try:
+        worker.ask(look, [name])
+        found: Candidate = worker.hear()[0]
+    except Lost as lost:
+        return Candidate(name, f"the process that tried it {lost}; its memory may not have sufficed")
+    finally:
+        worker.end()
+    return found
+
+
 def _candidate(
-    name: str,
-    spec_path: Path,
-    changes: Sequence[str],
-    workspace: Path,
-    machines: Sequence[Instance],
-    steps: int,
-    narrator: Narrator,
+    spec_path: Path, changes: Sequence[str], workspace: Path, machines: Sequence[Instance], steps: int, name: str
 ) -> Candidate:
     """All that is told of one candidate; where it cannot be opened or used, why."""
-    narrator.say("note", text=f"looking at {name}")
+    use_threads()
+    narrator = Narrator()
     try:
         request = make_request(spec_path, [*changes, *written(name)], workspace)
         job, collected = collect_job(request, narrator)
