@@ -59,7 +59,7 @@ class Trial:
     """Of one validation."""
     checkpoint: float
     stretch: float
-    """How much longer the clock took than the processor."""
+    """The clock's seconds to one of the processor's: less than one where several cores compute."""
     peak_bytes: int | None
     """The most the process held; None where the system does not say."""
 
@@ -136,7 +136,7 @@ def try_steps(
         flop=flop,
         validation=metrics + marks.loss * Load.of(validation).tokens / max(1.0, Load.of(some).tokens),
         checkpoint=marks.saved - marks.steps[-1],
-        stretch=max(1.0, (time.monotonic() - wall) / busy) if busy else 1.0,
+        stretch=(time.monotonic() - wall) / busy if busy else 1.0,
         peak_bytes=peak.read(),
     )
 
