@@ -82,8 +82,10 @@ def test_a_check_shows_a_split_without_rows(desk):
 
 
 def test_a_plan_counts_every_training(desk):
-    planned = json.loads(tunesmith("plan", "colours.yaml", "--json", cwd=desk).stdout)
-    assert planned["folds"] == 2
+    money = ("scale.price=36 USD/h", "scale.budget=1 h")
+    planned = json.loads(tunesmith("plan", "colours.yaml", *money, "--json", cwd=desk).stdout)
+    assert planned["folds"] == 2 and planned["outlay"]["within"]
+    assert planned["outlay"]["usd"] == pytest.approx(planned["seconds"] / 100)
     assert planned["seconds"] == pytest.approx(2 * sum(stage["seconds"] for stage in planned["stages"]))
 
 

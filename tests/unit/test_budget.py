@@ -11,7 +11,7 @@ from tests.unit.test_report_page import Page
 
 from tunesmith.errors import Interrupted, NotFound, OutOfBudget, SpecError
 from tunesmith.events import Events, read_events
-from tunesmith.flow.launch.budget import Purse, usd_an_hour
+from tunesmith.flow.launch.budget import Purse, outlay, usd_an_hour
 from tunesmith.flow.narrator import Narrator
 from tunesmith.runs import Run
 from tunesmith.scale.spending import Spent, spent
@@ -67,6 +67,18 @@ def test_what_an_hour_costs(tmp_path: Path) -> None:
     assert on_demand and spot and spot < on_demand
     with pytest.raises(NotFound, match=r"no instance 'p9'"):
         usd_an_hour(scale("{instance: p9}"), tmp_path)
+
+
+def test_what_is_planned_is_held_against_price_and_budget(tmp_path: Path) -> None:
+    assert outlay(60, Scale(), tmp_path) is None
+    priced = outlay(1800, scale("{price: 1.20 USD/h}"), tmp_path)
+    assert priced is not None and (priced.usd, priced.within) == (pytest.approx(0.6), None)
+    for seconds, budget, within in ((1800, "0.6 USD", True), (1801, "0.6 USD", False), (7300, "2 h", False)):
+        found = outlay(seconds, scale(f"{{price: 1.20 USD/h, budget: {budget}}}"), tmp_path)
+        assert found is not None and found.within is within, (seconds, budget)
+        assert ("within" if within else "MORE THAN") in found.said and "1.2 USD/h" in found.said
+    timed = outlay(60, scale("{budget: 2 min}"), tmp_path)
+    assert timed is not None and timed.usd is None and timed.within
 
 
 def test_money_needs_a_price() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.errors import Interrupted, OutOfBudget
@@ -29,6 +30,32 @@ def usd_an_hour(scale: Scale, workspace: Path) -> float | None:
     if scale.instance is None or scale.price is not None:
         return scale.price.value if scale.price else None
     return find_instance(scale.instance, workspace).price(scale.spot)
+
+
+@dataclass(frozen=True)
+class Outlay:
+    """What a run that has not begun would cost."""
+
+    usd: float | None
+    """None where no hour has a price."""
+    within: bool | None
+    """Whether the budget allows it; None where there is none."""
+    said: str
+
+
+def outlay(seconds: float, scale: Scale, workspace: Path) -> Outlay | None:
+    """What so much time costs by the spec's price, held against its budget; None where neither is written."""
+    price, budget = usd_an_hour(scale, workspace), scale.budget
+    if price is None and budget is None:
+        return None
+    usd = None if price is None else seconds / 3600 * price
+    within = None
+    if budget is not None:
+        within = (seconds if budget.unit == "seconds" else usd or 0.0) <= budget.value
+    parts = [f"at {price:g} USD/h"] if price is not None else []
+    if budget is not None:
+        parts.append(f"{'within' if within else 'MORE THAN'} the budget of {_allowed(budget)}, evaluation aside")
+    return Outlay(usd, within, "; ".join(parts))
 
 
 class Purse:

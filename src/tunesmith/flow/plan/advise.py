@@ -16,6 +16,7 @@ from tunesmith.errors import UserError
 from tunesmith.evaluate.comparison import Difference, Measure
 from tunesmith.flow.data.prepare import Job, collect_job, encode_job
 from tunesmith.flow.environment import free_memory, use_threads
+from tunesmith.flow.launch.budget import outlay
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.arms import BOTH, TUNED, Answers, ask_arms, compared
 from tunesmith.flow.plan.change import change_of, time_column
@@ -120,6 +121,7 @@ def advise(
         _change(job, column),
         *_latency(job, answers),
         _money(job, priced),
+        *_budget(request, job, priced),
     ]
     notes = (
         f"{len(next(iter(answers.made.values()))):,} validation rows were asked; no test row was opened",
@@ -302,6 +304,26 @@ def _money(job: Job, priced: Sequence[Cost]) -> Advice:
     if rent is not None and own.seconds > 10 * rent.seconds:
         return Advice("where", f"rent {rent.instance}", because, against)
     return Advice("where", "train here", because, against)
+
+
+def _budget(request: Request, job: Job, priced: Sequence[Cost]) -> Iterator[Advice]:
+    """Each method against the budget, where there is one."""
+    scale = job.spec.scale
+    if scale.budget is None:
+        return
+    found = {
+        cost.method: made
+        for cost in priced
+        if not cost.refused and (made := outlay(cost.seconds, scale, request.workspace)) is not None
+    }
+    good = [method for method, made in found.items() if made.within]
+    seconds = {cost.method: cost.seconds for cost in priced}
+    said = ", ".join(
+        f"{method} {duration(seconds[method]) if made.usd is None else dollars(made.usd)}"
+        for method, made in found.items()
+    )
+    advice = f"within the budget: {', '.join(good)}" if good else "no method is within the budget: train for less"
+    yield Advice("budget", advice, f"the whole training here, of {scale.budget} allowed: {said}", "evaluation aside")
 
 
 # What they rest on --------------------------------------------------------------------------------

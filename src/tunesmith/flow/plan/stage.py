@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tunesmith.data.encode.tokenize import Example
 from tunesmith.flow.data.prepare import Job, collect_job, encode_job
 from tunesmith.flow.environment import free_memory, on_gpu, use_threads
+from tunesmith.flow.launch.budget import Outlay, outlay
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.trial import STEPS, Trial, try_steps
-from tunesmith.flow.plan.words import duration, gigabytes
+from tunesmith.flow.plan.words import dollars, duration, gigabytes
 from tunesmith.flow.plan.work import Work, batches_of, work_of
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.training import encode_stage
@@ -96,6 +97,8 @@ class Plan:
     stages: list[StagePlan]
     folds: int = 0
     """Further trainings, each on all rows but those that it is tested on."""
+    outlay: Outlay | None = None
+    """What the trainings cost, where the spec says what an hour costs or what may be spent."""
 
     @property
     def seconds(self) -> float:
@@ -104,13 +107,17 @@ class Plan:
 
     def lines(self) -> list[tuple[str, str, str]]:
         """What holds for the stages together, as `StagePlan.lines`; nothing where all is said there."""
-        if not self.folds:
-            return []
-        return [("time", duration(self.seconds), f"{self.folds} folds, and once more on all rows")]
+        found = []
+        if self.folds:
+            found.append(("time", duration(self.seconds), f"{self.folds} folds, and once more on all rows"))
+        if self.outlay is not None:
+            usd = self.outlay.usd
+            found.append(("cost", duration(self.seconds) if usd is None else dollars(usd), self.outlay.said))
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"stages": [asdict(stage) for stage in self.stages], "folds": self.folds, "seconds": self.seconds}
+        return asdict(self) | {"seconds": self.seconds}
 
 
 def plan(spec_path: Path, changes: Sequence[str] = (), workspace: Path = Path(), *, listen: Listener = silent) -> Plan:
@@ -134,7 +141,8 @@ def plan(spec_path: Path, changes: Sequence[str] = (), workspace: Path = Path(),
     for number in range(len(job.spec.train)):
         stage, trial = plan_stage(request, job, number, narrator, trial)
         planned.append(stage)
-    return Plan(planned, job.spec.evaluate.folds or 0)
+    found = Plan(planned, job.spec.evaluate.folds or 0)
+    return replace(found, outlay=outlay(found.seconds, job.spec.scale, workspace))
 
 
 def plan_stage(
