@@ -109,12 +109,13 @@ def test_a_try_never_opens_the_test_rows(prose: Path) -> None:
 
 def test_advice_names_its_numbers(tmp_path: Path) -> None:
     make_desk(tmp_path, duration="4 epochs")
-    said = tunesmith("plan", "colours.yaml", "--advise", "--try", "24", "--json", cwd=tmp_path)
+    said = tunesmith("plan", "colours.yaml", "--advise", "--try", "24", "scale.budget=1 h", "--json", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     advice = {each["about"]: each for each in found["advice"]}
     assert {"approach", "retrieval", "adapter", "data size", "label quality", "knowledge", "where"} <= set(advice)
     assert all(each["because"] for each in advice.values()), "every piece of advice has a number or says why not"
+    assert advice["budget"]["advice"] == "within the budget: full, lora, qlora" and "1 h" in advice["budget"]["because"]
     arms = {arm["name"]: arm for arm in found["arms"]}
     assert {"prompt", "few_shot", "retrieval", "linear", "majority", "tuned"} <= set(arms)
     assert (
