@@ -3,11 +3,11 @@
     python benchmarks/estimates.py [--rounds 1] [--kept FILE] [CASE ...]
 
 Each case is planned in one process and trained in the next, right after: a machine that others use too is then about
-as busy for both. Memory is the peak of the resident set (VmHWM) of the process that trains. Time is that of the
-training stage, from opening the model to the saved one, validations included, by the processor (`busy`) and by the
-clock (`seconds`): only the second knows of other people's work on the machine, and only from the moment of the plan. A
-round is one plan and one run of each
-case; of several rounds medians are shown. With `--kept` rounds are added to those of earlier calls.
+as busy for both. Memory is the peak of the resident set (VmHWM) of the process that trains; where there is a GPU, what
+torch took of its memory. Time is that of the training stage, from opening the model to the saved one, validations
+included, by the processor (`busy`) and by the clock (`seconds`): only the second knows of other people's work on the
+machine, and only from the moment of the plan. A round is one plan and one run of each case; of several rounds medians
+are shown. With `--kept` rounds are added to those of earlier calls.
 """
 
 from __future__ import annotations
