@@ -13,6 +13,7 @@ Error
     ├── NonFinite          a loss or gradient is NaN or infinite
     ├── OutOfMemory        the machine cannot hold the job
     └── Interrupted        stopped by the user; the same command resumes; exit code 130
+        └── OutOfBudget    stopped because what may be spent is spent
 """
 
 from __future__ import annotations

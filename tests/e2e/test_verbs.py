@@ -14,12 +14,14 @@ from tunesmith.cli.app import app
 VERBS = (
     "init",
     "check",
-    "plan",
     "run",
     "train",
     "data",
     "evaluate",
     "merge",
+    "plan",
+    "search",
+    "launch",
     "show",
     "ls",
     "report",
@@ -141,7 +143,7 @@ def test_plan_says_what_a_run_would_take(desk: Path) -> None:
     assert stage["trained_parameters"] == stage["num_parameters"]
     assert stage["tokens"] == pytest.approx(2 * 16 * 14.8, rel=0.2)
     assert 0 < stage["seconds"] < 60 and "real steps" in stage["seconds_basis"]
-    assert stage["memory_bytes"] == sum(stage["memory_parts"].values())
+    assert stage["memory_bytes"] > sum(stage["memory_parts"].values()) / 2 and "longest rows" in stage["memory_basis"]
     epochs = json.loads(invoke("plan", "colours.yaml", "train.duration=3 epochs", "--json").stdout)
     assert epochs["stages"][0]["steps"] == 3 * 8
     lora = json.loads(invoke("plan", "colours.yaml", "train.adapter={kind: lora, rank: 4}", "--json").stdout)
@@ -155,7 +157,7 @@ def test_plan_says_what_a_run_would_take(desk: Path) -> None:
         "1 frozen layer is computed once for each row; what it says is kept in memory: " in frozen["cache"]
         and frozen["memory_parts"]["cache"] > 0
     )
-    assert frozen["memory_bytes"] == sum(frozen["memory_parts"].values()) and not stage["cache"]
+    assert not stage["cache"]
     assert files(desk) == before
 
 

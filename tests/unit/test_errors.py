@@ -67,7 +67,8 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
         if issubclass(kind, Error) and kind is not Error:
             line = next(line for line in drawn.splitlines() if f"── {name} " in line)
             depth = line.index("──")
-            assert depth == (5 if kind.__mro__[1] in (UserError, errors.RunError) else 1), f"{name} is drawn wrongly"
+            level = kind.__mro__.index(Error)
+            assert depth == 4 * level - 3, f"{name} is drawn wrongly"
 
 
 @pytest.mark.parametrize(
