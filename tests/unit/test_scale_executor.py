@@ -68,7 +68,7 @@ def test_an_error_is_that_of_the_function_and_a_death_is_named(hasty: None) -> N
         with pytest.raises(DataError, match="a wrong number"):
             list(executor.map(picky, range(1000)))
         assert list(executor.map(picky, range(500))) == list(range(500)), "it goes on after an error"
-        with pytest.raises(RunError, match="was killed .SIGKILL."):
+        with pytest.raises(RunError, match="was killed"):
             list(executor.map(deadly, range(1000)))
         assert list(executor.map(picky, range(500))) == list(range(500))
 
