@@ -54,7 +54,7 @@ def outlay(seconds: float, scale: Scale, workspace: Path) -> Outlay | None:
         within = (seconds if budget.unit == "seconds" else usd or 0.0) <= budget.value
     parts = [f"at {price:g} USD/h"] if price is not None else []
     if budget is not None:
-        parts.append(f"{'within' if within else 'MORE THAN'} the budget of {_allowed(budget)}, evaluation aside")
+        parts.append(f"{'within' if within else 'MORE THAN'} the budget of {allowed(budget)}, evaluation aside")
     return Outlay(usd, within, "; ".join(parts))
 
 
@@ -85,7 +85,7 @@ class Purse:
             narrator.say("sitting", began=self.began, usd_an_hour=self.price, instance=self.instance)
             if self.budget is not None:
                 said = f", of which {_said(self.before)} were spent before" if self.before.seconds else ""
-                narrator.say("note", text=f"the budget is {_allowed(self.budget)}{self._lasting()}{said}")
+                narrator.say("note", text=f"the budget is {allowed(self.budget)}{self._lasting()}{said}")
         self.refuse_more()
 
     def _lasting(self) -> str:
@@ -130,13 +130,14 @@ class Purse:
             return
         done = f"; {broken_off.what}, and saved" if broken_off else ""
         raise OutOfBudget(
-            f"the budget of {_allowed(self.budget)} is spent: {_said(self.spent)}{done}",
+            f"the budget of {allowed(self.budget)} is spent: {_said(self.spent)}{done}",
             where="scale.budget",
             fix="write a larger one and give the same command again: it goes on where it stopped",
         ) from broken_off
 
 
-def _allowed(budget: Budget) -> str:
+def allowed(budget: Budget) -> str:
+    """A budget, for people."""
     return duration(budget.value) if budget.unit == "seconds" else str(budget)
 
 

@@ -16,7 +16,7 @@ from tunesmith.errors import UserError
 from tunesmith.evaluate.comparison import Difference, Measure
 from tunesmith.flow.data.prepare import Job, collect_job, encode_job
 from tunesmith.flow.environment import free_memory, use_threads
-from tunesmith.flow.launch.budget import outlay
+from tunesmith.flow.launch.budget import allowed, outlay
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.arms import BOTH, TUNED, Answers, ask_arms, compared
 from tunesmith.flow.plan.change import change_of, time_column
@@ -323,7 +323,9 @@ def _budget(request: Request, job: Job, priced: Sequence[Cost]) -> Iterator[Advi
         for method, made in found.items()
     )
     advice = f"within the budget: {', '.join(good)}" if good else "no method is within the budget: train for less"
-    yield Advice("budget", advice, f"the whole training here, of {scale.budget} allowed: {said}", "evaluation aside")
+    yield Advice(
+        "budget", advice, f"the whole training here, of {allowed(scale.budget)} allowed: {said}", "evaluation aside"
+    )
 
 
 # What they rest on --------------------------------------------------------------------------------
