@@ -118,10 +118,8 @@ def test_advice_names_its_numbers(tmp_path: Path) -> None:
     assert advice["budget"]["advice"] == "within the budget: full, lora, qlora" and "1 h" in advice["budget"]["because"]
     arms = {arm["name"]: arm for arm in found["arms"]}
     assert {"prompt", "few_shot", "retrieval", "linear", "majority", "tuned"} <= set(arms)
-    assert (
-        advice["approach"]["advice"].startswith(("fine-tune", "do not", ""))
-        and "minus" in advice["approach"]["because"]
-    )
+    # The base writes as if at random and the word count is perfect: what was tried must be held against it.
+    assert "minus that of" in advice["approach"]["because"] and advice["approach"]["advice"] != "fine-tune"
     assert not advice["knowledge"]["advice"] and "cannot be told" in advice["knowledge"]["because"]
     assert any("no test row" in note for note in found["notes"])
 

@@ -134,6 +134,16 @@ def test_any_finished_trial_can_be_written(found, desk: Path) -> None:
         write_trial(desk / "colours.yaml", ("train.seed=5",), desk, 0)
 
 
+def test_what_a_spec_extends_lies_beside_its_winner(desk: Path) -> None:
+    (desk / "shared.yaml").write_text("scale: {batch: 7}\n")
+    text = (desk / "colours.yaml").read_text().replace("name: colours", "name: own")
+    (desk / "own.yaml").write_text(f"extends: shared.yaml\n{text}")
+    made = search(desk / "own.yaml", (*QUICK, "search.trials=1"), desk)
+    assert made.winner is not None
+    spec, _ = load(made.winner)
+    assert spec.scale.batch == 7 and (made.path / "shared.yaml").read_text() == "scale: {batch: 7}\n"
+
+
 def test_frozen_layers_are_computed_for_one_trial_alone(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
     after_first: list[int] = []

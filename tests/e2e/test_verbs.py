@@ -135,7 +135,7 @@ def test_an_audit_of_refused_data_says_why_first(desk: Path) -> None:
     assert first["id"] == "refused" and "would be lost" in first["said"]
 
 
-def test_plan_says_what_a_run_would_take(desk: Path) -> None:
+def test_plan_says_what_a_run_would_take(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = files(desk)
     said = json.loads(invoke("plan", "colours.yaml", "--json").stdout)
     [stage] = said["stages"]
@@ -143,7 +143,7 @@ def test_plan_says_what_a_run_would_take(desk: Path) -> None:
     assert stage["trained_parameters"] == stage["num_parameters"]
     assert stage["tokens"] == pytest.approx(2 * 16 * 14.8, rel=0.2)
     assert 0 < stage["seconds"] < 60 and "real steps" in stage["seconds_basis"]
-    assert stage["memory_bytes"] > sum(stage["memory_parts"].values()) / 2 and "longest rows" in stage["memory_basis"]
+    assert "longest rows" in stage["memory_basis"]
     epochs = json.loads(invoke("plan", "colours.yaml", "train.duration=3 epochs", "--json").stdout)
     assert epochs["stages"][0]["steps"] == 3 * 8
     lora = json.loads(invoke("plan", "colours.yaml", "train.adapter={kind: lora, rank: 4}", "--json").stdout)
@@ -158,6 +158,9 @@ def test_plan_says_what_a_run_would_take(desk: Path) -> None:
         and frozen["memory_parts"]["cache"] > 0
     )
     assert not stage["cache"]
+    monkeypatch.setattr("tunesmith.flow.plan.stage.LONGEST_TRIAL", 0.0)
+    (untried,) = json.loads(invoke("plan", "colours.yaml", "--json").stdout)["stages"]
+    assert untried["memory_bytes"] == sum(untried["memory_parts"].values()) and "FLOPs" in untried["seconds_basis"]
     assert files(desk) == before
 
 

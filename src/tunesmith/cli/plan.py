@@ -167,7 +167,8 @@ def _costs(found: Bases) -> Table:
 def _cost(one: Candidate, cost: Cost) -> list[str | Text]:
     from rich.text import Text
 
-    from tunesmith.flow.plan.words import dollars, duration, gigabytes
+    from tunesmith.flow.plan.words import dollars, gigabytes
+    from tunesmith.report.format import duration
 
     if cost.refused:
         return [one.name, cost.method, "", "", "", "", Text(cost.refused, style="dim")]

@@ -24,11 +24,12 @@ from tunesmith.flow.plan.costs import Cost, costs
 from tunesmith.flow.plan.labels import wrong_labels
 from tunesmith.flow.plan.stage import MODEL_FLOPS_SHARE, matrix_speed
 from tunesmith.flow.plan.tries import Tried, try_base
-from tunesmith.flow.plan.words import dollars, duration, gigabytes
+from tunesmith.flow.plan.words import dollars, gigabytes
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.training import encode_stage
 from tunesmith.flow.training.settle import settle_memory
 from tunesmith.metrics import Metric
+from tunesmith.report.format import duration
 from tunesmith.scale.instances import instances
 
 TRIED_STEPS = 200

@@ -14,11 +14,12 @@ from tunesmith.flow.environment import free_memory, on_gpu, use_threads
 from tunesmith.flow.launch.budget import Outlay, outlay
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.trial import STEPS, Trial, try_steps
-from tunesmith.flow.plan.words import dollars, duration, gigabytes
+from tunesmith.flow.plan.words import dollars, gigabytes
 from tunesmith.flow.plan.work import Work, batches_of, work_of
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.training import encode_stage
 from tunesmith.flow.training.settle import Settled, settle_memory
+from tunesmith.report.format import duration
 from tunesmith.train.order.batches import Batches
 
 LONGEST_TRIAL = 30.0
