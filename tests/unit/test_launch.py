@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 from tests.e2e.desk import make_desk
 
-from tunesmith.errors import GateFailed, NotFound, RunError
+from tunesmith.errors import GateFailed, MissingDependency, NotFound, RunError
 from tunesmith.flow.launch import pack
 from tunesmith.flow.launch import ray as on_ray
 from tunesmith.flow.launch.sky import launch_on_sky, locked, rent
@@ -244,6 +244,22 @@ def test_the_same_command_follows_a_job_at_work_and_repeats_an_ended_one(
     cluster.jobs[name] = job(name, "STOPPED")
     assert launched(desk, tmp_path, cluster)[0] == 0
     assert cluster.deleted == [name] and len(cluster.submitted) == 1
+
+
+def test_a_cluster_that_wants_a_token_says_where_to_put_it(
+    desk: Path, tmp_path: Path, cluster: JobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "do_GET", lambda self: self.answer("Unauthorized: Missing authentication token", 401))
+    with pytest.raises(RunError, match="wants a token") as caught:
+        launched(desk, tmp_path, cluster)
+    assert "RAY_AUTH_TOKEN" in str(caught.value)
+
+
+def test_ray_without_its_client_names_the_extra(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sdk = pytest.importorskip("ray.dashboard.modules.job.sdk")
+    monkeypatch.setattr(sdk, "requests", None)
+    with pytest.raises(MissingDependency, match=r"tunesmith\[ray\]"):
+        on_ray.launch_on_ray(desk, [], tmp_path, "http://127.0.0.1:9", print)
 
 
 def test_no_cluster_is_an_error_that_says_so(desk: Path, tmp_path: Path) -> None:

@@ -58,11 +58,11 @@ class Cluster:
         environment = {"env_vars": variables}
         try:
             ray.init(**where, log_to_driver=False, runtime_env=environment, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
             raise RunError(
                 f"the Ray cluster cannot be reached: {str(error).splitlines()[0]}",
                 where=f"scale.cluster: {address}",
-                fix="check the address and that the cluster runs, or write `local`",
+                fix="check the address, the token (RAY_AUTH_TOKEN) and that the cluster runs, or write `local`",
             ) from error
 
     def __enter__(self) -> Cluster:

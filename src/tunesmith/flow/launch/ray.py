@@ -52,12 +52,21 @@ def launch_on_ray(
 
 def _client(address: str) -> Any:
     try:
+        from ray.exceptions import AuthenticationError
         from ray.job_submission import JobSubmissionClient
     except ImportError as error:
         raise MissingDependency("ray", extra="ray", needed_by="launch --on ray") from error
     try:
         return JobSubmissionClient(address)
+    except AuthenticationError as error:
+        raise RunError(
+            "the Ray cluster wants a token and was given none or a wrong one",
+            where=f"--address {address}",
+            fix="put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token (there: `ray get-auth-token`)",
+        ) from error
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if "ray[default]" in str(error):  # Ray alone comes without what its own client needs
+            raise MissingDependency("ray[default]", extra="ray", needed_by="launch --on ray") from error
         raise RunError(
             f"no job server of a Ray cluster answers: {str(error).splitlines()[0]}",
             where=f"--address {address}",
