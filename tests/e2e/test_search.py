@@ -144,20 +144,33 @@ def test_what_a_spec_extends_lies_beside_its_winner(desk: Path) -> None:
     assert spec.scale.batch == 7 and (made.path / "shared.yaml").read_text() == "scale: {batch: 7}\n"
 
 
-def test_frozen_layers_are_computed_for_one_trial_alone(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+def test_frozen_layers_are_computed_for_one_trial_alone(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    """And not again by a process that goes on."""
     kept: list[int] = []
+    read_in: list[int] = []
     after_first: list[int] = []
-    put = Kept._put
+    put, read = Kept._put, Kept.read
     monkeypatch.setattr(Kept, "_put", lambda self, *values: (kept.append(1), put(self, *values))[1])
+    monkeypatch.setattr(Kept, "read", lambda self, path: (read_in.append(1), read(self, path))[1])
 
     def listen(event: dict) -> None:
         if str(event.get("text")).startswith("trial 0 done"):
             after_first.append(len(kept))
+            if stopped:
+                os.kill(os.getpid(), signal.SIGINT)
 
     vary = "search.vary={train.optimizer.lr: [1e-3, 3e-3]}"
-    asked = ("name=frozen", "train.freeze.layers=1", vary, "search.pruner=none", "search.reduction=null")
-    study = search(desk / "colours.yaml", (*asked, "search.trials=2"), desk, listen=listen).study
-    assert len(study.done) == 2 and after_first == [len(kept)] and kept
+    asked = (f"name=frozen-{stopped}", "train.freeze.layers=1", vary, "search.pruner=none", "search.reduction=null")
+    if stopped:
+        with pytest.raises(Interrupted):
+            search(desk / "colours.yaml", (*asked, "search.trials=2"), desk, listen=listen)
+    found = search(desk / "colours.yaml", (*asked, "search.trials=2"), desk, listen=listen)
+    assert len(found.study.done) == 2 and kept
+    assert len(read_in) == (2 if stopped else 0) and after_first == [len(kept) - len(read_in)]
+    assert not (found.path / "trunk").exists()
 
 
 def test_a_stopped_search_goes_on_to_the_same(found, desk: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from contextlib import contextmanager
 from typing import Any
@@ -18,10 +19,11 @@ from tunesmith.models.adapters.full import Full
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.adapters.prompt import Prompt
 from tunesmith.models.facts import base_facts
+from tunesmith.models.layers import kept
 from tunesmith.models.layers.depth import layers, num_frozen
 from tunesmith.models.layers.dropout import dropouts
 from tunesmith.models.layers.freeze import freeze
-from tunesmith.models.layers.kept import Keeper, Kept
+from tunesmith.models.layers.kept import SETS, Keeper, Kept
 from tunesmith.models.layers.trunk import Trunk, bears
 from tunesmith.models.load import open_model
 from tunesmith.models.memory import estimate, settle_cache
@@ -103,33 +105,70 @@ def test_bf16_learns_the_same(tmp_path, way):
     )
 
 
+def train_with(folder, rate, keeper=None, *, way="memory", steps=None, **more):
+    """(losses and validations, weights, how often the lowest layer was computed)"""
+    model = causal()
+    freeze, optimizer = Freeze(layers=1, cache=way), AdamW(lr=rate)
+    changed = stage(duration="2 epochs", micro_batch="3 rows", freeze=freeze, optimizer=optimizer, **more)
+    with counted(model) as calls:
+        done = train(folder, model, EXAMPLES, train=changed, validation=VALIDATION, keeper=keeper, steps=steps)
+    return [(step.loss, step.validation) for step in done], weights_of(model), len(calls)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_trainings_that_share_a_keeper_compute_the_lowest_layers_once(tmp_path, way):
-    def train_with(number, rate, keeper=None, **more):
-        model = causal()
-        changed = stage(
-            duration="2 epochs",
-            micro_batch="3 rows",
-            freeze=Freeze(layers=1, cache=way),
-            optimizer=AdamW(lr=rate),
-            **more,
-        )
-        folder = tmp_path / f"{number}"
-        with counted(model) as calls:
-            steps = train(folder, model, EXAMPLES, train=changed, validation=VALIDATION, keeper=keeper)
-        return [(step.loss, step.validation) for step in steps], weights_of(model), len(calls)
-
     keeper = Keeper()
-    train_with(1, 1e-3, keeper)
-    found, weights, calls = train_with(2, 3e-3, keeper)
-    expected, alone, computed = train_with(3, 3e-3)
+    train_with(tmp_path / "1", 1e-3, keeper, way=way)
+    found, weights, calls = train_with(tmp_path / "2", 3e-3, keeper, way=way)
+    expected, alone, computed = train_with(tmp_path / "3", 3e-3, way=way)
     assert computed - calls == 7 + 2  # an epoch is seven parts and a validation two
     assert found == expected and all(torch.equal(weights[name], alone[name]) for name in alone)
     # Other batches, or other weights below, say something else: nothing that was kept is taken for it.
     for more in ({"batch": "7 rows"}, {"seed": 5}, {"precision": "bf16"}):
-        expected, _, computed = train_with(f"a{more}", 3e-3, **more)
-        found, _, calls = train_with(f"b{more}", 3e-3, keeper, **more)
+        expected, _, computed = train_with(tmp_path / f"a{more}", 3e-3, way=way, **more)
+        found, _, calls = train_with(tmp_path / f"b{more}", 3e-3, keeper, way=way, **more)
         assert calls == computed and found == expected
+
+
+@pytest.mark.parametrize("steps", [None, 2])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_one_process_kept_another_finds(tmp_path, way, steps):
+    """Whole, or as far as it came."""
+    first, second = Keeper(tmp_path / "laid"), Keeper(tmp_path / "laid")
+    train_with(tmp_path / "1", 1e-3, first, way=way, steps=steps)
+    assert first.lay_out() == ""
+    found, weights, calls = train_with(tmp_path / "2", 3e-3, second, way=way)
+    expected, alone, computed = train_with(tmp_path / "3", 3e-3, way=way)
+    assert computed - calls == (7 + 2 if steps is None else 3)  # the first two steps are three parts
+    assert found == expected and all(torch.equal(weights[name], alone[name]) for name in alone)
+    # Whoever knows more lays it out, and whoever knows as much does not.
+    before = {path.name for path in (tmp_path / "laid").iterdir()}
+    assert second.lay_out() == "" and first.lay_out() == ""
+    assert (steps is None) == ({path.name for path in (tmp_path / "laid").iterdir()} == before)
+
+
+def test_of_sets_laid_out_the_newest_stay(tmp_path):
+    for number in range(SETS + 2):
+        keeper = Keeper(tmp_path / "laid")
+        train_with(tmp_path / str(number), 1e-3, keeper, seed=number)
+        keeper.lay_out()
+    assert len([*(tmp_path / "laid").iterdir()]) == 2 * SETS  # the training rows' and the validation rows'
+    found, _, calls = train_with(tmp_path / "again", 1e-3, Keeper(tmp_path / "laid"), seed=SETS + 1)
+    expected, _, computed = train_with(tmp_path / "alone", 1e-3, seed=SETS + 1)
+    assert found == expected and calls < computed
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    keeper = Keeper(tmp_path / "laid")
+    train_with(tmp_path / "1", 1e-3, keeper)
+
+    def full(_, path):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(kept, "save_file", full)
+    assert "No space left" in keeper.lay_out()
+    assert not [*(tmp_path / "laid").iterdir()]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from tunesmith.flow.environment import use_threads
 from tunesmith.flow.interrupt import gentle_stop
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.request import Request, make_request
-from tunesmith.flow.search.bench import Bench, begin_study, find_study
+from tunesmith.flow.search.bench import TRUNK, Bench, begin_study, find_study
 from tunesmith.flow.search.space import written_dimensions
 from tunesmith.flow.search.trial import STOP, Given, carry_trial, do_trial
 from tunesmith.flow.search.winner import reason, said_figures, write_winner
@@ -181,6 +182,7 @@ class _Teller:
 
 def _finish(bench: Bench, study: Study) -> Found:
     """Writes what people read."""
+    shutil.rmtree(bench.run / TRUNK, ignore_errors=True)
     chosen, path = best(study), bench.run / "winner.yaml"
     why: list[str] = []
     if chosen is not None:

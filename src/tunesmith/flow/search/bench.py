@@ -46,6 +46,8 @@ SEEN: tuple[Pool, ...] = ("train", "validation")
 """The splits of a study. What is tested with is none of them: it is not written, and no trial can read it."""
 LOOKS = 9
 """How often a trial is measured: so that there is a look after a third of it, when asha lets one in three go on."""
+TRUNK = "trunk"
+"""The folder of what frozen layers said, as long as trials need it."""
 KEPT = 4
 """Encodings that a process keeps: examples are on disk, and those of most studies are one."""
 
@@ -64,8 +66,8 @@ class Bench:
     facts: Facts
     """The rows' lengths aside."""
     threads: int
-    keeper: Keeper = field(default_factory=Keeper)
-    """What frozen layers say, for all trials in which they say the same."""
+    keeper: Keeper
+    """What frozen layers say, for all trials of all processes in which they say the same."""
     _facts: dict[str, Facts] = field(default_factory=dict)
     _encoded: OrderedDict[str, tuple[Encoded, Encoded]] = field(default_factory=OrderedDict)
 
@@ -79,7 +81,8 @@ class Bench:
         rules = Search.model_validate(said["rules"])
         study = Study.from_json({**said["study"], "number": run.number, "wanted": rules.trials})
         asked = Asked(study, rules, said["first"])
-        return cls(run, asked, request, load_job(run, request, SEEN), Facts(**said["facts"]), said["threads"])
+        job = load_job(run, request, SEEN)
+        return cls(run, asked, request, job, Facts(**said["facts"]), said["threads"], Keeper(run / TRUNK))
 
     @property
     def first_stage(self) -> int:

@@ -87,7 +87,12 @@ def carry_trial(bench: Bench, trial: Trial, narrator: Narrator, stop: Callable[[
         told = Narrator(lambda event: narrator.progressing(**_passing(event)) if event["kind"] == "progress" else None)
         told.write_to(events)
         training = train(bench, trial, folder, told, stop)
-        return carry(bench.asked, trial, shelf.ended(), shelf, training)
+        try:
+            return carry(bench.asked, trial, shelf.ended(), shelf, training)
+        finally:
+            refused = bench.keeper.lay_out()
+            if refused:
+                told.say("warning", text=refused)
 
 
 def _passing(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunesmith.errors import ModelError, OutOfMemory
@@ -26,6 +29,9 @@ from tunesmith.models.layers.trunk import Rows, Trunk, bears, why_not
 if TYPE_CHECKING:
     from tunesmith.models.model import Model
     from tunesmith.spec.sections import Train
+
+SETS = 4
+"""Sets of states that are laid out for other processes at a time: studies that vary the batch make one for each."""
 
 
 class Kept:
@@ -72,6 +78,38 @@ class Kept:
         """Whether all rows of a batch are known."""
         return all(name in self._places for name in _names(_rows(tensors)))
 
+    @property
+    def num_kept(self) -> int:
+        """Tokens whose states are known."""
+        return self._filled
+
+    def write(self, path: Path) -> None:
+        """Writes all that is known; the file is there whole or not at all.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        assert self._states is not None, "something is known"
+        said = {
+            "names": torch.frombuffer(bytearray(b"".join(self._places)), dtype=torch.uint8),
+            "lengths_B": torch.tensor([place.stop - place.start for place in self._places.values()]),
+            "states_ND": self._states[: self._filled],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            save_file(said, made)
+            made.replace(path)
+        finally:
+            made.unlink(missing_ok=True)
+
+    def read(self, path: Path) -> None:
+        """Takes in what another process wrote of the same rows."""
+        said = load_file(path)
+        names, lengths = said["names"].numpy().tobytes(), said["lengths_B"].tolist()
+        ends = [end * len(names) // sum(lengths) for end in accumulate(lengths, initial=0)]
+        self._put([names[a:b] for a, b in pairwise(ends)], lengths, said["states_ND"])
+
     def _get(self, names: Sequence[bytes]) -> Tensor:
         assert self._states is not None, "what has a place is kept"
         return torch.cat([self._states[self._places[name]] for name in names])
@@ -108,9 +146,14 @@ class Kept:
 
 class Keeper:
     """Keeps what frozen layers say for trainings one after the other: each finds what those before it kept, where the
-    same layers read the same rows in the same batches, and so said the same, bit for bit."""
+    same layers read the same rows in the same batches, and so said the same, bit for bit.
 
-    def __init__(self) -> None:
+    Args:
+        folder: where it is laid for other processes, and for those after this one; None to keep it to this process.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
         self._print = ""
         self._kept: dict[str, Kept] = {}
 
@@ -118,7 +161,7 @@ class Keeper:
         """The states of one set of rows, for a model that was opened anew.
 
         Args:
-            print_: equal where all is equal that decides what the layers say; of others nothing stays.
+            print_: equal where all is equal that decides what the layers say; of others nothing stays in memory.
             name: of the rows.
             trunk, num_tokens, folder: as `Kept` takes them.
         """
@@ -130,7 +173,38 @@ class Keeper:
             self._kept[name].belong_to(trunk)
         else:
             self._kept[name] = Kept(trunk, num_tokens, folder)
+            laid = self._laid(name)
+            if laid is not None:
+                with suppress(FileNotFoundError):  # another process took it away for newer ones
+                    self._kept[name].read(laid)
         return self._kept[name]
+
+    def lay_out(self) -> str:
+        """Lays what this process keeps where others find it, unless as much lies there; the newest `SETS` stay.
+
+        Returns:
+            Why that could not be; empty where it could.
+        """
+        for name, kept in self._kept.items():
+            laid = self._laid(name)
+            if self._folder is None or kept.num_kept <= (int(laid.stem.rpartition("-")[2]) if laid else 0):
+                continue
+            try:
+                kept.write(self._folder / f"{self._print}-{name}-{kept.num_kept}.safetensors")
+            except (OSError, SafetensorError) as error:
+                return f"what frozen layers say is not shared between processes: {error}"
+        with suppress(FileNotFoundError):  # another process does the same
+            for old in sorted(self._files("*.safetensors"), key=lambda path: path.stat().st_mtime)[: -2 * SETS]:
+                old.unlink()
+        return ""
+
+    def _laid(self, name: str) -> Path | None:
+        """The file that holds most of these rows' states."""
+        found = self._files(f"{self._print}-{name}-*.safetensors")
+        return max(found, key=lambda path: int(path.stem.rpartition("-")[2]), default=None)
+
+    def _files(self, pattern: str) -> list[Path]:
+        return [] if self._folder is None else [*self._folder.glob(pattern)]
 
 
 def kept_trunk(model: Model, train: Train) -> Trunk | None:
