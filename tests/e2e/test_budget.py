@@ -1,4 +1,4 @@
-"""A run that has spent its budget stops like one that was asked to, and with a larger one goes on to the same end."""
+"""Who has spent its budget stops like one that was asked to, and with a larger one goes on to the same end."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from tunesmith.errors import OutOfBudget
 from tunesmith.events import read_events
 from tunesmith.flow.launch import budget
 from tunesmith.flow.run import run
+from tunesmith.flow.search import search
 from tunesmith.scale.spending import spent
 
 
 class Clock:
-    """Time that passes by an hour with every training step."""
+    """Time that passes by an hour with every training step, or with whatever else."""
 
-    def __init__(self) -> None:
-        self.hours, self.monotonic = 0, time.monotonic
+    def __init__(self, says: str = "") -> None:
+        self.hours, self.monotonic, self.says = 0, time.monotonic, says
 
     def time(self) -> float:
         return time.time() + 3600 * self.hours
 
     def hear(self, event: dict[str, Any]) -> None:
-        self.hours += event["kind"] == "step"
+        self.hours += str(event.get("text")).startswith(self.says) if self.says else event["kind"] == "step"
 
 
 def test_a_budget_stops_a_run_that_a_larger_one_carries_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +50,22 @@ def test_a_budget_stops_a_run_that_a_larger_one_carries_on(tmp_path: Path, monke
     assert [event["step"] for event in read_events(events, "step")] == list(range(1, 13))
     assert not (tmp_path / "runs" / "colours" / "2").exists()
     assert len(read_events(events, "sitting")) == 3 and spent(read_events(events)).usd
+
+
+def test_a_budget_stops_a_search_between_trials_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, clock = make_desk(tmp_path, duration="6 steps"), Clock(says="trial ")
+    monkeypatch.setattr(budget, "time", clock)
+    vary = "search.vary={train.optimizer.lr: {low: 1e-4, high: 1e-2, log: true}}"
+
+    def sit(*changes: str):
+        asked = ("scale.price=2 USD/h", vary, "search.pruner=none", "search.reduction=null", *changes)
+        return search(spec, asked, tmp_path, listen=clock.hear)
+
+    with pytest.raises(OutOfBudget, match="the budget of 3 USD is spent: 2 h"):
+        sit("search.trials=3", "scale.budget=3 USD")
+    assert len(sorted((tmp_path / "studies/colours/1/trials").glob("*/trial.json"))) == 2
+    found = sit("search.trials=3", "scale.budget=30 USD")
+    assert len(found.study.done) == 3 and found.path.name == "1" and found.spent.usd
+    assert "on the clock" in (found.path / "report.html").read_text()
+    # A search that is done costs nothing to ask again, whatever is left.
+    assert sit("search.trials=3", "scale.budget=0.001 s").spent == found.spent

@@ -77,7 +77,8 @@ def _trials(found: Found) -> Table:
 
 
 def _told(found: Found) -> list[str]:
-    """What mattered, and what is best by several aims."""
+    """What mattered, what is best by several aims, and what it cost."""
+    from tunesmith.report.format import duration
     from tunesmith.search.study import front
 
     lines = []
@@ -89,4 +90,6 @@ def _told(found: Found) -> list[str]:
     else:
         shares = (f"{path} {m:.0%} ({low:.0%} to {high:.0%})" for path, (m, low, high) in found.importance.items())
         lines.append(f"what mattered (fANOVA, lowest and highest of several forests): {', '.join(shares)}")
+    if found.spent.usd is not None:
+        lines.append(f"cost: about {found.spent.usd:,.2f} USD, {duration(found.spent.seconds)}")
     return lines

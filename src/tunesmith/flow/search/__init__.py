@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import NotFound
-from tunesmith.flow.environment import use_threads
+from tunesmith.errors import Interrupted, NotFound
+from tunesmith.events import Events, read_events
+from tunesmith.flow.environment import Meter, use_threads
 from tunesmith.flow.interrupt import gentle_stop
+from tunesmith.flow.launch.budget import Purse
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.request import Request, make_request
 from tunesmith.flow.search.bench import TRUNK, Bench, begin_study, find_study
@@ -23,10 +25,14 @@ from tunesmith.flow.search.winner import reason, said_figures, write_winner
 from tunesmith.flow.stages import Stop, do, stages
 from tunesmith.runs import Run
 from tunesmith.scale.pool import Here, OnRay, Pool, Processes
+from tunesmith.scale.spending import Spent, spent
 from tunesmith.search.conduct import Conductor, Shelf
 from tunesmith.search.importance import importance
 from tunesmith.search.sampling import Asked
 from tunesmith.search.study import Study, Trial, best, front
+
+DIARY = "events.jsonl"
+"""What the study as a whole did and spent; each trial has its own beside it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Found:
     reason: list[str]
     """Why that one, in sentences."""
     importance: dict[str, tuple[float, float, float]] | str
+    spent: Spent
+    """Time and money, over all calls of this search."""
     already: bool
     """Whether all trials had been done before."""
 
@@ -55,6 +63,7 @@ class Found:
             "winner": str(self.winner) if self.winner else None,
             "reason": self.reason,
             "importance": self.importance,
+            "spent": self.spent.to_json(),
             "already_done": self.already,
             **{key: value for key, value in self.study.to_json().items() if key not in ("name", "number")},
         }
@@ -73,20 +82,32 @@ def search(
 
     Raises:
         UserError: the spec is wrong, or something it varies; nothing was written.
-        Interrupted: somebody asked to stop; the same command goes on.
+        Interrupted: somebody asked to stop, or the budget is spent; the same command goes on.
         RunError: the work failed.
     """
     use_threads()
-    narrator = Narrator(listen)
+    narrator, meter = Narrator(listen), Meter()
     request = make_request(spec_path, changes, workspace)
     dimensions = written_dimensions(request.spec, request.written)
     run = find_study(request) or begin_study(request, dimensions, narrator)
-    with gentle_stop() as stop, run.locked():
+    with gentle_stop() as stop, run.locked(), Events(run / DIARY) as events:
+        narrator.write_to(events)
         bench = Bench.open(run, spec_path, workspace)
         bench = replace(bench, asked=_wanted(bench, request.spec.search.trials))
         already = len(Shelf(run.path).ended()) >= bench.asked.study.wanted
-        _train_first_stages(bench, request, narrator, stop)
-        study = _conduct(bench, request, narrator, stop)
+        purse = Purse(run, request.spec.scale, workspace, time.time() - meter.read()["seconds"])
+        watched = stop if already else purse.watched(narrator, stop)
+        try:
+            if not already:
+                purse.before_work(narrator)
+            _train_first_stages(bench, request, narrator, watched)
+            study = _conduct(bench, request, narrator, watched)
+        except Interrupted as error:
+            purse.refuse_more(error)
+            raise
+        finally:
+            if not already:
+                narrator.say("resource", **meter.read())
         return replace(_finish(bench, study), already=already)
 
 
@@ -188,15 +209,16 @@ def _finish(bench: Bench, study: Study) -> Found:
     if chosen is not None:
         why = reason(study, chosen, len(bench.job.splits["validation"]))
         write_winner(bench, study, chosen, path)
-    _write_page(bench.run, study, path if chosen else None)
-    return Found(study, bench.run.path, path if chosen else None, why, importance(study), already=False)
+    took = spent(read_events(bench.run / DIARY))
+    _write_page(bench.run, study, path if chosen else None, took)
+    return Found(study, bench.run.path, path if chosen else None, why, importance(study), took, already=False)
 
 
-def _write_page(run: Run, study: Study, path: Path | None) -> None:
+def _write_page(run: Run, study: Study, path: Path | None, took: Spent) -> None:
     from tunesmith.report.study import render_study
     from tunesmith.runs import write_text
 
-    write_text(run / "report.html", render_study(study, path.read_text("utf-8") if path else None))
+    write_text(run / "report.html", render_study(study, path.read_text("utf-8") if path else None, took))
 
 
 def write_trial(

@@ -14,6 +14,7 @@ from tunesmith.report.charts.parallel import Line, parallel
 from tunesmith.report.charts.scatter import Dot, scatter
 from tunesmith.report.evidence import Section
 from tunesmith.report.format import NONE, count, counted, duration, figure, percent, short
+from tunesmith.scale.spending import Spent
 from tunesmith.search.importance import importance
 from tunesmith.search.study import Aim, Dimension, Study, Trial, best, front
 
@@ -23,8 +24,9 @@ WIDE = 50.0
 """Scores that lie so many times apart are drawn by their logarithm."""
 
 
-def head(study: Study) -> dict[str, Any]:
-    """What stands at the top: the winner and how far it lies from the spec as it is."""
+def head(study: Study, took: Spent | None = None) -> dict[str, Any]:
+    """What stands at the top: the winner, how far it lies from the spec as it is, and what the search took."""
+    cost = [("Cost", f"{took.usd:,.2f} USD", f"{duration(took.seconds)} on the clock")] if took and took.usd else []
     won, aim = best(study), study.aims[0]
     by_state = {state: sum(trial.state == state for trial in study.trials) for state in STATES}
     said = ", ".join(f"{number:,} {state}" for state, number in by_state.items() if number)
@@ -39,6 +41,7 @@ def head(study: Study) -> dict[str, Any]:
             ("Trials", f"{len(study.trials):,} of {study.wanted:,}", said),
             ("Tokens trained on", short(sum(trial.tokens for trial in study.trials)), "in all trials"),
             ("Time", duration(sum(trial.seconds for trial in study.trials)), "of all trials, added up"),
+            *cost,
         ],
     }
 
