@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.desk import make_desk
+from tests.e2e.desk import make_desk, tunesmith
 from tunesmith.data.disk.tables import read_records
 from tunesmith.errors import Interrupted, NotFound, SpecError
+from tunesmith.flow.look import study_rows
 from tunesmith.flow.run import run
 from tunesmith.flow.search import search, write_trial
 from tunesmith.models.layers.kept import Kept
 from tunesmith.runs import read_json
-from tunesmith.search.study import Study
+from tunesmith.search.study import Study, best
 from tunesmith.spec.load import load
 
 SEARCH = """\
@@ -67,6 +68,16 @@ def test_a_study_leaves_everything_it_promises(found, desk: Path) -> None:
         kept = {path.name for path in folder.iterdir() if path.name != ".lock"}
         assert kept == {"trial.json", "looks.json", "events.jsonl"}
     json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_it_is_listed(found, desk: Path) -> None:
+    (row,) = study_rows("colours", desk)
+    chosen = best(found.study)
+    assert chosen and row["study"] == "colours/1" and row["trials"] == row["wanted"] == 3
+    assert row["best"] == {"trial": chosen.number, "value": chosen.values[0], "params": chosen.params}
+    said = tunesmith("ls", "--studies", cwd=desk).stdout
+    assert "colours/1" in said and "3 of 3" in said and f"(trial {chosen.number})" in said
+    assert "no searches here yet" in tunesmith("ls", "--studies", "nobody", cwd=desk).stdout
 
 
 def test_the_first_trial_is_the_spec_as_it_is(found) -> None:

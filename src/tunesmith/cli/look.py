@@ -66,19 +66,24 @@ def _watch(what: str, workspace: Path, *, as_json: bool) -> bool:
 @edge
 def ls(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only runs of this name.")] = None,
+    studies: Annotated[bool, typer.Option("--studies", help="The searches, in place of the runs.")] = False,
     workspace: Workspace = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """List the runs of this workspace."""
-    from tunesmith.flow.look import run_rows
+    """List the runs of this workspace, or its searches."""
+    from tunesmith.flow.look import run_rows, study_rows
 
-    rows = run_rows(name, workspace)
+    rows = study_rows(name, workspace) if studies else run_rows(name, workspace)
     if as_json:
         print_json(rows)
         return
-    from tunesmith.cli.tables import runs_table
+    from tunesmith.cli.tables import runs_table, studies_table
 
-    console().print(runs_table(rows) if rows else "no runs here yet: start one with `tunesmith run SPEC`")
+    if rows:
+        console().print(studies_table(rows) if studies else runs_table(rows))
+    else:
+        what, verb = ("searches", "search") if studies else ("runs", "run")
+        console().print(f"no {what} here yet: start one with `tunesmith {verb} SPEC`")
 
 
 @app.command(epilog="Example: tunesmith report support-triage/1")

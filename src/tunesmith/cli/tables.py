@@ -193,6 +193,18 @@ def runs_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def studies_table(rows: list[dict[str, Any]]) -> Table:
+    """One line for each search."""
+    table = plain_table("study", "trials", "best", "settings")
+    for row in rows:
+        chosen = row["best"]
+        params = chosen["params"].items() if chosen and chosen["trial"] else ()
+        said = ", ".join(f"{path}={value}" for path, value in params) or ("as the spec is" if chosen else "")
+        figure = f"{row['aim']} {chosen['value']:.4g} (trial {chosen['trial']})" if chosen else ""
+        table.add_row(row["study"], f"{row['trials']} of {row['wanted']}", figure, Text(said))
+    return table
+
+
 def prompts_table(tried: list[dict[str, Any]]) -> Table:
     """One line for each prompt that was tried; those that were chosen come first."""
     temperatures, systems = (any(row[name] for row in tried) for name in ("temperature", "system"))

@@ -1,8 +1,9 @@
-"""What is there: runs, their verdicts, a spec with the origin of every value; and showing it to trackers."""
+"""What is there: runs, their verdicts, studies, a spec with the origin of every value; and showing it to trackers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,8 @@ from tunesmith.part import TRACKERS
 from tunesmith.report.evidence import Evidence
 from tunesmith.report.format import excerpt
 from tunesmith.runs import Run, find_run, list_runs, read_json
+from tunesmith.search.conduct import Shelf
+from tunesmith.search.study import Study, best
 from tunesmith.spec.overrides import OverrideError, override
 from tunesmith.spec.resolve import Resolved
 from tunesmith.trackers import Tracker, send
@@ -36,6 +39,11 @@ def resolved_spec(spec_path: Path, changes: Sequence[str], workspace: Path) -> R
 def run_rows(name: str | None, workspace: Path) -> list[dict[str, Any]]:
     """A line for each run: its state, its verdict, its figures on the test rows."""
     return [_row(run) for run in list_runs(workspace / "runs", name)]
+
+
+def study_rows(name: str | None, workspace: Path) -> list[dict[str, Any]]:
+    """A line for each study: how far it has come, and its best trial."""
+    return [_study_row(run) for run in list_runs(workspace / "studies", name)]
 
 
 def run_summary(reference: str, workspace: Path) -> dict[str, Any]:
@@ -137,6 +145,22 @@ def _row(run: Run) -> dict[str, Any]:
         }
         if comparison
         else {},
+    }
+
+
+def _study_row(run: Run) -> dict[str, Any]:
+    said = read_json(run / "study.json")
+    trials = tuple(Shelf(run.path).ended())
+    study = replace(Study.from_json({**said["study"], "number": run.number}), trials=trials)
+    chosen, winner = best(study), run / "winner.yaml"
+    return {
+        "study": str(run),
+        "path": str(run.path),
+        "trials": len(trials),
+        "wanted": max(study.wanted, len(trials)),  # more may have been asked for later
+        "aim": study.aims[0].name,
+        "best": {"trial": chosen.number, "value": chosen.values[0], "params": chosen.params} if chosen else None,
+        "winner": str(winner) if winner.exists() else None,
     }
 
 
