@@ -22,21 +22,26 @@ def test_the_table_holds_what_was_asked_for(tmp_path: Path) -> None:
     big = found["a3-highgpu-8g"]
     assert (big.gpu.kind, big.count, big.gpu.memory_gb) == ("H100-80GB", 8, 80)
     for instance in found.values():
-        assert isinstance(instance.as_of, date) and "remembered" in instance.source, "prices say what they rest on"
+        assert isinstance(instance.as_of, date), "prices have a date, and say what they rest on"
+        assert any(word in instance.source for word in ("remembered", "price interface", "billing catalogue"))
         spot = instance.price(spot=True)
         assert spot is not None and spot < instance.price(spot=False)  # type: ignore[operator]
-    assert found["p4d.24xlarge"].to_json()["as_of"] == "2025-07-01"
+    assert found["g5.xlarge"].to_json()["as_of"] == "2025-07-01"
+    looked_up = found["p4d.24xlarge"]
+    assert looked_up.as_of == date(2026, 11, 9) and "remembered" in looked_up.source  # its spot price is
 
 
 def test_a_workspace_mends_and_adds(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(
         "as_of: 2026-11-01\nsource: our contract\ngpus: {B200: {memory_gb: 180, tflops: 2250}}\ninstances:\n"
-        "  - {name: g5.xlarge, on_demand: 0.5}\n"
+        "  - {name: g5.xlarge, on_demand: 0.5}\n  - {name: p5.48xlarge, on_demand: 40, as_of: 2026-11-02}\n"
         "  - {name: ours, cloud: other, gpu: B200, count: 2, host_gb: 500, on_demand: 3}\n"
     )
     mended, ours = find_instance("g5.xlarge", tmp_path), find_instance("ours", tmp_path)
     assert (mended.on_demand, mended.spot, mended.gpu.kind) == (0.5, 0.45, "A10G"), "the rest stays"
     assert (mended.as_of, mended.source) == (date(2026, 11, 1), "our contract")
+    big = find_instance("p5.48xlarge", tmp_path)
+    assert (big.as_of, big.source) == (date(2026, 11, 2), "our contract"), "a date of its own, and no source of before"
     assert ours.price(spot=True) is None and ours.gpu.tflops == 2250
     assert find_instance("g6.xlarge", tmp_path).as_of == date(2025, 7, 1)
 

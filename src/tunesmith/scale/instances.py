@@ -78,6 +78,9 @@ class _Row(_Strict):
     host_gb: float = Field(gt=0)
     on_demand: float = Field(gt=0)
     spot: float | None = Field(default=None, gt=0)
+    as_of: date | None = None
+    """Where it is not that of the file."""
+    source: str | None = None
 
 
 class _File(_Strict):
@@ -125,7 +128,8 @@ def _add(path: Path, gpus: dict[str, _Gpu], rows: dict[str, dict[str, Any]], fou
         gpus.update(said.gpus)
         for written in said.instances:
             name = str(written.get("name"))
-            rows[name] = {**rows.get(name, {}), **written}
+            before = {key: value for key, value in rows.get(name, {}).items() if key not in ("as_of", "source")}
+            rows[name] = {**before, **written}
             found[name] = _instance(_Row.model_validate(rows[name]), gpus, said, path)
     except (ValidationError, YAMLError, UnicodeDecodeError) as error:
         raise UserError(_first(error), where=str(path), fix="write it in the form of docs/plan.md") from None
@@ -137,8 +141,8 @@ def _instance(row: _Row, gpus: Mapping[str, _Gpu], said: _File, path: Path) -> I
         fix = f"write one of {known}, or describe it under `gpus:`"
         raise UserError(f"{row.name} has a GPU {row.gpu!r} that is not known", where=str(path), fix=fix)
     gpu = Gpu(row.gpu, gpus[row.gpu].memory_gb, gpus[row.gpu].tflops)
-    values = row.model_dump(exclude={"gpu"})
-    return Instance(**values, gpu=gpu, as_of=said.as_of, source=said.source)
+    values = row.model_dump(exclude={"gpu", "as_of", "source"})
+    return Instance(**values, gpu=gpu, as_of=row.as_of or said.as_of, source=row.source or said.source)
 
 
 def _first(error: Exception) -> str:
