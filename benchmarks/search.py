@@ -2,12 +2,16 @@
 
     TUNESMITH_DATA=... python benchmarks/search.py table snips          trains 240 networks on real rows, once
     python benchmarks/search.py race snips --seeds 20                   searches on what they came to
+    TUNESMITH_DATA=... python benchmarks/search.py tune snips --seeds 3   searches of fine-tunings, in the folder --work
 
 A table holds real trainings: a network with one hidden layer over TF-IDF of the rows, trained with Adam for nine
 epochs and measured on validation rows after each, with other values of five settings. What lies between its points is
 the mean of those near, weighted by their nearness, so that hundreds of searches cost seconds and no search is sent
 after the luck of a single training. The searches themselves are Tunesmith's own: `propose` and `Pruning`, as
 `tunesmith search` asks them.
+
+`tune` fine-tunes a base on some rows instead, forty times by chance and then by a search, with the space that Tunesmith
+derives, and counts compute in tokens trained on. Interrupted, the same command goes on.
 """
 
 from __future__ import annotations
@@ -155,6 +159,58 @@ def race(name: str, seeds: int, settings: list[dict[str, object]]) -> None:
         )
 
 
+SPEC = """\
+name: tune
+goal: {{task: classify}}
+data: {{sources: [{rows}], split: {{train: 0.6, validation: 0.3, test: 0.1}}}}
+base: {{model: {base}}}
+train: {{adapter: {adapter}, duration: {duration}}}
+search: {{trials: {trials}}}
+scale: {{jobs: {jobs}}}
+"""
+
+
+def tune(name: str, base: str, adapter: str, duration: str, rows: int, seeds: int, jobs: int, work: Path) -> None:
+    """Prints, for each seed, the part of the compute of 40 random fine-tunings at which a search is as good."""
+    from tunesmith.flow.search import search
+    from tunesmith.search.study import best
+
+    work.mkdir(parents=True, exist_ok=True)
+    lines = (Path(os.environ["TUNESMITH_DATA"]) / FILES[name]).read_text("utf-8").splitlines()
+    found = [row for row in map(json.loads, lines) if row.get("label")]
+    np.random.default_rng(0).shuffle(found)
+    (work / "rows.jsonl").write_text(
+        "".join(json.dumps({key: row[key] for key in ("text", "label")}) + "\n" for row in found[:rows])
+    )
+    spec = work / "tune.yaml"
+    spec.write_text(
+        SPEC.format(rows="rows.jsonl", base=base, adapter=adapter, duration=duration, trials=RANDOM, jobs=jobs)
+    )
+    parts = []
+    for seed in range(seeds):
+        seeded = f"search.seed={seed}"
+        chance = search(spec, (f"name=chance-{seed}", seeded, "search.sampler=random", "search.pruner=none",
+                               "search.reduction=null"), work).study  # fmt: skip
+        whole, winner = sum(trial.tokens for trial in chance.trials), best(chance)
+        assert winner, "no random trial was trained to its end"
+        sought = search(spec, (f"name=sought-{seed}", seeded), work).study
+        spent, part, aim = 0, math.inf, sought.aims[0]
+        for trial in sought.trials:
+            spent += trial.tokens
+            if part == math.inf and trial.state == "done" and aim.gain(trial.values[0], winner.values[0]) >= 0:
+                part, reached = spent / whole, trial.number
+        first = chance.trials[0].values[0]
+        said = f"trial {reached}, {part:.2f}" if part < math.inf else "not reached"
+        top = best(sought)
+        print(
+            f"seed {seed}: {aim.name} as it is {first:.4f}, best of {RANDOM} random {winner.values[0]:.4f} (trial "
+            f"{winner.number}); search: {said}, best {top.values[0] if top else math.nan:.4f} at {spent / whole:.2f}",
+            flush=True,
+        )
+        parts.append(part)
+    print(f"{name}, {base}, {adapter}: median {statistics.median(parts):.2f} of the compute of {RANDOM} random trials")
+
+
 SETTINGS: list[dict[str, object]] = [
     {"sampler": "random", "pruner": "none"},
     {"sampler": "random", "pruner": "asha"},
@@ -175,14 +231,22 @@ SETTINGS: list[dict[str, object]] = [
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["table", "race"])
+    parser.add_argument("what", choices=["table", "race", "tune"])
     parser.add_argument("name", choices=list(FILES))
     parser.add_argument("--count", type=int, default=240)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--only", help="settings whose text holds this")
+    parser.add_argument("--base", default="bundled")
+    parser.add_argument("--adapter", default="lora")
+    parser.add_argument("--duration", default="3 epochs")
+    parser.add_argument("--rows", type=int, default=800)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=Path("search"))
     given = parser.parse_args()
     if given.what == "table":
         table(given.name, given.count)
+    elif given.what == "tune":
+        tune(given.name, given.base, given.adapter, given.duration, given.rows, given.seeds, given.jobs, given.work)
     else:
         wanted = [s for s in SETTINGS if not given.only or given.only in str(s)]
         race(given.name, given.seeds, wanted)

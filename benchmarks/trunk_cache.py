@@ -2,7 +2,7 @@
 
     python benchmarks/trunk_cache.py [--rows 32] [--epochs 3] [--top 8] [--ways full lora] [--cache memory]
 
-A random model of SmolLM2-135M's shape learns with its top layers, in bf16, rows of lognormal lengths (180 tokens in
+A random model of SmolLM2-135M's shape learns with its top layers, in the precision this machine is fast in, rows of lognormal lengths (180 tokens in
 the mean), the last two fifths of each trained. Both trainings learn the same batches: a step of one, then the same
 step of the other, each first as often as second. Printed are rates by the clock, their ratio by the clock and by the
 processor's time, which other work on the machine disturbs less, and how busy the machine was.
@@ -81,7 +81,7 @@ def stage(way: str, top: int, cache: str, epochs: int) -> Train:
             "optimizer": AdamW(lr=1e-4),
             "schedule": Constant(),
             "watch": [],
-            "precision": "bf16",
+            "precision": "auto",
             "validate_every": Every(1000, "epochs"),
             "freeze": Freeze(layers=SHAPE["num_hidden_layers"] - top if way == "full" else 0, cache=cache),
         }
