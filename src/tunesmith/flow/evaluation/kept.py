@@ -10,7 +10,7 @@ from tunesmith.evaluate.suites.ask import Answer, ask
 from tunesmith.evaluate.suites.suite import Suite
 from tunesmith.flow.data.workshop import OWN
 from tunesmith.models.model import Model
-from tunesmith.models.roles.device import to_fastest
+from tunesmith.models.roles.opening import to_fastest
 from tunesmith.runs import fingerprint, write_text
 
 

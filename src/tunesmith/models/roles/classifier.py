@@ -12,8 +12,8 @@ from tunesmith.errors import ModelError
 from tunesmith.models.inference.score import classify
 from tunesmith.models.load import open_model
 from tunesmith.models.roles.codec import MakeCodec
-from tunesmith.models.roles.device import to_fastest
 from tunesmith.models.roles.limits import longest_row
+from tunesmith.models.roles.opening import to_fastest
 from tunesmith.records import Record
 
 

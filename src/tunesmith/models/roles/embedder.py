@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 from tunesmith.models.inference.batching import by_length, pad_right
 from tunesmith.models.load import Model, open_model
-from tunesmith.models.roles.device import to_fastest
+from tunesmith.models.roles.opening import to_fastest
 
 TOKENS = 4096
 """Tokens of a batch, padding included."""

@@ -13,9 +13,8 @@ import torch
 from tunesmith.errors import ModelError
 from tunesmith.models.families import context_of, read_config
 from tunesmith.models.inference.batching import by_length, pad_right
-from tunesmith.models.quiet import quiet
 from tunesmith.models.references import locate, weight_files
-from tunesmith.models.roles.device import to_fastest
+from tunesmith.models.roles.opening import open_whole
 from tunesmith.models.tokenizer import choose_pad_id, read_tokenizer
 
 _AROUND = 100
@@ -43,24 +42,7 @@ class LocalFiller:
         self.tokenizer, self.batch = read_tokenizer(folder), batch
         if self.tokenizer.mask_token_id is None:
             raise _no_filler("its tokenizer has no mask token", reference)
-        with quiet():
-            try:
-                self.model, said = AutoModelForMaskedLM.from_pretrained(
-                    folder,
-                    config=config,
-                    dtype=torch.float32,
-                    use_safetensors=True,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    output_loading_info=True,
-                )
-            except (ValueError, RuntimeError, TypeError, KeyError, OSError) as error:
-                what = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise _no_filler(what, reference) from error
-        if missing := sorted(said["missing_keys"]):
-            raise _no_filler(f"its weights lack {missing[0]}", reference)
-        self.model.eval()
-        to_fastest(self.model)
+        self.model = open_whole(AutoModelForMaskedLM, folder, config, lambda what: _no_filler(what, reference))
         self._context = context_of(config, self.tokenizer.model_max_length)
         self._pad_id = choose_pad_id(self.tokenizer, config.pad_token_id, config.vocab_size)[0]
         self._words = self._whole_words(config.vocab_size)

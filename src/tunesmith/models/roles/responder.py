@@ -11,7 +11,7 @@ from tunesmith.models.inference.generate import generate
 from tunesmith.models.inference.sampling import Sampling
 from tunesmith.models.load import open_model
 from tunesmith.models.roles.codec import MakeCodec
-from tunesmith.models.roles.device import to_fastest
+from tunesmith.models.roles.opening import to_fastest
 from tunesmith.records import Message, Record
 
 

@@ -13,11 +13,10 @@ from tunesmith.models.families import context_of, read_config
 from tunesmith.models.inference.batching import by_length, pad_right
 from tunesmith.models.inference.score import tag
 from tunesmith.models.load import open_model
-from tunesmith.models.quiet import quiet
 from tunesmith.models.references import locate, weight_files
 from tunesmith.models.roles.codec import Codec, MakeCodec
-from tunesmith.models.roles.device import to_fastest
 from tunesmith.models.roles.limits import longest_row
+from tunesmith.models.roles.opening import open_whole, to_fastest
 from tunesmith.models.roles.pieces import pieces
 from tunesmith.models.save import read_card
 from tunesmith.models.tokenizer import choose_pad_id, read_tokenizer
@@ -93,6 +92,14 @@ class RunTagger:
         return bool(found.examples) or not text.strip()
 
 
+def _no_tagger(what: str, folder: Path) -> ModelError:
+    return ModelError(
+        f"the model cannot be opened: {what}",
+        where=str(folder),
+        fix="fetch the folder again; config.json and weights must belong together",
+    )
+
+
 class TokenTagger:
     """A token classification model of transformers, its tags as `B-PER`, `I-PER` or plain `PER`; the first token of a
     word decides for all of it. Texts longer than it reads are read in pieces.
@@ -108,29 +115,7 @@ class TokenTagger:
         config = read_config(folder)
         weight_files(folder)
         self.tokenizer, self.batch = read_tokenizer(folder), batch
-        with quiet():
-            try:
-                self.model, said = AutoModelForTokenClassification.from_pretrained(
-                    folder,
-                    config=config,
-                    dtype=torch.float32,
-                    use_safetensors=True,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    output_loading_info=True,
-                )
-            except (ValueError, RuntimeError, TypeError, KeyError, OSError) as error:
-                raise ModelError(
-                    f"the model cannot be opened: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
-                    where=str(folder),
-                    fix="fetch the folder again; config.json and weights must belong together",
-                ) from error
-        if said["missing_keys"]:
-            raise ModelError(
-                f"the weights lack {sorted(said['missing_keys'])[0]}", where=str(folder), fix="fetch the folder again"
-            )
-        self.model.eval()
-        to_fastest(self.model)
+        self.model = open_whole(AutoModelForTokenClassification, folder, config, lambda what: _no_tagger(what, folder))
         self._room: int = context_of(config, self.tokenizer.model_max_length) - len(self.tokenizer("")["input_ids"])
         self._pad_id = choose_pad_id(self.tokenizer, config.pad_token_id, config.vocab_size)[0]
 

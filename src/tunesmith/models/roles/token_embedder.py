@@ -15,8 +15,8 @@ import torch
 from tunesmith.errors import UserError
 from tunesmith.models.inference.batching import pad_right
 from tunesmith.models.load import Model, open_model
-from tunesmith.models.roles.device import to_fastest
 from tunesmith.models.roles.embedder import batches
+from tunesmith.models.roles.opening import to_fastest
 
 Tokens = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
