@@ -2,10 +2,11 @@
 
     python benchmarks/trunk_cache.py [--rows 32] [--epochs 3] [--top 8] [--ways full lora] [--cache memory]
 
-A random model of SmolLM2-135M's shape learns with its top layers, in the precision this machine is fast in, rows of lognormal lengths (180 tokens in
-the mean), the last two fifths of each trained. Both trainings learn the same batches: a step of one, then the same
-step of the other, each first as often as second. Printed are rates by the clock, their ratio by the clock and by the
-processor's time, which other work on the machine disturbs less, and how busy the machine was.
+A random model of SmolLM2-135M's shape learns with its top layers, in bf16 where the machine multiplies it natively and
+else in fp32, rows of lognormal lengths (180 tokens in the mean), the last two fifths of each trained. Both trainings
+learn the same batches: a step of one, then the same step of the other, each first as often as second. Printed are
+rates by the clock, their ratio by the clock and by the processor's time, which other work on the machine disturbs
+less, and how busy the machine was.
 """
 
 from __future__ import annotations
