@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -45,21 +46,26 @@ def test_two_processes_find_what_one_does(unbroken: Study, tmp_path: Path) -> No
 def test_a_search_killed_ten_times_loses_no_trial_and_repeats_none(unbroken: Study, tmp_path: Path) -> None:
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["optuna", "scipy.stats.qmc", "tests.unit.search_fake"])
-    draw, kills = random.Random(3), 0
-    while True:
+    whole = sum(len(trial.course) for trial in unbroken.trials)
+    for goal in (*sorted(random.Random(3).sample(range(1, whole - 2), 10)), None):
         child = forks.Process(target=conducted, args=(SEARCH, tmp_path, None, 0.004))
         child.start()
-        child.join(None if kills >= 10 else draw.uniform(0.2, 0.5))
-        if not child.is_alive():
-            assert child.exitcode == 0
-            break
-        os.kill(child.pid, signal.SIGKILL)
+        while goal is not None and looks_taken(tmp_path) < goal:
+            assert child.is_alive(), "it ended before it could be killed so often"
+            time.sleep(0.001)
+        if goal is not None:
+            os.kill(child.pid, signal.SIGKILL)
         child.join()
-        kills += 1
-    assert kills == 10, "it ended before it could be killed so often"
+        assert child.exitcode == (0 if goal is None else -signal.SIGKILL)
     assert timeless(conducted(SEARCH, tmp_path)) == unbroken
     stray = [path for path in (tmp_path / "trials").rglob("*") if path.is_dir() and path.name == "checkpoints"]
     assert not stray, "nothing is kept of what has ended"
+
+
+def looks_taken(folder: Path) -> int:
+    shelf = Shelf(folder)
+    begun = (Trial(number, {}, "", "running") for number in range(SEARCH.study.wanted))
+    return sum(len((shelf.trial(trial.number) or shelf.looks(trial)).course) for trial in begun)
 
 
 def test_a_killed_process_of_a_trial_is_told_and_its_trial_goes_on(unbroken: Study, tmp_path: Path) -> None:

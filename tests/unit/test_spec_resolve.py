@@ -230,11 +230,31 @@ def test_the_micro_batch_follows_the_batch(batch: str, micro: str) -> None:
     assert value(TICKETS, "train.0.micro_batch", f"train: {{batch: {batch}}}\n") == micro
 
 
+@pytest.mark.parametrize(
+    ("train", "times"),
+    [
+        ("{adapter: lora}", 10),
+        ("{adapter: full}", 10),
+        ("{adapter: prefix}", 0.5),  # which learns at twenty times the rate of LoRA
+        ("{adapter: prompt}", 0.5),
+        ("{adapter: ia3}", 0.5),
+        ("{adapter: prefix, optimizer: {kind: adamw, lr: 4e-3}}", 2.5),
+        ("{adapter: prefix, optimizer: {kind: adamw, lr: 1e-4}}", 10),
+        ("{adapter: prefix, optimizer: {kind: adamw, head: 3}}", 3),
+        ("{adapter: prefix, optimizer: sgd}", 0.5),
+    ],
+)
+def test_a_head_learns_at_the_same_rate_beside_every_adapter(train: str, times: float) -> None:
+    small = replace(TICKETS, num_parameters=8_000_000)
+    assert value(small, "train.0.optimizer.head", f"train: {train}\n") == times
+
+
 def test_what_is_written_stands() -> None:
     text = (
         "goal: {task: generate}\nprompt: {template: chat}\n"
         "train:\n  objective: classify\n  adapter: lora\n  duration: 7 steps\n  batch: 3 rows\n  micro_batch: 1 row\n"
-        "  optimizer: {lr: 0.5}\n  schedule: constant\n  watch: []\n  validate_every: 2 steps\n  precision: bf16\n"
+        "  optimizer: {lr: 0.5, head: 4}\n  schedule: constant\n  watch: []\n  validate_every: 2 steps\n"
+        "  precision: bf16\n"
         "evaluate: {arms: [tuned], metrics: [recall], max_new_tokens: 5}\n"
     )
     spec, written = parse(MINIMAL + text)

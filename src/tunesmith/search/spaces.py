@@ -37,7 +37,7 @@ LENGTHS = {"lora": ("rank", 4, 64), "qlora": ("rank", 4, 64), "prefix": ("length
 """Adapter -> the setting that says how large it is, and its range."""
 WHY = {
     "weight_decay": "0.01 is AdamW's own (Loshchilov and Hutter 2019), 0.1 that of large models (Brown et al. 2020)",
-    "head": "a fresh head learns about ten times faster than the rest; a third of that and three times that",
+    "head": "how many times faster than the rest a fresh head learns; a third of what is derived to three times that",
     "label_smoothing": "a tenth of a label's weight spread over all (Szegedy et al. 2016; Müller et al. 2019)",
     "temperature": "what the teacher says is softened 1 to 5 times (Hinton et al. 2015)",
     "neftune": "noise on embeddings, 5 for instruction data (Jain et al. 2023)",
@@ -74,7 +74,7 @@ def _by_importance(stage: Train, rows: int, parameters: int, head: str) -> Itera
     yield _batch(stage.batch, rows)
     yield _choice("train.optimizer.weight_decay", stage.optimizer, (0.0, 0.01, 0.1))
     if head != "lm":
-        yield _range("train.optimizer.head", stage.optimizer, 3.0, 30.0)
+        yield _head(stage.optimizer)
         yield _choice("train.objective.label_smoothing", stage.objective, (0.0, 0.05, 0.1))
     elif stage.objective.kind == "distill":
         yield _range("train.objective.temperature", stage.objective, 1.0, 5.0)
@@ -132,6 +132,10 @@ def _choice(path: str, part: Any, usual: tuple[Any, ...]) -> Dimension:
     now = getattr(part, name)
     choices = usual if now in usual else (now, *usual)
     return Dimension(path, "choice", choices=choices, why=WHY[name])
+
+
+def _head(optimizer: Any) -> Dimension:
+    return _range("train.optimizer.head", optimizer, _two_digits(0.3 * optimizer.head), _two_digits(3 * optimizer.head))
 
 
 def _range(path: str, part: Any, low: float, high: float) -> Dimension:

@@ -70,6 +70,8 @@ AT_ONCE = 1_024
 FEW = ("ia3", "prefix", "prompt")
 """Adapters of so few parameters that each has far to go: 3e-3 for IA3 (arXiv 2205.05638), 1e-2 and more for virtual
 tokens; on the bundled base 2e-2 learned in 60 steps what 1e-3 had hardly begun."""
+HEAD = 10.0
+"""How many times faster than the rest a classification or tagging head learns: it starts from nothing."""
 METRICS_OF_TASK = {
     "classify": ["accuracy", "f1_macro"],
     "extract": ["exact_match", "token_f1"],
@@ -166,14 +168,7 @@ def adapter(facts: Facts, *, fresh: bool) -> Derived:
 
 
 def learning_rate(facts: Facts, adapter: str, *, fresh: bool, pace: float = 1.0) -> Derived:
-    """The peak learning rate.
-
-    Args:
-        facts: of data and base.
-        adapter: what is trained.
-        fresh: whether the base starts from random weights.
-        pace: how many times AdamW's rate is usual for the optimizer.
-    """
+    """The peak learning rate; `fresh` says that the base starts from random weights, `pace` is as in `usual_rate`."""
     size = facts.num_parameters
     if not fresh:
         return usual_rate(size, adapter, pace=pace)
@@ -182,13 +177,8 @@ def learning_rate(facts: Facts, adapter: str, *, fresh: bool, pace: float = 1.0)
 
 
 def usual_rate(size: int, adapter: str, *, pace: float = 1.0) -> Derived:
-    """The peak learning rate of a pre-trained base.
-
-    Args:
-        size: its parameters.
-        adapter: what is trained.
-        pace: how many times AdamW's rate is usual for the optimizer.
-    """
+    """The peak learning rate of a pre-trained base of `size` parameters; `pace` is how many times AdamW's rate is usual
+    for the optimizer."""
     full = 5e-5 * 1e8 / size
     if adapter == "full":
         rate = min(max(full, 2e-5), 1e-3)
@@ -199,6 +189,17 @@ def usual_rate(size: int, adapter: str, *, pace: float = 1.0) -> Derived:
         if adapter in FEW:
             rate, why = 20 * rate, f"{why}; twenty times that, as {adapter} trains very few"
     return _paced(rate, why, pace)
+
+
+def head(facts: Facts, adapter: str, rate: float, *, pace: float = 1.0) -> Derived:
+    """How many times faster than the rest, whose peak rate is `rate`, a head of ours learns."""
+    usual = usual_rate(facts.num_parameters, "lora", pace=pace).value
+    if adapter not in FEW or rate <= usual:
+        return Derived(HEAD, f"a head starts from nothing, so it learns {HEAD:g} times as fast as the rest")
+    why = (
+        f"{adapter} learns at {rate:g}; a head at {HEAD:g} times the {usual:g} of larger adapters, or it would diverge"
+    )
+    return Derived(_two_digits(HEAD * usual / rate), why)
 
 
 def _paced(rate: float, why: str, pace: float) -> Derived:
@@ -246,8 +247,8 @@ def duration(facts: Facts, objective: str, *, fresh: bool) -> Derived:
 
 
 def optimizer() -> Derived:
-    """How weights move; its learning rate is derived by itself."""
-    return Derived({"kind": "adamw", "lr": None}, "the usual choice for transformers")
+    """How weights move; its learning rate and that of a head are derived by themselves."""
+    return Derived({"kind": "adamw", "lr": None, "head": None}, "the usual choice for transformers")
 
 
 def stratify() -> Derived:

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from tunesmith.part import Part
+from tunesmith.spec.derive import HEAD
 
 Group = dict[str, Any]
 """A parameter group of torch, with `rate` (what the learning rate is multiplied by) and `l1` beside its settings."""
@@ -32,8 +33,9 @@ class Optimizer(Part):
     """The highest learning rate; derived from objective, adapter and size when left out."""
     clip: float | None = Field(default=1.0, gt=0)
     """The longest gradient: a longer one is shortened to this norm; null leaves it as it is."""
-    head: float = Field(default=10.0, gt=0)
-    """How many times faster than the rest a classification or tagging head learns: it starts from nothing."""
+    head: float | None = Field(default=None, gt=0)
+    """How many times faster than the rest a classification or tagging head learns; derived from the adapter when left
+    out: ten times, and less beside those that learn fast themselves."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """The learning rate of each layer, as a share of that of the layer above it; the embeddings come last."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -60,8 +62,9 @@ class Optimizer(Part):
     def groups(self, masters: Mapping[str, Tensor], depths: Mapping[str, int]) -> list[Group]:
         """Weights with the same learning rate and penalties together; biases and the gains of norms are vectors."""
         found: dict[tuple[float, bool], Group] = {}
+        head = HEAD if self.head is None else self.head
         for name, weight in masters.items():
-            rate = self.head if name.startswith(("head.", "beside.")) else self.layer_decay ** depths.get(name, 0)
+            rate = head if name.startswith(("head.", "beside.")) else self.layer_decay ** depths.get(name, 0)
             matrix = weight.ndim >= 2
             group = found.setdefault(
                 (rate, matrix),
