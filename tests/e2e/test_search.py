@@ -21,6 +21,7 @@ from tunesmith.models.layers.kept import Kept
 from tunesmith.runs import read_json
 from tunesmith.search.study import Study, best
 from tunesmith.spec.load import load
+from tunesmith.vault.keys import new_key
 
 SEARCH = """\
 search:
@@ -182,6 +183,19 @@ def test_frozen_layers_are_computed_for_one_trial_alone(
     assert len(found.study.done) == 2 and kept
     assert len(read_in) == (2 if stopped else 0) and after_first == [len(kept) - len(read_in)]
     assert not (found.path / "trunk").exists()
+
+
+def test_of_encrypted_rows_nothing_is_laid_out(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_KEY", new_key())
+    seen: list[str] = []
+
+    def listen(event: dict) -> None:
+        if str(event.get("text")).startswith("trial 0 done"):
+            seen.extend(path.name for path in (desk / "studies" / "sealed" / "1").rglob("*"))
+
+    asked = ("name=sealed", "data.encrypt=true", "train.freeze.layers=1", "search.trials=1")
+    search(desk / "colours.yaml", asked, desk, listen=listen)
+    assert "trial.json" in seen and "trunk" not in seen
 
 
 def test_a_stopped_search_goes_on_to_the_same(found, desk: Path) -> None:

@@ -82,7 +82,9 @@ class Bench:
         study = Study.from_json({**said["study"], "number": run.number, "wanted": rules.trials})
         asked = Asked(study, rules, said["first"])
         job = load_job(run, request, SEEN)
-        return cls(run, asked, request, job, Facts(**said["facts"]), said["threads"], Keeper(run / TRUNK))
+        # What layers said of rows tells of the rows, so where those are encrypted it stays in memory.
+        keeper = Keeper(None if job.spec.data.encrypt else run / TRUNK)
+        return cls(run, asked, request, job, Facts(**said["facts"]), said["threads"], keeper)
 
     @property
     def first_stage(self) -> int:
