@@ -42,8 +42,9 @@ def test_a_budget_stops_a_run_that_a_larger_one_carries_on(tmp_path: Path, monke
     events = tmp_path / "runs" / "colours" / "1" / "events.jsonl"
     assert [event["step"] for event in read_events(events, "step")] == [1, 2, 3, 4, 5]
     # In the diary time went by the real clock, of which little passed; a time this short is spent at once.
-    with pytest.raises(OutOfBudget, match=r"the budget of 1 ms is spent"):
+    with pytest.raises(OutOfBudget, match=r"the budget of 1 ms is spent") as refused:
         sit("scale.budget=0.001 s")
+    assert str(refused.value).count("is spent") == 1
     assert len(read_events(events, "step")) == 5
     # A larger one makes no other run: it goes on to the end.
     sit("scale.budget=100 h")
@@ -64,6 +65,9 @@ def test_a_budget_stops_a_search_between_trials_and_is_told(tmp_path: Path, monk
     with pytest.raises(OutOfBudget, match="the budget of 3 USD is spent: 2 h"):
         sit("search.trials=3", "scale.budget=3 USD")
     assert len(sorted((tmp_path / "studies/colours/1/trials").glob("*/trial.json"))) == 2
+    with pytest.raises(OutOfBudget) as refused:
+        sit("search.trials=3", "scale.budget=0.001 s")
+    assert str(refused.value).count("is spent") == 1, "what was refused before any work was not saved"
     found = sit("search.trials=3", "scale.budget=30 USD")
     assert len(found.study.done) == 3 and found.path.name == "1" and found.spent.usd
     assert "on the clock" in (found.path / "report.html").read_text()

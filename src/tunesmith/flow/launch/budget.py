@@ -126,7 +126,7 @@ class Purse:
         Raises:
             OutOfBudget: the budget is gone.
         """
-        if self.budget is None or not self.empty:
+        if self.budget is None or not self.empty or isinstance(broken_off, OutOfBudget):  # which has said so
             return
         done = f"; {broken_off.what}, and saved" if broken_off else ""
         raise OutOfBudget(
