@@ -25,6 +25,29 @@ _HEADS = (
 """What transformers calls the layers on top of a trunk. Those of another job may be there or be missing."""
 
 
+def read_model(kind: Any, folder: Path, config: Any, **more: Any) -> tuple[Any, dict[str, Any]]:
+    """(model in fp32, what transformers says of its weights): from safetensors on this machine, by no code of the
+    model's own.
+
+    Args:
+        kind: a class of transformers, or an automatic one.
+        folder: holds the safetensors.
+        config: its transformers config.
+        more: further settings of `from_pretrained`.
+    """
+    model, said = kind.from_pretrained(
+        folder,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        **more,
+    )
+    return model, said
+
+
 def load_module(folder: Path, config: Any, family: Family) -> tuple[nn.Module, frozenset[str]]:
     """Opens the weights in `folder` as fp32, every tensor accounted for.
 
@@ -44,16 +67,8 @@ def load_module(folder: Path, config: Any, family: Family) -> tuple[nn.Module, f
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # for head tensors that the files lack
         try:
-            module, said = model_class(family).from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # reported below, all at once
-                output_loading_info=True,
-            )
+            # Shapes that do not fit are reported below, all at once.
+            module, said = read_model(model_class(family), folder, config, ignore_mismatched_sizes=True)
         except (ValueError, RuntimeError, TypeError, KeyError, OSError, ImportError) as error:
             raise ModelError(
                 f"the model cannot be built from its config: {str(error).strip().splitlines()[0]}",

@@ -10,6 +10,7 @@ import torch
 
 from tunesmith.errors import ModelError
 from tunesmith.models.quiet import quiet
+from tunesmith.models.weights import read_model
 
 
 def open_whole(kind: Any, folder: Path, config: Any, refusal: Callable[[str], ModelError]) -> Any:
@@ -26,15 +27,7 @@ def open_whole(kind: Any, folder: Path, config: Any, refusal: Callable[[str], Mo
     """
     with quiet():
         try:
-            model, said = kind.from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
+            model, said = read_model(kind, folder, config)
         except (ValueError, RuntimeError, TypeError, KeyError, OSError) as error:
             raise refusal((str(error).strip() or type(error).__name__).splitlines()[0]) from error
     if missing := sorted(said["missing_keys"]):
