@@ -16,6 +16,7 @@ from tunesmith.report.charts.parallel import Line, parallel
 from tunesmith.report.charts.scatter import Dot, scatter
 from tunesmith.report.study import render_study
 from tunesmith.report.views import study as view
+from tunesmith.scale.spending import Spent
 from tunesmith.search.study import Aim, Dimension, Study, Trial
 
 LR = Dimension("train.optimizer.lr", "float", 1e-5, 1e-3, log=True, why="written spec.yaml:12")
@@ -193,3 +194,8 @@ def test_dots_and_lines_lie_where_the_axes_say() -> None:
     assert x[1] - 56 == pytest.approx((416 - 56) * 3 / 4) and y == [113.0, 26.0]
     (line,) = parsed(parallel([Line((0.0, None, 1.0), "s", "line a")], [Axis("a", 0, 1)] * 3, title="t")).iter("path")
     assert line.attrib["d"].count("M") == 2 and "L" not in line.attrib["d"]
+
+
+@pytest.mark.parametrize(("took", "said"), [(Spent(90.0, 0.0), True), (Spent(90.0, None), False), (None, False)])
+def test_the_cost_is_told_where_an_hour_has_a_price(took: Spent | None, said: bool) -> None:
+    assert ("0.00 USD" in render_study(STUDY, None, took)) == said

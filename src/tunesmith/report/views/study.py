@@ -26,7 +26,9 @@ WIDE = 50.0
 
 def head(study: Study, took: Spent | None = None) -> dict[str, Any]:
     """What stands at the top: the winner, how far it lies from the spec as it is, and what the search took."""
-    cost = [("Cost", f"{took.usd:,.2f} USD", f"{duration(took.seconds)} on the clock")] if took and took.usd else []
+    cost = []
+    if took is not None and took.usd is not None:
+        cost = [("Cost", f"{took.usd:,.2f} USD", f"{duration(took.seconds)} on the clock")]
     won, aim = best(study), study.aims[0]
     by_state = {state: sum(trial.state == state for trial in study.trials) for state in STATES}
     said = ", ".join(f"{number:,} {state}" for state, number in by_state.items() if number)
