@@ -101,3 +101,19 @@ def test_a_ray_cluster_says_the_same() -> None:
         assert list(room.map_chunks(total, records, 500)) == [total(records[at : at + 500]) for at in (0, 500, 1000)]
         with pytest.raises(DataError, match="a wrong number"):
             list(cluster.map(picky, range(1000)))
+
+
+@pytest.mark.parametrize("refusal", ["ConnectionError", "AuthenticationError"])
+def test_a_cluster_that_is_away_or_wants_a_token_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    ray = pytest.importorskip("ray")
+    from tunesmith.scale.cluster import Cluster
+
+    def refuse(**_: object) -> None:
+        raise {"ConnectionError": ConnectionError, **vars(ray.exceptions)}[refusal]("not let in")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(RunError, match="cannot be reached: not let in") as caught:
+        Cluster("head:6379", 1)
+    assert "RAY_AUTH_TOKEN" in str(caught.value)
