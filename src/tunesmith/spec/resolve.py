@@ -155,12 +155,10 @@ def _fill_early(draft: _Draft) -> None:
 def _fill_stage(draft: _Draft, at: str, facts: Facts, objective: str, length: Length, *, fresh: bool) -> None:
     adapter = _kind(draft.fill(f"{at}.adapter", derive.adapter(facts, fresh=fresh)))
     optimizer = draft.fill(f"{at}.optimizer", derive.optimizer())
-    if "lr" in optimizer and optimizer["lr"] is None:
-        pace = _pace(optimizer)
-        draft.fill(f"{at}.optimizer.lr", derive.learning_rate(facts, adapter, fresh=fresh, pace=pace))
-    if "head" in optimizer:
-        rate = draft.get(f"{at}.optimizer.lr")
-        draft.fill(f"{at}.optimizer.head", derive.head(facts, adapter, rate, pace=_pace(optimizer)))
+    if "lr" in optimizer:
+        pace = getattr(OPTIMIZERS.load(_kind(optimizer)), "pace", 1.0)
+        rate = draft.fill(f"{at}.optimizer.lr", derive.learning_rate(facts, adapter, fresh=fresh, pace=pace))
+        draft.fill(f"{at}.optimizer.head", derive.head(facts, adapter, rate, pace=pace))
     duration = Duration.parse(draft.fill(f"{at}.duration", derive.duration(facts, objective, fresh=fresh)))
     batch = Batch.parse(draft.fill(f"{at}.batch", derive.batch(facts, objective)))
     draft.fill(f"{at}.micro_batch", derive.micro_batch(facts, batch, length))
@@ -169,11 +167,6 @@ def _fill_stage(draft: _Draft, at: str, facts: Facts, objective: str, length: Le
     if draft.get(f"{at}.regularize.private") is not None:
         draft.fill(f"{at}.regularize.private.delta", derive.delta(facts))
     draft.fill(f"{at}.precision", derive.precision(facts), instead_of="auto")
-
-
-def _pace(optimizer: dict[str, Any]) -> float:
-    """How many times AdamW's rate is usual for an optimizer."""
-    return float(getattr(OPTIMIZERS.load(_kind(optimizer)), "pace", 1.0))
 
 
 def _kind(part: dict[str, Any]) -> str:

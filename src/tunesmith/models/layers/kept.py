@@ -185,9 +185,11 @@ class Keeper:
         Returns:
             Why that could not be; empty where it could.
         """
+        if self._folder is None:
+            return ""
         for name, kept in self._kept.items():
             laid = self._laid(name)
-            if self._folder is None or kept.num_kept <= (int(laid.stem.rpartition("-")[2]) if laid else 0):
+            if kept.num_kept <= (_tokens(laid) if laid else 0):
                 continue
             try:
                 kept.write(self._folder / f"{self._print}-{name}-{kept.num_kept}.safetensors")
@@ -201,10 +203,15 @@ class Keeper:
     def _laid(self, name: str) -> Path | None:
         """The file that holds most of these rows' states."""
         found = self._files(f"{self._print}-{name}-*.safetensors")
-        return max(found, key=lambda path: int(path.stem.rpartition("-")[2]), default=None)
+        return max(found, key=_tokens, default=None)
 
     def _files(self, pattern: str) -> list[Path]:
         return [] if self._folder is None else [*self._folder.glob(pattern)]
+
+
+def _tokens(laid: Path) -> int:
+    """How many tokens' states a file holds, as its name says."""
+    return int(laid.stem.rpartition("-")[2])
 
 
 def kept_trunk(model: Model, train: Train) -> Trunk | None:
