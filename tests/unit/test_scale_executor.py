@@ -32,6 +32,20 @@ def deadly(number: int) -> int:
     return number
 
 
+class Heavy:
+    """Counts how often it travels."""
+
+    def __init__(self, add: int) -> None:
+        self.add, self.travelled = add, 0
+
+    def __call__(self, number: int) -> int:
+        return number + self.add
+
+    def __getstate__(self) -> dict[str, int]:
+        self.travelled += 1
+        return self.__dict__
+
+
 def words(record: Record) -> int:
     return len((record.text or "").split())
 
@@ -71,6 +85,14 @@ def test_an_error_is_that_of_the_function_and_a_death_is_named(hasty: None) -> N
         with pytest.raises(RunError, match="was killed"):
             list(executor.map(deadly, range(1000)))
         assert list(executor.map(picky, range(500))) == list(range(500))
+
+
+def test_a_function_travels_once_to_each_process(hasty: None) -> None:
+    one, two = Heavy(1), Heavy(2)
+    with Executor(2, worth=0.0) as executor:
+        assert list(executor.map(one, range(1000))) == list(range(1, 1001))
+        assert list(executor.map(two, range(1000))) == list(range(2, 1002))
+    assert one.travelled == two.travelled == 2
 
 
 def test_records_are_read_where_they_are_looked_at(hasty: None) -> None:

@@ -15,6 +15,7 @@ from tunesmith.data.encode.tags import asked_tokens
 from tunesmith.data.encode.tokenize import ROLES, Codec, Example
 from tunesmith.errors import DataError, ModelError
 from tunesmith.records import Message, Record, Span
+from tunesmith.scale.executor import Executor
 from tunesmith.testing.tiny import tiny_encoder_tokenizer, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -299,7 +300,33 @@ def test_many_and_one_at_a_time_are_the_same() -> None:
         (one,) = encoder.encode(record)
         assert np.array_equal(one.ids, example.ids)
         assert np.array_equal(one.trained, example.trained)
-    assert told == [512, 700]
+    assert told == [*range(128, 700, 128), 700]
+
+
+@pytest.mark.parametrize("need", ["chat", "text", "spans"])
+def test_several_processes_and_one_are_the_same(need: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunesmith.scale.executor.LOOK", 0.0)
+    records = [
+        chat(("user", f"question {n} <|end|> " * (n % 9)), *([("assistant", f"answer {n}")] * (n % 7 > 0)))
+        if need == "chat"
+        else Record(
+            f"r{n}",
+            f"s:{n}",
+            text=f"Ann of Rome wrote {n} times " * (n % 9 > 0),
+            spans=(Span(0, 3, "PER"),) * (n % 9 > 0),
+        )
+        for n in range(700)
+    ]
+    encoder = codec(need, labels=("PER",), too_long="drop", max_length=60)
+    alone = encoder.encode_many(records)
+    with Executor(2, worth=0.0) as executor:
+        spread = encoder.encode_many(records, mapper=executor.map)
+    assert spread.examples == alone.examples and len(alone.examples)
+    assert [(drop.record.id, drop.reason) for drop in spread.dropped] == [
+        (drop.record.id, drop.reason) for drop in alone.dropped
+    ]
+    assert len(alone.dropped) > 50
+    assert np.array_equal(spread.gone, alone.gone) and np.array_equal(spread.places, alone.places)
 
 
 # Prompts

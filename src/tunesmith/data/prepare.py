@@ -21,7 +21,7 @@ from tunesmith.data.passes.gather import Older, gather
 from tunesmith.data.passes.stage import Stage, StageWriter
 from tunesmith.data.passes.survey import Survey, facts_of
 from tunesmith.data.passes.workshop import After, Workshop, code, silent
-from tunesmith.data.room import Findings, Room
+from tunesmith.data.room import Findings, Mapper, Room
 from tunesmith.data.split import LEFT_OUT, SPLITS, Pool, assign, refuse_leaks
 from tunesmith.data.steps import Step
 from tunesmith.errors import DataError
@@ -260,11 +260,13 @@ def encode(
     ledger: Ledger,
     render: Callable[[Pool, Sequence[Record]], Sequence[Record]] = lambda pool, records: records,
     after: After = silent,
+    mapper: Mapper = map,
 ) -> tuple[dict[Pool, Encoded], dict[Pool, Records]]:
     """Encodes every split and enters its tokens; rows the codec cannot take are entered as dropped.
 
     Args:
         render: makes records of a split what the codec reads, for example conversations.
+        mapper: calls a function on records, on several cores; one after the other when left out.
 
     Returns:
         What became of each split, and the records of each that are left; the examples' places are among the given.
@@ -283,7 +285,7 @@ def encode(
     left: dict[Pool, Records] = {}
     labels: dict[Pool, Counter[str]] = {}
     for name, records in splits.items():
-        encoded = codec.encode_many(render(name, records), told)
+        encoded = codec.encode_many(render(name, records), told, mapper)
         done += len(records)
         found[name] = encoded
         kept = np.ones(len(records), np.bool_)

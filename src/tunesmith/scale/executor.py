@@ -130,6 +130,7 @@ class Worker:
 
     def __init__(self, environment: Mapping[str, str] = {}) -> None:
         self.connection, other = Pipe()
+        self._knows: Callable[[Any], Any] | None = None
         variables = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -147,9 +148,11 @@ class Worker:
             )
 
     def ask(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
-        """Has a function called; `hear` says what came of it."""
+        """Has a function called; `hear` says what came of it. It travels once: what holds a tokenizer is large."""
+        known = function is self._knows
+        self._knows = function
         with suppress(BrokenPipeError, ConnectionResetError):  # it has ended; `hear` says how
-            self.connection.send((function, items))
+            self.connection.send((None if known else function, items))
 
     def hear(self) -> list[Any]:
         """What the function said of each item.
@@ -189,13 +192,16 @@ def serve(connection: Connection) -> None:
     """Calls what is asked for, until nobody asks any more."""
     from tunesmith.errors import Error
 
+    known: Callable[[Any], Any] | None = None
     while True:
         try:
-            function, items = connection.recv()
+            told, items = connection.recv()
         except EOFError:
             return
+        known = told or known
+        assert known is not None
         try:
-            answer: tuple[str, Any] = ("done", [function(item) for item in items])
+            answer: tuple[str, Any] = ("done", [known(item) for item in items])
         except Error as error:
             answer = ("error", error.to_json())
         connection.send(answer)

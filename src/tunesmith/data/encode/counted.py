@@ -11,6 +11,7 @@ import numpy as np
 from tunesmith.data.encode.example import ROLES, Example
 
 _ASSISTANT = ROLES.index("assistant")
+_ROLES = np.uint8(len(ROLES))
 
 
 class TokenSums:
@@ -18,7 +19,8 @@ class TokenSums:
 
     def __init__(self, stop_ids: Sequence[int], bos_id: int | None) -> None:
         self._stop_ids, self._bos_id = stop_ids, bos_id
-        self._totals = np.zeros((len(ROLES), 2), dtype=np.int64)
+        self._counts = np.zeros(2 * len(ROLES), dtype=np.int64)
+        """Tokens of each role that are only read, then those of each role that are trained."""
         self.truncated = Counter(rows=0, tokens=0)
         self.bent, self.stopped = 0, 0
         self.begins: Counter[int] = Counter()
@@ -26,7 +28,7 @@ class TokenSums:
 
     def add(self, example: Example) -> None:
         """Counts an example."""
-        self._totals[:, 0] += np.bincount(example.roles, minlength=len(ROLES))
+        self._counts += np.bincount(example.roles + _ROLES * example.trained, minlength=len(self._counts))
         self.truncated["rows"] += example.cut > 0
         self.truncated["tokens"] += example.cut
         self.bent += example.bent
@@ -35,11 +37,12 @@ class TokenSums:
         ends: list[int] = []
         lengths: list[int] = []
         if example.answer_ids is not None:
-            self._totals[_ASSISTANT] += len(example.answer_ids)
+            self._counts[_ROLES + _ASSISTANT] += len(example.answer_ids)
             ends, lengths = [int(example.answer_ids[-1])], [len(example.answer_ids)]
-        elif example.trained.any():
-            self._totals[:, 1] += np.bincount(example.roles[example.trained], minlength=len(ROLES))
-            borders = np.flatnonzero(np.diff(example.trained.astype(np.int8), prepend=0, append=0))
+        else:
+            around = np.zeros(len(example.trained) + 2, np.bool_)
+            around[1:-1] = example.trained
+            borders = np.flatnonzero(around[1:] != around[:-1])
             ends = example.ids[borders[1::2] - 1].tolist()
             lengths = (borders[1::2] - borders[::2]).tolist()
         self.stopped += sum(end in self._stop_ids for end in ends)
@@ -47,10 +50,11 @@ class TokenSums:
 
     def by_role(self) -> dict[str, dict[str, int]]:
         """role -> total and trained tokens, of those that occur."""
+        read, trained = self._counts.reshape(2, -1).tolist()
         return {
-            role: {"total": int(total), "trained": int(trained)}
-            for role, (total, trained) in zip(ROLES, self._totals, strict=True)
-            if total
+            role: {"total": only + learned, "trained": learned}
+            for role, only, learned in zip(ROLES, read, trained, strict=True)
+            if only + learned
         }
 
 

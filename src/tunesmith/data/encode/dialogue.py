@@ -144,6 +144,8 @@ class ChatCodec:
         roles = _roles(text.contents, tokens)
         stop = () if text.stops else self._after
         begin = () if tokens.ids[: len(self._before)].tolist() == list(self._before) else self._before
+        if not begin and not stop:
+            return _Row(tokens.ids, trained, roles)
         return _Row(
             np.concatenate([begin, tokens.ids, stop]).astype(np.int32),
             np.concatenate([np.zeros(len(begin), dtype=np.bool_), trained, np.ones(len(stop), dtype=np.bool_)]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from tunesmith.data.encode.dialogue import ChatCodec
 from tunesmith.data.encode.example import ROLES, TOO_LONG, Encoded, Example, Family, Need
 from tunesmith.data.encode.lexer import Lexer, Tokens
 from tunesmith.data.read.values import BadRow
+from tunesmith.data.room import Chunks, Mapper
 from tunesmith.data.steps import Dropped
 from tunesmith.errors import DataError, ModelError
 from tunesmith.records import Message, Record, Span
@@ -30,7 +31,8 @@ __all__ = ["ROLES", "Codec", "Encoded", "Example", "Family", "Need"]
 SHORTEST = 8
 """The smallest max_length: template and stop token need room beside the words."""
 
-_CHUNK = 512
+_CHUNK = 128
+"""Records handed over at once; long ones take seconds."""
 _SPECIAL, _TEXT = ROLES.index("special"), ROLES.index("text")
 _SPOKEN = ("chat", "pair")
 """Shapes of records that the chat template writes."""
@@ -125,11 +127,17 @@ class Codec:
         """
         return list(self.encode_many([record]).examples)
 
-    def encode_many(self, records: Sequence[Record], after: Callable[[int], None] = lambda done: None) -> Encoded:
+    def encode_many(
+        self,
+        records: Sequence[Record],
+        after: Callable[[int], None] = lambda done: None,
+        mapper: Mapper = map,
+    ) -> Encoded:
         """Encodes records in order, in batches.
 
         Args:
             after: called with the number of records done.
+            mapper: calls a function on batches, on several cores; one after the other when left out.
 
         Raises:
             DataError: rows are too long and `too_long` is `refuse`; it names them.
@@ -138,11 +146,10 @@ class Codec:
         dropped: list[Dropped] = []
         gone, places = array("q"), array("q")
         done = 0
-        waiting = iter(records)
-        while chunk := list(islice(waiting, _CHUNK)):
-            for place, (record, found) in enumerate(zip(chunk, self._chunk(chunk), strict=True), done):
+        for chunk in mapper(self._encoded, Chunks(records, _CHUNK)):
+            for place, found in enumerate(chunk, done):
                 if isinstance(found, BadRow):
-                    dropped.append(Dropped(record, "tokenize", found.reason))
+                    dropped.append(Dropped(records[place], "tokenize", found.reason))
                     gone.append(place)
                     continue
                 for example in found:
@@ -163,6 +170,9 @@ class Codec:
                 where="data.too_long: refuse",
                 fix="raise data.max_length, shorten the rows, or write `too_long: truncate` or `drop`",
             )
+
+    def _encoded(self, records: Sequence[Record]) -> list[list[Example] | BadRow]:
+        return list(self._chunk(list(records)))
 
     def _chunk(self, records: Sequence[Record]) -> Iterator[list[Example] | BadRow]:
         if self.need == "text":

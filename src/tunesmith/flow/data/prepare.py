@@ -24,7 +24,7 @@ from tunesmith.evaluate.fairness.check import check_fairness
 from tunesmith.evaluate.predict import Manner, manner, provides
 from tunesmith.evaluate.verdict.targets import check_metrics, check_targets
 from tunesmith.flow.data.privacy import check_privacy, plants
-from tunesmith.flow.data.workshop import workshop
+from tunesmith.flow.data.workshop import tokenizers, workshop
 from tunesmith.flow.environment import fast_bf16
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
@@ -131,20 +131,19 @@ class Job:
 
     def asked(self, records: Sequence[Record], *, learned: bool = False) -> Sequence[Record]:
         """Records as conversations, by the spec's prompt."""
-        return Rendered(records, partial(self._conversations, learned=learned))
-
-    def _conversations(self, records: Sequence[Record], *, learned: bool) -> list[Record]:
         prompt = self.spec.prompt
-        return render(
-            records,
-            prompt.template,
-            prompt.system,
-            self.spec.goal.task,
-            self.span_labels or self.labels,
+        # Travels to other processes, so it holds nothing of the rows.
+        conversations = partial(
+            render,
+            template=prompt.template,
+            system=prompt.system,
+            task=self.spec.goal.task,
+            labels=self.span_labels or self.labels,
             vary=prompt.wordings if learned else "first",
             seed=prompt.seed,
             examples=self.examples,
         )
+        return Rendered(records, conversations)
 
     @cached_property
     def unplanted(self) -> Records:
@@ -252,7 +251,8 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
     def rendered(pool: Pool, records: Sequence[Record]) -> Sequence[Record]:
         return job.render(stage, records, learned=pool in ("train", "replay"))
 
-    encoded, left = encode(job.splits, codec, collected.ledger, rendered, narrator.progressing)
+    with tokenizers(job.spec.scale) as cores:
+        encoded, left = encode(job.splits, codec, collected.ledger, rendered, narrator.progressing, cores.map)
     for note in codec.notes:
         narrator.say("note", text=note)
     _enter_epoch(job, encoded, collected.ledger)

@@ -18,10 +18,14 @@ from tunesmith.records import Responder
 from tunesmith.runs import fingerprint, write_text
 from tunesmith.scale.cluster import Cluster
 from tunesmith.scale.executor import Executor
+from tunesmith.spec.sections import Scale
 from tunesmith.vault.store import DEFAULT as VAULT
 
 OWN = ".tunesmith"
 """The folder of a workspace that holds what can be made again."""
+
+OPENED = 12.0
+"""Seconds of work from which on it is worth that every process loads a tokenizer for itself."""
 
 
 class RememberingModels(OpenModels):
@@ -45,6 +49,15 @@ class RememberingModels(OpenModels):
         return Remembered(RemoteResponder(endpoint, top_p=top_p), file)
 
 
+def tokenizers(scale: Scale) -> Executor:
+    """The cores that make rows tokens."""
+    return Executor(_workers(scale), OPENED)
+
+
+def _workers(scale: Scale) -> int:
+    return scale.workers or threads()
+
+
 @contextmanager
 def workshop(request: Request, after: After, tokenizer: Any = None) -> Iterator[Workshop]:
     """The workshop of a request, for as long as the block lasts.
@@ -56,11 +69,10 @@ def workshop(request: Request, after: After, tokenizer: Any = None) -> Iterator[
     if not (own / ".gitignore").exists():
         write_text(own / ".gitignore", "*\n")
     scale = request.spec.scale
-    workers = scale.workers or threads()
     models = RememberingModels(request, tokenizer)
     with ExitStack() as stack:
-        here = stack.enter_context(Executor(workers))
-        cluster = stack.enter_context(Cluster(scale.cluster, workers)) if scale.cluster else None
+        here = stack.enter_context(Executor(_workers(scale)))
+        cluster = stack.enter_context(Cluster(scale.cluster, _workers(scale))) if scale.cluster else None
         yield Workshop(
             folder=request.folder,
             contents=request.digests,

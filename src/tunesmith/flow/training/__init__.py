@@ -15,6 +15,7 @@ from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.predict.validate import validation_metrics
 from tunesmith.flow.data.prepare import Job
+from tunesmith.flow.data.workshop import tokenizers
 from tunesmith.flow.environment import memory_mb
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request
@@ -171,9 +172,11 @@ def encode_splits(job: Job, number: int, narrator: Narrator) -> tuple[Encoded, E
     codec = job.codec(stage)
     learned = job.render(stage, job.learned(number), learned=True)
     validation = job.render(stage, job.splits["validation"])
-    encoded, measured = (
-        codec.encode_many(rows, lambda done: narrator.progressing("tokenize", done)) for rows in (learned, validation)
-    )
+    with tokenizers(job.spec.scale) as cores:
+        encoded, measured = (
+            codec.encode_many(rows, lambda done: narrator.progressing("tokenize", done), cores.map)
+            for rows in (learned, validation)
+        )
     return encoded, measured
 
 
