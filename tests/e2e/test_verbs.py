@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,25 @@ def test_an_audit_of_refused_data_says_why_first(desk: Path) -> None:
     assert said.exit_code == 0, said.output
     first = json.loads(said.stdout)["findings"][0]
     assert first["id"] == "refused" and "would be lost" in first["said"]
+
+
+def test_a_wrong_spec_is_told_before_what_runs_it_is_loaded(desk: Path) -> None:
+    (desk / "wrong.yaml").write_text((desk / "colours.yaml").read_text().replace("batch:", "bath:"))
+    told = "import sys; from tunesmith.cli.app import app; app(sys.argv[1:], standalone_mode=False)"
+    for arguments in (["check", "wrong.yaml"], ["run", "nowhere.yaml"], ["plan", "colours.yaml", "train.bath=1"]):
+        said = subprocess.run(
+            [sys.executable, "-X", "importtime", "-c", told, *arguments], capture_output=True, text=True
+        )
+        loaded = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines() if "import time:" in line}
+        assert "error: " in said.stderr and "tunesmith.spec.load" in loaded
+        assert not loaded & {"transformers", "tunesmith.flow"}, arguments
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "search", "run"])
+def test_what_could_not_be_measured_is_refused_by_every_verb(desk: Path, verb: str) -> None:
+    said = invoke(verb, "colours.yaml", "goal.targets.0={metric: rougeL, at_least: 0.5}")
+    assert said.exit_code == 2 and "rougeL" in said.output, said.output
+    assert not (desk / "runs").exists() and not (desk / "studies").exists()
 
 
 def test_plan_says_what_a_run_would_take(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

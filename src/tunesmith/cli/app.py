@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
@@ -56,11 +56,19 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only wa
 
 
 def edge(function: Callable[P, int | None]) -> Callable[P, None]:
-    """Turns what a verb returns or raises into an exit code and a message without a traceback."""
+    """Turns what a verb returns or raises into an exit code and a message without a traceback.
+
+    A spec is read here first: what is wrong with it is told before what runs it is imported, which takes seconds.
+    """
 
     @functools.wraps(function)
     def at_the_edge(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
+            given: Mapping[str, Any] = kwargs
+            if "spec" in given:
+                from tunesmith.spec.load import load
+
+                load(given["spec"], given.get("changes") or ())
             code = function(*args, **kwargs) or 0
         except Error as error:
             complain(error)

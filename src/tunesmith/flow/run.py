@@ -15,9 +15,9 @@ from tunesmith.data.split import SPLITS, Pool
 from tunesmith.errors import Interrupted
 from tunesmith.evaluate.verdict import Verdict
 from tunesmith.events import Events
-from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job
+from tunesmith.flow.data.prepare import Job
+from tunesmith.flow.data.ready import make_ready
 from tunesmith.flow.environment import Meter, environment, use_threads
-from tunesmith.flow.evaluation.check import check_measuring
 from tunesmith.flow.evaluation.repeats import Repeat, repeats_of
 from tunesmith.flow.interrupt import gentle_stop
 from tunesmith.flow.launch.budget import Purse
@@ -164,10 +164,7 @@ def _carry(
 def _begin(request: Request, narrator: Narrator) -> Run:
     """Prepares the data and, when every gate lets it pass, makes the run's folder: whole, or not at all."""
     with narrator.stage("data"):
-        job, collected = collect_job(request, narrator)
-        check_goal(job, request, collected.survey)
-        check_measuring(job, request)
-        job, examples = encode_job(job, collected, narrator)
+        job, collected, examples = make_ready(request, narrator)
 
         def fill(folder: Path) -> None:
             write_text(folder / "spec.yaml", request.written.text)

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from tunesmith.data.disk.tables import sample as rendered_sample
 from tunesmith.data.ledger import Ledger
-from tunesmith.flow.data.prepare import check_goal, collect_job, encode_job
-from tunesmith.flow.evaluation.check import check_measuring
+from tunesmith.flow.data.prepare import collect_job, encode_job
+from tunesmith.flow.data.ready import make_ready
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.request import make_request
 from tunesmith.spec.resolve import Resolved
@@ -55,10 +55,7 @@ def check(
     narrator = Narrator(listen)
     request = make_request(spec_path, changes, workspace)
     check_trackers(request.spec.track)
-    job, collected = collect_job(request, narrator)
-    check_goal(job, request, collected.survey)
-    check_measuring(job, request)
-    job, examples = encode_job(job, collected, narrator)
+    job, collected, examples = make_ready(request, narrator)
     return Checked(job.resolved, collected.ledger, rendered_sample(examples, job.tokenizer, sample))
 
 

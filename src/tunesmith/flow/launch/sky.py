@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from tunesmith.errors import GateFailed
-from tunesmith.flow.data.prepare import collect_job, encode_job
+from tunesmith.flow.data.ready import make_ready
 from tunesmith.flow.launch import Parcel, pack
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.costs import CONTEXT_BYTES, Rent, rents
@@ -113,8 +113,7 @@ def _choose(request: Request, workspace: Path, listen: Listener) -> tuple[Instan
     narrator, scale, known = Narrator(listen), request.spec.scale, instances(workspace)
     if scale.instance is not None:
         known = (find_instance(scale.instance, workspace),)
-    job, collected = collect_job(request, narrator)
-    job, _ = encode_job(job, collected, narrator)
+    job, _, _ = make_ready(request, narrator)
     totals: dict[str, float] = dict.fromkeys((machine.name for machine in known), 0.0)
     largest = 0
     for number, stage in enumerate(job.spec.train):

@@ -14,7 +14,8 @@ from typing import Any, cast
 
 from tunesmith.errors import UserError
 from tunesmith.evaluate.comparison import Difference, Measure
-from tunesmith.flow.data.prepare import Job, collect_job, encode_job
+from tunesmith.flow.data.prepare import Job
+from tunesmith.flow.data.ready import make_ready
 from tunesmith.flow.environment import free_memory, use_threads
 from tunesmith.flow.launch.budget import allowed, outlay
 from tunesmith.flow.narrator import Listener, Narrator, silent
@@ -140,8 +141,7 @@ def _job(
     if column and column not in request.spec.evaluate.slices:
         kept = ", ".join([*request.spec.evaluate.slices, column])
         request = make_request(spec_path, [*changes, f"evaluate.slices=[{kept}]"], workspace)
-    job, collected = collect_job(request, narrator)
-    job, _ = encode_job(job, collected, narrator)
+    job, _, _ = make_ready(request, narrator)
     return request, job
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import UserError
-from tunesmith.flow.data.prepare import collect_job, encode_job
+from tunesmith.flow.data.ready import make_ready
 from tunesmith.flow.environment import free_memory, threads, use_threads
 from tunesmith.flow.narrator import Listener, Narrator, silent
 from tunesmith.flow.plan.costs import Cost, costs
@@ -140,8 +140,7 @@ def _candidate(
     narrator = Narrator()
     try:
         request = make_request(spec_path, [*changes, *written(name)], workspace)
-        job, collected = collect_job(request, narrator)
-        job, _ = encode_job(job, collected, narrator)
+        job, collected, _ = make_ready(request, narrator)
         number = len(job.spec.train) - 1
         planned, trial = plan_stage(request, job, number, narrator)
         examples, validation, order = encode_stage(job, number, narrator)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.encode.tokenize import Example
-from tunesmith.flow.data.prepare import Job, collect_job, encode_job
+from tunesmith.flow.data.prepare import Job
+from tunesmith.flow.data.ready import make_ready
 from tunesmith.flow.environment import free_memory, on_gpu, use_threads
 from tunesmith.flow.launch.budget import Outlay, outlay
 from tunesmith.flow.narrator import Listener, Narrator, silent
@@ -136,8 +137,7 @@ def plan(spec_path: Path, changes: Sequence[str] = (), workspace: Path = Path(),
     use_threads()
     narrator = Narrator(listen)
     request = make_request(spec_path, changes, workspace)
-    job, collected = collect_job(request, narrator)
-    job, _ = encode_job(job, collected, narrator)
+    job, _, _ = make_ready(request, narrator)
     planned, trial = [], None
     for number in range(len(job.spec.train)):
         stage, trial = plan_stage(request, job, number, narrator, trial)

@@ -18,9 +18,9 @@ from tunesmith.data.disk.tables import write_records
 from tunesmith.data.encode.tokenize import Encoded
 from tunesmith.data.split import Pool
 from tunesmith.errors import Problem, SpecError
-from tunesmith.flow.data.prepare import Job, check_goal, collect_job, encode_job, facts_of, measured
+from tunesmith.flow.data.prepare import Job, facts_of, measured
+from tunesmith.flow.data.ready import make_ready
 from tunesmith.flow.environment import environment, threads
-from tunesmith.flow.evaluation.check import check_measuring
 from tunesmith.flow.narrator import Narrator
 from tunesmith.flow.request import Request, request_of
 from tunesmith.flow.run import load_job
@@ -157,10 +157,7 @@ def begin_study(request: Request, dimensions: tuple[Dimension, ...], narrator: N
             for dimension in dimensions
             for value in dimension.choices
         ]
-        job, collected = collect_job(request, narrator, variants)
-        check_goal(job, request, collected.survey)
-        check_measuring(job, request)
-        job, _ = encode_job(job, collected, narrator)  # every row goes through the gates of a run
+        job, collected, _ = make_ready(request, narrator, variants)  # every row goes through the gates of a run
         job = replace(job, splits={pool: records for pool, records in job.splits.items() if pool != "test"})
         aims = aims_of(job, request)
         facts = facts_of(request, collected.survey, len(job.splits["train"]))
