@@ -155,7 +155,7 @@ def _weights(folder: Path) -> bytes:
     return (folder / "runs/colours/1/model/model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(("kills", "steps"), [(3, 150), pytest.param(6, 400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "steps"), [(3, 60), pytest.param(6, 400, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_in_the_same_weights(tmp_path: Path, kills: int, steps: int) -> None:
     """SIGKILL some steps further each time, the same command again: bit-equal weights and one run."""
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"

@@ -41,6 +41,7 @@ AT_LENGTH = frozenset(
         "golden/test_train_every_step.py",
         "golden/test_train_kill.py",
         "golden/test_train_ranks.py",
+        "unit/test_scale_launch.py",
     }
 )
 """Files whose seeded bugs take long to notice: for `make mutants` alone."""
@@ -842,7 +843,7 @@ MUTANTS = [
     Mutant("trained tokens counted as read ones", "data/encode/counted.py",
            "example.roles + _ROLES * example.trained",
            "example.roles",
-           "unit/test_data_prepare.py"),
+           "unit/test_data_prepare.py::test_tokens_are_counted_by_role_and_split"),
     Mutant("checkpoint ahead of the diary", "scale/parent.py",
            "        self._noted.acquire()\n",
            "",
@@ -1561,12 +1562,12 @@ def test_every_sound_line_stands_where_it_says():
 
 
 def seeded() -> list[object]:
-    """Every mutant; all but the first two of each quick file of tests for `make mutants` alone."""
+    """Every mutant; all but the first of each quick file of tests for `make mutants` alone."""
     files, marked = Counter[str](), []
     for each in MUTANTS:
         file = each.test.partition("::")[0]
         files[file] += 1
-        at_length = file in AT_LENGTH or file.startswith("e2e/") or files[file] > 2
+        at_length = file in AT_LENGTH or file.startswith("e2e/") or files[file] > 1
         marked.append(pytest.param(each, marks=[pytest.mark.slow] if at_length else []))
     return marked
 
