@@ -3,8 +3,9 @@
     python benchmarks/decoding.py [--threads 2] [--rounds 5] [CASE ...]
 
 Each case is run by both in turn, round after round; medians are printed, and the load of the machine while it ran.
-transformers is given bf16, SDPA, and of its dynamic and static caches the one that was faster before the rounds.
-`SmolLM2-135M` is that model's shape with random weights. `bundled` is the bundled base as evaluation opens it (fp32)
+transformers is given SDPA, and of its dynamic and static caches the one that was faster before the rounds.
+`SmolLM2-135M` is that model's shape with random weights, in bf16 on both sides where the machine multiplies it fast, in
+fp32 otherwise. `bundled` is the bundled base as evaluation opens it (fp32)
 on questions of GSM8K from TUNESMITH_DATA, left out where that is not set. Tokens are useful ones: those that an
 answer holds up to where it ends. Processor time stands beside wall time, since other jobs stretch only the latter.
 """
@@ -29,6 +30,7 @@ from tunesmith.models.inference.batching import pad_left
 from tunesmith.models.inference.generate import generate
 from tunesmith.models.load import open_model
 from tunesmith.models.model import Model
+from tunesmith.train.weights import choose_precision
 
 SMOL = LlamaConfig(
     hidden_size=576,
@@ -123,10 +125,10 @@ def timed(work: Callable[[], None]) -> Taken:
 
 
 def smol() -> Model:
-    """The shape of SmolLM2-135M with random weights in bf16, and a tokenizer that is only there to decode."""
+    """The shape of SmolLM2-135M with random weights, and a tokenizer that is only there to decode."""
     torch.manual_seed(0)
     model = open_model("bundled", workspace=Path())
-    model.module = LlamaForCausalLM(SMOL).to(torch.bfloat16).eval()
+    model.module = LlamaForCausalLM(SMOL).to(choose_precision("auto", torch.device("cpu"))).eval()
     model.context = SMOL.max_position_embeddings
     model.tokenizer.decode = lambda tokens, **settings: ""  # type: ignore[method-assign]
     return model
