@@ -359,4 +359,9 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert ("read rows.jsonl", 1000, None) in told
     assert ("read rows.jsonl", 2500, 2500) in told
     assert ("step exact_dedup", 2500, 2500) in told
-    assert told[-1] == ("tokenize", 2500, 2500)
+    for what in ("step exact_dedup, looking", "split", "split, looking for leaks"):
+        assert [said[1:] for said in told if said[0] == what][:2] == [(1000, 2500), (2000, 2500)], what
+    assert told.index(("split, looking for copies", 2500, 2500)) < told.index(("split", 1000, 2500))
+    assert ("survey", 2000, 2000) in told
+    assert ("tokenize", 2500, 2500) in told
+    assert told[-1] == ("tokenize, counting", 2000, 2000)

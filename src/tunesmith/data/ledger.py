@@ -8,7 +8,7 @@ to go on when the training signal is damaged.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
@@ -205,7 +205,7 @@ class Ledger:
     # Tokens -----------------------------------------------------------------------------------------
 
     def enter_tokens(
-        self, split: Pool, examples: Sequence[Example], *, need: Need, stop_ids: Sequence[int], bos_id: int | None
+        self, split: Pool, examples: Iterable[Example], *, need: Need, stop_ids: Sequence[int], bos_id: int | None
     ) -> None:
         """Enters every token of a split's examples.
 
@@ -218,7 +218,7 @@ class Ledger:
         sums = TokenSums(stop_ids, bos_id)
         for example in examples:
             sums.add(example)
-        entry.examples = len(examples)
+        entry.examples = len(sums.lengths)
         entry.tokens = sums.by_role()
         entry.truncated, entry.bent = dict(sums.truncated), sums.bent
         entry.lengths = quantiles(sums.lengths)

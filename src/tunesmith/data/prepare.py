@@ -21,7 +21,7 @@ from tunesmith.data.passes.gather import Older, gather
 from tunesmith.data.passes.stage import Stage, StageWriter
 from tunesmith.data.passes.survey import Survey, facts_of
 from tunesmith.data.passes.workshop import After, Workshop, code, silent
-from tunesmith.data.room import Findings, Mapper, Room
+from tunesmith.data.room import Findings, Mapper, Room, telling
 from tunesmith.data.split import LEFT_OUT, SPLITS, Pool, assign, refuse_leaks
 from tunesmith.data.steps import Step
 from tunesmith.errors import DataError
@@ -176,6 +176,7 @@ class _Collecting:
             vault=shop.vault,
             mapper=shop.mapper,
             after=partial(shop.after, told),
+            looking=partial(shop.after, f"{told}, looking"),
         )
         fill = partial(write, step, records, room, first_new=self.num_rows + 1, sealed=self.data.encrypt)
         stage = self._pass([step.settings(), shop.prints(step)], fill, records.spools, chosen=step.chooses)
@@ -198,7 +199,12 @@ class _Collecting:
         fixed = {record.id: name for record, origin in named if (name := by_source[origin])}
 
         def fill(folder: Path) -> None:
-            room = Room(seed=self.shop.seed, mapper=self.shop.mapper, after=partial(self.shop.after, "split"))
+            room = Room(
+                seed=self.shop.seed,
+                mapper=self.shop.mapper,
+                after=partial(self.shop.after, "split"),
+                looking=partial(self.shop.after, "split, looking for copies"),
+            )
             places = assign(own, self.data.split, fixed, room)
             with StageWriter(folder, own.spools, sealed=self.data.encrypt) as writer:
                 for number, place in enumerate(places.tolist()):
@@ -214,7 +220,7 @@ class _Collecting:
         self.said += stage.findings.notes
         places = np.fromfile(stage.folder / "places.i1", np.int8)
         splits: dict[Pool, Records] = {name: stage.kept.take(places == at) for at, name in enumerate(SPLITS)}
-        refuse_leaks({name: splits[name] for name in SPLITS})
+        refuse_leaks({name: splits[name] for name in SPLITS}, partial(self.shop.after, "split, looking for leaks"))
         if self.older:
             splits["replay"] = self._replayed(records.take(origins >= len(self.data.sources)), splits)
         return splits
@@ -246,7 +252,8 @@ class _Collecting:
 
     def _survey(self, records: Records) -> Survey:
         survey = Survey()
-        for facts in self.shop.mapper(facts_of, records) if self.shop.mapper else map(facts_of, records):
+        found = (self.shop.mapper or map)(facts_of, records)
+        for facts in telling(found, partial(self.shop.after, "survey"), len(records)):
             survey.add(facts)
         return survey
 
@@ -296,7 +303,8 @@ def encode(
         labels[name] = Counter(ledger.splits[name].labels) - lost
     ledger.close(left, labels)
     for name, encoded in found.items():
-        ledger.enter_tokens(name, encoded.examples, need=codec.need, stop_ids=codec.stop_ids, bos_id=codec.bos_id)
+        counted = telling(encoded.examples, partial(after, "tokenize, counting"), len(encoded.examples))
+        ledger.enter_tokens(name, counted, need=codec.need, stop_ids=codec.stop_ids, bos_id=codec.bos_id)
     ledger.notes += [note for note in codec.notes if note not in ledger.notes]
     ledger.refuse()
     return found, left

@@ -15,9 +15,18 @@ from tunesmith.records import Models, Record
 
 T = TypeVar("T")
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+Told = Callable[[int, int | None], None]
+"""Called with how much is done, and how much there is, if that is known."""
+
+
+def unheard(done: int, total: int | None) -> None:
+    """A listener that does not care."""
+
 
 BINS = 40
 """Bars of a distribution."""
+TOLD_EVERY = 1000
+"""Rows between two figures of progress."""
 SHOWN = 30
 """The most examples a step shows of one kind."""
 
@@ -69,6 +78,7 @@ class Room:
         mapper: calls a function on records, in their order, on as many cores as there are; one after the other when
             left out.
         after: told how many rows are done, and of how many.
+        looking: told likewise of the rows that a step looks at before it says what becomes of the first.
     """
 
     def __init__(
@@ -82,12 +92,13 @@ class Room:
         folder: Path = Path(),
         vault: Path | None = None,
         mapper: Mapper | None = None,
-        after: Callable[[int, int | None], None] = lambda done, total: None,
+        after: Told = unheard,
+        looking: Told = unheard,
     ) -> None:
         self.seed, self.held_out, self.task, self.folder = seed, held_out, task, folder
         self.num_held_out = num_held_out
         self.findings = Findings()
-        self.after = after
+        self.after, self.looking = after, looking
         self._models, self._mapper, self._vault = models, mapper, vault
 
     @property
@@ -108,6 +119,10 @@ class Room:
         """Calls `function` on every record; yields the results in order. It and they must be able to travel to other
         processes: a method of a part, or a function of a module, and plain values or arrays."""
         return self._mapper(function, records) if self._mapper else map(function, records)
+
+    def look(self, function: Callable[[Record], T], records: Sequence[Record]) -> Iterator[T]:
+        """As `map`, for what has to be known of all records before anything is said of the first."""
+        return telling(self.map(function, records), self.looking, len(records))
 
     def map_chunks(
         self, function: Callable[[Sequence[Record]], T], records: Sequence[Record], size: int
@@ -158,6 +173,14 @@ class Room:
         self.findings.distributions.append(
             Distribution(what, low, high, len(found), cut, edges.tolist(), bars.tolist(), quantiles)
         )
+
+
+def telling(items: Iterable[T], after: Told, total: int) -> Iterator[T]:
+    """The items, and after each thousand of them how many there were."""
+    for done, item in enumerate(items, 1):
+        yield item
+        if done % TOLD_EVERY == 0:
+            after(done, total)
 
 
 class Chunks(Sequence[Sequence[Record]]):

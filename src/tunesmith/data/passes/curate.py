@@ -9,12 +9,11 @@ from pathlib import Path
 
 from tunesmith.data.disk.spool import Records
 from tunesmith.data.passes.stage import SAVE_EVERY, StageWriter
-from tunesmith.data.room import Findings, Room
+from tunesmith.data.room import TOLD_EVERY, Findings, Room
 from tunesmith.data.steps import Changed, Dropped, Outcome, RowStep, Step
 from tunesmith.errors import Error
 from tunesmith.records import Record
 
-TOLD_EVERY = 1000
 """Rows between two words on how far a step has come."""
 
 

@@ -19,12 +19,11 @@ from tunesmith.data.read.interpret import Interpreter, Read, renamed
 from tunesmith.data.read.recognised import Recognised
 from tunesmith.data.read.shape import SAMPLE, recognise
 from tunesmith.data.readers import Broken, Row, Stretch
-from tunesmith.data.room import Findings, Mapper
+from tunesmith.data.room import TOLD_EVERY, Findings, Mapper
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.records import Record
 from tunesmith.spec.sections import Data, Mixture, Source
 
-TOLD_EVERY = 1000
 """Rows between two words on how far the reading has come."""
 LARGE = 16 * 2**20
 """Bytes from which on files of lines are read by several processes."""

@@ -57,7 +57,7 @@ def assign(records: Sequence[Record], rule: SplitRule, fixed: Mapping[str, Split
         return places_N
     copies_N = None if rule.leakage == "ignore" else near_copies(records, rule.similarity, room)
     together_N = copies_N if rule.leakage == "together" else None
-    facts = gather(records, rule, fixed, together_N)
+    facts = gather(records, rule, fixed, together_N, room.after)
     places_N = facts.fixed_N.copy()
     open_shares = _open_shares(rule, set(np.unique(places_N).tolist()))
     if facts.measures_N is not None:

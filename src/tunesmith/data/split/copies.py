@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
 from tunesmith.data.digest import digest
-from tunesmith.data.room import Room
+from tunesmith.data.room import Room, Told, telling, unheard
 from tunesmith.data.split.facts import SPLITS, Numbers, Places
 from tunesmith.errors import GateFailed
 from tunesmith.records import Record
@@ -53,14 +54,15 @@ def crossing(copies_N: Numbers, places_N: Places) -> Numbers:
     return np.stack([first[apart], order[apart]], axis=1)
 
 
-def leaks(splits: Mapping[Split, Sequence[Record]]) -> list[tuple[Record, Record]]:
+def leaks(splits: Mapping[Split, Sequence[Record]], after: Told = unheard) -> list[tuple[Record, Record]]:
     """Pairs of records with equal content in different splits: the one in the earlier split, then its copy.
 
     Rows are held as eight bytes each, and read again where those are equal.
     """
     names = [name for name in SPLITS if name in splits]
-    prints_N = np.fromiter((digest(record.content()) for name in names for record in splits[name]), np.uint64)
     ends = np.cumsum([len(splits[name]) for name in names])
+    every = telling(chain.from_iterable(splits[name] for name in names), after, sum(map(len, splits.values())))
+    prints_N = np.fromiter((digest(record.content()) for record in every), np.uint64)
     numbers, group_N = np.unique(prints_N, return_inverse=True)
     split_N = np.searchsorted(ends, np.arange(len(prints_N)), side="right")
     least, most = np.full(len(numbers), len(names)), np.full(len(numbers), -1)
@@ -81,13 +83,17 @@ def leaks(splits: Mapping[Split, Sequence[Record]]) -> list[tuple[Record, Record
     return found
 
 
-def refuse_leaks(splits: Mapping[Split, Sequence[Record]]) -> None:
+def refuse_leaks(splits: Mapping[Split, Sequence[Record]], after: Told = unheard) -> None:
     """Stops when a row of one split stands in another.
+
+    Args:
+        splits: records of each.
+        after: told how many were looked at, and of how many.
 
     Raises:
         GateFailed: it names the first rows.
     """
-    found = leaks(splits)
+    found = leaks(splits, after)
     if found:
         named = "; ".join(f"{first.source} and {copy.source}" for first, copy in found[:5])
         raise GateFailed(

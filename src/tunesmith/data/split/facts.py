@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.data.digest import digest
+from tunesmith.data.room import Told, telling, unheard
 from tunesmith.data.split.values import Measures
 from tunesmith.records import Record
 from tunesmith.spec.sections import Split, SplitRule
@@ -59,7 +60,11 @@ class Numbered:
 
 
 def gather(
-    records: Sequence[Record], rule: SplitRule, fixed: Mapping[str, Split], copies_N: Numbers | None = None
+    records: Sequence[Record],
+    rule: SplitRule,
+    fixed: Mapping[str, Split],
+    copies_N: Numbers | None = None,
+    after: Told = unheard,
 ) -> Facts:
     """Reads all records once.
 
@@ -68,6 +73,7 @@ def gather(
         rule: what they are divided by.
         fixed: record id -> the split its source says.
         copies_N: rows of one number are near-copies of each other.
+        after: told how many were read, and of how many.
 
     Raises:
         DataError: too many rows have no time, or no number to say how hard they are.
@@ -83,7 +89,7 @@ def gather(
     measures = Measures(count, ordered_by, time=rule.time is not None) if ordered_by else None
     least: dict[int, tuple[str, tuple[str, ...], str]] = {}
     bound_N = None if copies_N is None else np.bincount(copies_N)[copies_N] > 1
-    for at, record in enumerate(records):
+    for at, record in enumerate(telling(records, after, count)):
         said = (record.content(), record.labels)
         places_N[at], names_N[at] = _place(rule.seed, said), digest(record.id)
         if spread:

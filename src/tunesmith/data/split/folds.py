@@ -50,7 +50,7 @@ def folds(
         rule = rule.model_copy(update={"group": rule.hold_out.column, "hold_out": None})
     copies_N = None if rule.leakage == "ignore" else near_copies(records, rule.similarity, room)
     together_N = copies_N if rule.leakage == "together" else None
-    facts = gather(records, rule, {}, together_N)
+    facts = gather(records, rule, {}, together_N, room.after)
     if facts.held_N is not None:
         together_N = facts.held_N if together_N is None else joined(facts.held_N, together_N)
     units, _ = make_units(facts, facts.fixed_N == FREE, together_N, rule.seed)

@@ -62,7 +62,7 @@ class Resample(Balance):
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
         classes = self.classes(records)
         wanted = self.wanted(classes.counts)
-        lengths = np.fromiter(room.map(_length, records), dtype=np.int64, count=len(records))
+        lengths = np.fromiter(room.look(_length, records), dtype=np.int64, count=len(records))
         stands = np.ones(len(records), dtype=np.int64)
         for name, count in classes.counts.items():
             places, random = classes.places(name), room.random(self.kind, name)

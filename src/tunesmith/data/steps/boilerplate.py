@@ -65,7 +65,7 @@ class Boilerplate(Step):
         return ("prompt" in self.of and turn.role == "user") or ("answer" in self.of and turn.role == "assistant")
 
     def _numbers(self, records: Sequence[Record], room: Room) -> Iterator[Hashes]:
-        for found in room.map(self._lines, records):
+        for found in room.look(self._lines, records):
             yield np.frombuffer(found, dtype=np.uint64)
 
     def _lines(self, record: Record) -> bytes:

@@ -63,7 +63,7 @@ class Consensus(Step):
         return self
 
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
-        given = list(room.map(_given, records))
+        given = list(room.look(_given, records))
         votes = Votes.of((each for each, _ in given), self.balance)
         place = {label: number for number, label in enumerate(votes.labels)}
         gold_N = np.array([-2 if label is None else place.get(label, -1) for _, label in given], np.int64)

@@ -26,7 +26,7 @@ class ExactDedup(Step):
     """What does not make two rows differ."""
 
     def apply(self, records: Sequence[Record], room: Room) -> Iterator[Outcome]:
-        found = np.frombuffer(b"".join(room.map(self._print, records)), dtype=[("text", "V16"), ("label", "V16")])
+        found = np.frombuffer(b"".join(room.look(self._print, records)), dtype=[("text", "V16"), ("label", "V16")])
         _, first_of, group = np.unique(found["text"], return_index=True, return_inverse=True)
         for place, earlier in enumerate(first_of[group].tolist()):
             if earlier == place:

@@ -43,7 +43,7 @@ class GatherVotes(Step):
         rows = len(records)
         state_N, who_N, label_N = (np.zeros(rows, np.int32) for _ in range(3))
         item_N = np.zeros(rows, "V16")
-        for place, (state, item, who, label, text) in enumerate(room.map(self._said, records)):
+        for place, (state, item, who, label, text) in enumerate(room.look(self._said, records)):
             state_N[place], item_N[place] = state, np.void(item)
             if state == _FINE:
                 who_N[place] = whos.setdefault(who, len(whos))

@@ -62,7 +62,7 @@ class Gibberish(BoundedStep):
             )
         else:
             room.note("too few words to learn how letters follow each other: rows are judged without")
-        return gathered(room.map(partial(self._figures, letters=letters), records), len(records), 5)
+        return gathered(room.look(partial(self._figures, letters=letters), records), len(records), 5)
 
     def _figures(self, record: Record, letters: Letters) -> Sequence[float]:
         said = "\n".join(judged(record))

@@ -51,7 +51,7 @@ class LabelErrors(Step):
         names: dict[str, int] = {}
         given = np.full(len(records), -1, np.int64)
         keys = np.zeros(len(records), "S16")
-        for row, (label, key) in enumerate(room.map(_labelled, records)):
+        for row, (label, key) in enumerate(room.look(_labelled, records)):
             keys[row] = key
             if label is not None:
                 given[row] = names.setdefault(label, len(names))

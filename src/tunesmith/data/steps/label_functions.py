@@ -60,7 +60,7 @@ class LabelFunctions(Step):
         labels: dict[str, int] = {}
         said_NF = np.full((len(records), len(self.functions)), -1, np.int32)
         gold_N = np.full(len(records), -2, np.int64)
-        for row, (votes, gold) in enumerate(room.map(self._looked_at, records)):
+        for row, (votes, gold) in enumerate(room.look(self._looked_at, records)):
             for place, label in votes.items():
                 said_NF[row, place] = labels.setdefault(label, len(labels))
             if gold is not None:

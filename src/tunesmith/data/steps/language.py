@@ -40,7 +40,7 @@ class Language(BoundedStep):
     def measure(self, records: Sequence[Record], room: Room) -> npt.NDArray[np.float64]:
         self._refuse_unknown()
         counts: Counter[str] = Counter()
-        found = gathered(self._counted(room.map(self._look, records), counts), len(records), 1)
+        found = gathered(self._counted(room.look(self._look, records), counts), len(records), 1)
         room.figure("languages", dict(counts.most_common()))
         if counts[_TOO_SHORT]:
             room.note(f"{counts[_TOO_SHORT]} rows are too short to tell their language, and are kept")

@@ -52,7 +52,7 @@ class Length(BoundedStep):
     def measure(self, records: Sequence[Record], room: Room) -> npt.NDArray[np.float64]:
         if self.unit == "tokens":
             return gathered(self._tokens(records, room.models.count_tokens), len(records), 1)
-        return gathered(room.map(self._count, records), len(records), 1)
+        return gathered(room.look(self._count, records), len(records), 1)
 
     def _count(self, record: Record) -> tuple[float]:
         said = self._said(record)

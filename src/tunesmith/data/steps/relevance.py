@@ -64,7 +64,7 @@ class Relevance(BoundedStep):
         every = max(1, len(records) // _LEARNED_FROM)
         sample = (_said(record) for number, record in enumerate(records) if number % every == 0)
         compared = relevance.compared_with(seeds, sample)
-        return gathered(room.map(partial(_similarity, seeds=compared), records), len(records), 1)
+        return gathered(room.look(partial(_similarity, seeds=compared), records), len(records), 1)
 
     def bounds(self, values_NK: npt.NDArray[np.float64]) -> tuple[Bound, ...]:
         lows = [self.at_least] if self.at_least is not None else []

@@ -47,7 +47,7 @@ class Repetition(BoundedStep):
         )
 
     def measure(self, records: Sequence[Record], room: Room) -> npt.NDArray[np.float64]:
-        return gathered(room.map(self._figures, records), len(records), 4)
+        return gathered(room.look(self._figures, records), len(records), 4)
 
     def _figures(self, record: Record) -> Sequence[float]:
         """Those of the text that repeats itself most."""

@@ -117,5 +117,5 @@ def sketch_all(records: Sequence[Record], room: Room, shape: Curve, what: Compar
     found = Sketches(len(records), shape)
     for part in room.map_chunks(partial(sketch, what=what, length=length, shape=shape), records, CHUNK):
         found.add(part)
-        room.after(found.done, found.count)
+        room.looking(found.done, found.count)
     return found
