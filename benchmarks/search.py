@@ -162,31 +162,31 @@ def race(name: str, seeds: int, settings: list[dict[str, object]]) -> None:
 SPEC = """\
 name: tune
 goal: {{task: classify}}
-data: {{sources: [{rows}], split: {{train: 0.6, validation: 0.3, test: 0.1}}}}
+data: {{sources: [rows.jsonl], split: {{train: 0.6, validation: 0.3, test: 0.1}}}}
 base: {{model: {base}}}
 train: {{adapter: {adapter}, duration: {duration}}}
-search: {{trials: {trials}}}
+search: {{trials: {trials}{aims}}}
 scale: {{jobs: {jobs}}}
 """
 
 
-def tune(name: str, base: str, adapter: str, duration: str, rows: int, seeds: int, jobs: int, work: Path) -> None:
+def tune(given: argparse.Namespace) -> None:
     """Prints, for each seed, the part of the compute of 40 random fine-tunings at which a search is as good."""
     from tunesmith.flow.search import search
 
+    work: Path = given.work
     work.mkdir(parents=True, exist_ok=True)
-    lines = (Path(os.environ["TUNESMITH_DATA"]) / FILES[name]).read_text("utf-8").splitlines()
+    lines = (Path(os.environ["TUNESMITH_DATA"]) / FILES[given.name]).read_text("utf-8").splitlines()
     found = [row for row in map(json.loads, lines) if row.get("label")]
     np.random.default_rng(0).shuffle(found)
     (work / "rows.jsonl").write_text(
-        "".join(json.dumps({key: row[key] for key in ("text", "label")}) + "\n" for row in found[:rows])
+        "".join(json.dumps({key: row[key] for key in ("text", "label")}) + "\n" for row in found[: given.rows])
     )
     spec = work / "tune.yaml"
-    spec.write_text(
-        SPEC.format(rows="rows.jsonl", base=base, adapter=adapter, duration=duration, trials=RANDOM, jobs=jobs)
-    )
+    aims = f", aims: [{given.aim}]" if given.aim else ""
+    spec.write_text(SPEC.format(trials=RANDOM, aims=aims, **vars(given)))
     parts: dict[bool, list[float]] = {True: [], False: []}
-    for seed in range(seeds):
+    for seed in range(given.seeds):
         seeded = f"search.seed={seed}"
         plain = ("search.sampler=random", "search.pruner=none", "search.reduction=null")
         chance = search(spec, (f"name=chance-{seed}", seeded, *plain), work).study
@@ -198,7 +198,8 @@ def tune(name: str, base: str, adapter: str, duration: str, rows: int, seeds: in
             said.append(f"{whose} {goal:.4f} at {part:.2f} (trial {number})")
         print(f"seed {seed}: best of {RANDOM} random trials by {sought.aims[0].name}: {'; '.join(said)}", flush=True)
     for drawn, whose in ((False, "with the spec as it is"), (True, "drawn trials alone")):
-        print(f"{name}, {base}, {adapter}, {whose}: median {statistics.median(parts[drawn]):.2f} of their compute")
+        part = statistics.median(parts[drawn])
+        print(f"{given.name}, {given.base}, {given.adapter}, {whose}: median {part:.2f} of their compute")
 
 
 def reached(chance: Study, sought: Study, drawn: bool) -> tuple[float, int | None, float]:
@@ -243,13 +244,14 @@ if __name__ == "__main__":
     parser.add_argument("--adapter", default="lora")
     parser.add_argument("--duration", default="3 epochs")
     parser.add_argument("--rows", type=int, default=800)
+    parser.add_argument("--aim", help="what is sought, such as loss; what the spec comes to when left out")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("search"))
     given = parser.parse_args()
     if given.what == "table":
         table(given.name, given.count)
     elif given.what == "tune":
-        tune(given.name, given.base, given.adapter, given.duration, given.rows, given.seeds, given.jobs, given.work)
+        tune(given)
     else:
         wanted = [s for s in SETTINGS if not given.only or given.only in str(s)]
         race(given.name, given.seeds, wanted)
