@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.disk.tables import load_records, sample, write_changed, write_dropped, write_records
+from tunesmith.data.room import telling
 from tunesmith.data.split import SPLITS, Pool
 from tunesmith.errors import Interrupted
 from tunesmith.evaluate.verdict import Verdict
@@ -171,7 +172,8 @@ def _begin(request: Request, narrator: Narrator) -> Run:
             write_json(folder / "environment.json", environment())
             sealed, ledger = job.spec.data.encrypt, collected.ledger
             for pool, records in job.splits.items():
-                write_records(folder / "data" / f"{pool}.parquet", records, sealed=sealed)
+                told = telling(records, narrator.progress(f"write {pool}"), len(records))
+                write_records(folder / "data" / f"{pool}.parquet", told, sealed=sealed)
             write_dropped(folder / "data" / "dropped.parquet", ledger.dropped_rows(), sealed=sealed)
             write_changed(folder / "data" / "changed.parquet", ledger.changed_rows(), sealed=sealed)
             write_json(folder / "data" / "ledger.json", ledger.to_json(rows=not sealed))

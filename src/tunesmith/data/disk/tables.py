@@ -39,14 +39,18 @@ def read_records(path: Path) -> list[Record]:
 
 def iter_records(path: Path) -> Iterator[Record]:
     """Reads what `write_records` or `write_dropped` wrote, record by record."""
+    return (Record.from_json(json.loads(text)) for text in _written(path))
+
+
+def _written(path: Path) -> Iterator[str]:
     with opened(path) as source, pyarrow.parquet.ParquetFile(source) as file:
         for batch in file.iter_batches(batch_size=BATCH, columns=["record"]):
-            yield from (Record.from_json(json.loads(text)) for text in batch.column(0).to_pylist())
+            yield from batch.column(0).to_pylist()
 
 
 def load_records(path: Path) -> Records:
     """What `write_records` wrote, as records in a temporary file that goes with them."""
-    return spooled(iter_records(path), sealed=is_sealed(path))
+    return _spooled((text.encode("ascii") for text in _written(path)), sealed=is_sealed(path))
 
 
 def is_sealed(path: Path) -> bool:
@@ -57,9 +61,13 @@ def is_sealed(path: Path) -> bool:
 
 def spooled(records: Iterable[Record], *, sealed: bool = False) -> Records:
     """Records in a temporary file that goes with them."""
+    return _spooled((_json(record).encode("ascii") for record in records), sealed=sealed)
+
+
+def _spooled(texts: Iterable[bytes], *, sealed: bool) -> Records:
     folder = TemporaryFolder()
     with closing(SpoolWriter(folder.path / "records.spool", sealed=sealed)) as writer:
-        offsets = np.fromiter((writer.append(record.to_json()) for record in records), np.int64)
+        offsets = np.fromiter(map(writer.append_bytes, texts), np.int64)
     return Records((Spool(writer.path, folder, sealed=sealed),), offsets, np.arange(len(offsets), dtype=np.int64))
 
 
