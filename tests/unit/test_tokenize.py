@@ -303,6 +303,18 @@ def test_many_and_one_at_a_time_are_the_same() -> None:
     assert told == [*range(128, 700, 128), 700]
 
 
+def test_what_is_left_is_what_those_left_would_have_become() -> None:
+    records = [replace(prose(f"word {n} " * (n % 12)), id=f"r{n}") for n in range(60)]
+    encoder = codec("text", max_length=12, too_long="truncate")
+    whole = encoder.encode_many(records)
+    assert len(whole.dropped) == 5 and len(whole.examples) > len(records)
+    gone = set(whole.gone.tolist())
+    alone = encoder.encode_many([record for n, record in enumerate(records) if n not in gone])
+    left = whole.of_those_left(len(records))
+    assert left.examples == alone.examples and np.array_equal(left.places, alone.places)
+    assert not left.dropped and not len(left.gone) and not len(alone.gone)
+
+
 @pytest.mark.parametrize("need", ["chat", "text", "spans"])
 def test_several_processes_and_one_are_the_same(need: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tunesmith.scale.executor.LOOK", 0.0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith.data.disk.tables import load_records, sample, write_changed, write_dropped, write_records
+from tunesmith.data.encode.example import Encoded
 from tunesmith.data.room import telling
 from tunesmith.data.split import SPLITS, Pool
 from tunesmith.errors import Interrupted
@@ -88,17 +89,30 @@ def run(
     narrator, meter = Narrator(listen), Meter()
     request = make_request(spec_path, changes, workspace)
     check_trackers(request.spec.track)
-    run = request.find() or _begin(request, narrator)
+    begun = _found(request) or _begin(request, narrator)
     with gentle_stop() as stop:
-        return _carry(run, request, narrator, stop, meter, until, repeats_of(request, changes))
+        return _carry(begun, request, narrator, stop, meter, until, repeats_of(request, changes))
 
 
 def _carry_repeat(request: Request, narrator: Narrator, stop: Stop) -> Run:
     meter = Meter()
-    return _carry(request.find() or _begun_inside(request, narrator, stop), request, narrator, stop, meter).run
+    return _carry(_found(request) or _begun_inside(request, narrator, stop), request, narrator, stop, meter).run
 
 
-def _begun_inside(request: Request, narrator: Narrator, stop: Stop) -> Run:
+class _Begun(NamedTuple):
+    """A run that has its folder."""
+
+    run: Run
+    encoded: Mapping[Pool, Encoded] | None = None
+    """What its rows became for the last stage, where that was just found out."""
+
+
+def _found(request: Request) -> _Begun | None:
+    run = request.find()
+    return _Begun(run) if run else None
+
+
+def _begun_inside(request: Request, narrator: Narrator, stop: Stop) -> _Begun:
     """As `_begin`, inside of a run that is asked to stop and not broken off: nothing is lost, for nothing is there yet.
 
     Raises:
@@ -125,7 +139,7 @@ def _bring_in_review(run: Run, request: Request, narrator: Narrator) -> None:
 
 
 def _carry(
-    run: Run,
+    begun: _Begun,
     request: Request,
     narrator: Narrator,
     stop: Stop,
@@ -134,9 +148,11 @@ def _carry(
     repeats: Sequence[Repeat] = (),
 ) -> Outcome:
     """Carries a run from where it stands to `until`, its folds and further seeds first."""
+    run = begun.run
     with run.locked(), Events(run / "events.jsonl") as events:
         narrator.write_to(events)
         job = load_job(run, request)
+        job = job.keeping(begun.encoded) if begun.encoded else job
         with tracked(run, request.spec.track, narrator):
             wanted = stages(run, request, job, until, repeats, _carry_repeat)
             purse = Purse(run, request.spec.scale, request.workspace, time.time() - meter.read()["seconds"])
@@ -162,7 +178,7 @@ def _carry(
     return Outcome(run, read_verdict(run) if until != "train" else None, already)
 
 
-def _begin(request: Request, narrator: Narrator) -> Run:
+def _begin(request: Request, narrator: Narrator) -> _Begun:
     """Prepares the data and, when every gate lets it pass, makes the run's folder: whole, or not at all."""
     with narrator.stage("data"):
         job, collected, examples = make_ready(request, narrator)
@@ -181,7 +197,8 @@ def _begin(request: Request, narrator: Narrator) -> Run:
                 write_json(folder / "data" / "sample.json", sample(examples, job.tokenizer, SAMPLED))
             write_json(folder / "spec.json", {"request": request.fingerprint, **job.to_json()})
 
-        return new_run(request.root, request.spec.name, fill)
+        run = new_run(request.root, request.spec.name, fill)
+        return _Begun(run, job.kept.encoded if job.kept else None)
 
 
 def load_job(run: Run, request: Request, splits: Sequence[Pool] = SPLITS) -> Job:

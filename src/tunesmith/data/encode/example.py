@@ -66,3 +66,13 @@ class Encoded:
     """For each dropped record its place among the records."""
     places: npt.NDArray[np.int64]
     """For each example the place, among the records, of the one it comes from."""
+
+    def of_those_left(self, count: int) -> Encoded:
+        """As it would be without the records that were dropped.
+
+        Args:
+            count: how many records there were.
+        """
+        before = np.zeros(count, np.int64)
+        before[self.gone] = 1
+        return Encoded(self.examples, [], np.zeros(0, np.int64), self.places - np.cumsum(before)[self.places])

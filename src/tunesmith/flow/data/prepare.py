@@ -19,11 +19,8 @@ from tunesmith.data.passes.survey import Survey
 from tunesmith.data.prepare import Collected, collect, encode
 from tunesmith.data.split import Pool
 from tunesmith.errors import ModelError
-from tunesmith.evaluate.arms import Arm
-from tunesmith.evaluate.fairness.check import check_fairness
-from tunesmith.evaluate.predict import Manner, manner, provides
-from tunesmith.evaluate.verdict.targets import check_metrics, check_targets
-from tunesmith.flow.data.privacy import check_privacy, plants
+from tunesmith.evaluate.predict import Manner, manner
+from tunesmith.flow.data.privacy import plants
 from tunesmith.flow.data.workshop import tokenizers, workshop
 from tunesmith.flow.environment import fast_bf16
 from tunesmith.flow.narrator import Narrator
@@ -43,6 +40,23 @@ MEASURED_ROWS = 2000
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What the rows of a job became for its last stage, so that they need not become it again."""
+
+    spec: Spec
+    learned: Records
+    validation: Records
+    encoded: Mapping[Pool, Encoded]
+
+    def of(self, job: Job, number: int) -> tuple[Encoded, Encoded] | None:
+        """What stage `number` of a job learns from and is measured on; None unless it is that very stage and those
+        very rows."""
+        same = job.spec is self.spec and number == len(job.spec.train) - 1 and "replay" not in job.splits
+        same = same and job.splits["train"] is self.learned and job.splits["validation"] is self.validation
+        return (self.encoded["train"], self.encoded["validation"]) if same else None
+
+
+@dataclass(frozen=True)
 class Job:
     """A resolved spec with its records: what training and evaluation work on."""
 
@@ -56,6 +70,7 @@ class Job:
     multi_label: bool
     tokenizer: Any
     family: Family
+    kept: Kept | None = None
 
     @property
     def spec(self) -> Spec:
@@ -69,6 +84,10 @@ class Job:
             "span_labels": list(self.span_labels),
             "multi_label": self.multi_label,
         }
+
+    def keeping(self, encoded: Mapping[Pool, Encoded]) -> Job:
+        """The job, with what its rows became for its last stage."""
+        return replace(self, kept=Kept(self.spec, self.splits["train"], self.splits["validation"], encoded))
 
     def objective(self, stage: Train) -> Objective:
         """What a stage learns from."""
@@ -239,7 +258,8 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
     """Tokenises every split for the last stage, entering each token into the ledger, and lets the gates judge.
 
     Returns:
-        The job without the rows that could not be tokenised, and the examples of its training split.
+        The job without the rows that could not be tokenised, which keeps what the others became, and the examples of
+        its training split.
 
     Raises:
         DataError: a row has no number in the column of the curriculum.
@@ -260,7 +280,8 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
         if source.unseen:
             said = f"{source.source}: {source.unseen} of {source.rows} rows are not seen in an epoch; they take turns"
             narrator.say("note", text=said)
-    return replace(job, splits=left), encoded["train"].examples
+    tokens = {pool: found.of_those_left(len(job.splits[pool])) for pool, found in encoded.items()}
+    return replace(job, splits=left).keeping(tokens), encoded["train"].examples
 
 
 def _enter_epoch(job: Job, encoded: Mapping[Pool, Encoded], ledger: Ledger) -> None:
@@ -277,34 +298,6 @@ def _enter_epoch(job: Job, encoded: Mapping[Pool, Encoded], ledger: Ledger) -> N
         EpochEntry(ledger.sources[source.origin].path, len(source.rows), source.count, source.unseen)
         for source in order.sources
     ]
-
-
-def check_goal(job: Job, request: Request, survey: Survey) -> None:
-    """Refuses targets and metrics that could not be measured, before anything is trained for them.
-
-    Raises:
-        SpecError: all that is wrong with them.
-    """
-    how, task, labels = job.manner(job.spec.train[-1]), job.spec.goal.task, job.labels or None
-    metrics = cast(list[Metric], job.spec.evaluate.metrics or [])
-    check_metrics(metrics, manner=how, task=task, labels=labels, where=request.written.where)
-    check_targets(
-        job.spec.goal.targets,
-        manner=how,
-        task=task,
-        columns=survey.columns,
-        labels=labels,
-        arms=[arm.title for arm in cast(list[Arm], job.spec.evaluate.arms or []) if arm.kind != "tuned"],
-        where=request.written.where,
-    )
-    check_privacy(job, request.written.where)
-    check_fairness(
-        job.spec.evaluate.fairness,
-        job.spec.goal.targets,
-        labels=job.labels if "label" in provides(how, task) else (),
-        writes=job.objective(job.spec.train[-1]).head == "lm",
-        where=request.written.where,
-    )
 
 
 def _resolve(request: Request, collected: Collected, tokenizer: Any) -> Resolved:
