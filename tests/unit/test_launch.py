@@ -136,6 +136,7 @@ class JobServer(ThreadingHTTPServer):
         self.deleted: list[str] = []
         self.script: list[tuple[str, str, int | None]] = []
         """(status, log so far, exit code) at each look; the last one stays."""
+        self.message = ""
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -171,7 +172,7 @@ class Answers(BaseHTTPRequestHandler):
         else:
             job = self.server.jobs[path.rpartition("/")[2]]
             status, _, code = self.server.script[0]
-            self.answer({**job, "status": status, "driver_exit_code": code})
+            self.answer({**job, "status": status, "driver_exit_code": code, "message": self.server.message})
 
     def do_PUT(self) -> None:
         self.server.packages[self.path] = self.body()
@@ -215,7 +216,7 @@ def launched(desk: Path, tmp_path: Path, cluster: JobServer, *changes: str) -> t
 
 
 @pytest.mark.parametrize(
-    ("end", "code", "exits"), [("SUCCEEDED", 0, 0), ("FAILED", 3, 3), ("FAILED", None, 1), ("STOPPED", None, 130)]
+    ("end", "code", "exits"), [("SUCCEEDED", 0, 0), ("SUCCEEDED", None, 0), ("FAILED", 3, 3), ("STOPPED", None, 130)]
 )
 def test_a_job_is_submitted_followed_and_ends_with_its_code(
     desk: Path, tmp_path: Path, cluster: JobServer, end: str, code: int | None, exits: int
@@ -236,7 +237,7 @@ def test_a_job_is_submitted_followed_and_ends_with_its_code(
 def test_the_same_command_follows_a_job_at_work_and_repeats_an_ended_one(
     desk: Path, tmp_path: Path, cluster: JobServer
 ) -> None:
-    name = pack(desk, [], tmp_path).name
+    name = f"{pack(desk, [], tmp_path).name}.1"
     cluster.jobs[name] = job(name, "RUNNING")
     cluster.script = [("SUCCEEDED", "done\n", 0)]
     assert launched(desk, tmp_path, cluster) == (0, f"{name} is at work already; following it\ndone\n")
@@ -244,6 +245,19 @@ def test_the_same_command_follows_a_job_at_work_and_repeats_an_ended_one(
     cluster.jobs[name] = job(name, "STOPPED")
     assert launched(desk, tmp_path, cluster)[0] == 0
     assert cluster.deleted == [name] and len(cluster.submitted) == 1
+    (last,) = cluster.jobs
+    cluster.jobs[last] = job(last, "FAILED")
+    assert launched(desk, tmp_path, cluster)[0] == 0
+    names = [asked["submission_id"] for asked in cluster.submitted]
+    assert len({name, *names}) == 3, "a name is used once: Ray may not have let go of the last job's"
+
+
+def test_a_job_that_never_ran_says_why(desk: Path, tmp_path: Path, cluster: JobServer) -> None:
+    cluster.script = [("FAILED", "", None)]
+    cluster.message = "Failed to start supervisor actor\nand more"
+    with pytest.raises(RunError, match="failed as a job: Failed to start supervisor actor") as caught:
+        launched(desk, tmp_path, cluster)
+    assert "and more" not in str(caught.value)
 
 
 def test_a_cluster_that_wants_a_token_says_where_to_put_it(

@@ -37,11 +37,12 @@ def launch_on_ray(
     client = _client(address)
     parcel = pack(spec_path, changes, workspace)
     try:
-        _submit(client, parcel, say)
-        return _follow(client, parcel.name, say)
-    except KeyboardInterrupt:
-        fix = f"the same command follows it again; `ray job stop {parcel.name} --address {address}` ends it"
-        raise Interrupted(f"{parcel.name} goes on at {address}; nobody follows it now", fix=fix) from None
+        name = _submit(client, parcel, say)
+        try:
+            return _follow(client, name, say)
+        except KeyboardInterrupt:
+            fix = f"the same command follows it again; `ray job stop {name} --address {address}` ends it"
+            raise Interrupted(f"{name} goes on at {address}; nobody follows it now", fix=fix) from None
     except (RuntimeError, OSError) as error:
         raise RunError(
             f"the Ray cluster refused or broke off: {str(error).splitlines()[0]}",
@@ -74,23 +75,28 @@ def _client(address: str) -> Any:
         ) from error
 
 
-def _submit(client: Any, parcel: Parcel, say: Callable[[str], None]) -> None:
-    states = {job.submission_id: str(job.status) for job in client.list_jobs()}
-    state = _word(states.get(parcel.name, ""))
-    if state and state not in ENDED:
-        say(f"{parcel.name} is at work already; following it\n")
-        return
-    if state:
-        client.delete_job(parcel.name)
+def _submit(client: Any, parcel: Parcel, say: Callable[[str], None]) -> str:
+    """Returns the name of the job."""
+    states = {str(job.submission_id): _word(str(job.status)) for job in client.list_jobs()}
+    own = {name: state for name, state in states.items() if name.startswith(f"{parcel.name}.")}
+    for name, state in own.items():
+        if state not in ENDED:
+            say(f"{name} is at work already; following it\n")
+            return name
+    for name in own:
+        client.delete_job(name)
+    # Never a name that was used: what Ray ran the last job in may not be gone yet, and has its name as long.
+    name = f"{parcel.name}.{time.time_ns():x}"
     client.submit_job(
         entrypoint=parcel.line,
-        submission_id=parcel.name,
+        submission_id=name,
         runtime_env={"working_dir": str(parcel.folder), "env_vars": {"TOKENIZERS_PARALLELISM": "false"}},
         metadata={"spec": parcel.request.spec.name},
     )
-    say(f"{parcel.name} is submitted\n")
+    say(f"{name} is submitted\n")
     for path in parcel.outside:
         say(f"{path} is not sent: the cluster must have it at the same place\n")
+    return name
 
 
 def _follow(client: Any, name: str, say: Callable[[str], None]) -> int:
@@ -107,7 +113,10 @@ def _follow(client: Any, name: str, say: Callable[[str], None]) -> int:
     if state == "STOPPED":
         return Interrupted.exit_code
     code = getattr(info, "driver_exit_code", None)
-    return int(code) if code is not None else int(state != "SUCCEEDED")
+    if code is None and state == "FAILED":
+        said = (str(info.message or "").strip() or "the cluster does not say why").splitlines()[0]
+        raise RunError(f"{name} has failed as a job: {said}", where="launch --on ray", fix="the same command goes on")
+    return int(code or 0)
 
 
 def _word(status: str) -> str:
