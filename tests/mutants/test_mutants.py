@@ -1501,9 +1501,16 @@ MUTANTS = [
     Mutant(
         "a job that failed ends well",
         "flow/launch/ray.py",
-        'int(state != "SUCCEEDED")',
+        'if code is None and state == "FAILED":',
+        'if code is None and state == "LOST":',
+        "unit/test_launch.py::test_a_job_that_never_ran_says_why",
+    ),
+    Mutant(
+        "a job called as the last one was",
+        "flow/launch/ray.py",
+        "{time.time_ns():x}",
         "0",
-        "unit/test_launch.py::test_a_job_is_submitted_followed_and_ends_with_its_code",
+        "unit/test_launch.py::test_the_same_command_follows_a_job_at_work_and_repeats_an_ended_one",
     ),
     Mutant(
         "a rented machine is never given back",
