@@ -5,9 +5,9 @@
 Each case is run by both in turn, round after round; medians are printed, and the load of the machine while it ran.
 transformers is given SDPA, and of its dynamic and static caches the one that was faster before the rounds.
 `SmolLM2-135M` is that model's shape with random weights, in bf16 on both sides where the machine multiplies it fast, in
-fp32 otherwise. `bundled` is the bundled base as evaluation opens it (fp32)
-on questions of GSM8K from TUNESMITH_DATA, left out where that is not set. Tokens are useful ones: those that an
-answer holds up to where it ends. Processor time stands beside wall time, since other jobs stretch only the latter.
+fp32 otherwise. `bundled` is the bundled base as evaluation opens it (fp32) on questions of GSM8K from TUNESMITH_DATA,
+left out where that is not set. Tokens are useful ones: those that an answer holds up to where it ends. Processor time
+stands beside wall time, since other jobs stretch only the latter.
 """
 
 from __future__ import annotations

@@ -843,7 +843,7 @@ MUTANTS = [
     Mutant("tokens of other rows taken for those of a job", "flow/data/prepare.py",
            'and job.splits["validation"] is self.validation',
            "",
-           "e2e/test_kept_tokens.py::test_other_rows_or_another_spec_are_not_taken_for_them"),
+           "e2e/test_tokenized.py::test_other_rows_or_another_spec_are_not_taken_for_them"),
     Mutant("places counted with rows that are gone", "data/encode/example.py",
            "self.places - np.cumsum(before)[self.places]",
            "self.places",

@@ -19,7 +19,7 @@ Told = Callable[[int, int | None], None]
 """Called with how much is done, and how much there is, if that is known."""
 
 
-def unheard(done: int, total: int | None) -> None:
+def silent(done: int, total: int | None) -> None:
     """A listener that does not care."""
 
 
@@ -92,8 +92,8 @@ class Room:
         folder: Path = Path(),
         vault: Path | None = None,
         mapper: Mapper | None = None,
-        after: Told = unheard,
-        looking: Told = unheard,
+        after: Told = silent,
+        looking: Told = silent,
     ) -> None:
         self.seed, self.held_out, self.task, self.folder = seed, held_out, task, folder
         self.num_held_out = num_held_out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -103,8 +103,8 @@ class _Begun(NamedTuple):
     """A run that has its folder."""
 
     run: Run
-    encoded: Mapping[Pool, Encoded] | None = None
-    """What its rows became for the last stage, where that was just found out."""
+    encoded: tuple[Encoded, Encoded] | None = None
+    """What its training and validation rows became for the last stage, where that was just found out."""
 
 
 def _found(request: Request) -> _Begun | None:
@@ -152,7 +152,7 @@ def _carry(
     with run.locked(), Events(run / "events.jsonl") as events:
         narrator.write_to(events)
         job = load_job(run, request)
-        job = job.keeping(begun.encoded) if begun.encoded else job
+        job = job.with_tokens(begun.encoded) if begun.encoded else job
         with tracked(run, request.spec.track, narrator):
             wanted = stages(run, request, job, until, repeats, _carry_repeat)
             purse = Purse(run, request.spec.scale, request.workspace, time.time() - meter.read()["seconds"])
@@ -198,7 +198,7 @@ def _begin(request: Request, narrator: Narrator) -> _Begun:
             write_json(folder / "spec.json", {"request": request.fingerprint, **job.to_json()})
 
         run = new_run(request.root, request.spec.name, fill)
-        return _Begun(run, job.kept.encoded if job.kept else None)
+        return _Begun(run, job.tokenized.encoded if job.tokenized else None)
 
 
 def load_job(run: Run, request: Request, splits: Sequence[Pool] = SPLITS) -> Job:

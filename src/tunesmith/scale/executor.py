@@ -63,7 +63,8 @@ class Executor:
         """Calls `function` on every item; yields the results in their order.
 
         Args:
-            function: of a module, or a method of something that can travel, which does not remember its calls.
+            function: of a module, or a method of something that can travel, which neither remembers its calls nor
+                changes: a process is told of it once.
             items: a slice of them must be able to travel too.
 
         Raises:

@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from tunesmith.data.digest import digest
-from tunesmith.data.room import Room, Told, telling, unheard
+from tunesmith.data.room import Room, Told, silent, telling
 from tunesmith.data.split.facts import SPLITS, Numbers, Places
 from tunesmith.errors import GateFailed
 from tunesmith.records import Record
@@ -54,7 +54,7 @@ def crossing(copies_N: Numbers, places_N: Places) -> Numbers:
     return np.stack([first[apart], order[apart]], axis=1)
 
 
-def leaks(splits: Mapping[Split, Sequence[Record]], after: Told = unheard) -> list[tuple[Record, Record]]:
+def leaks(splits: Mapping[Split, Sequence[Record]], after: Told = silent) -> list[tuple[Record, Record]]:
     """Pairs of records with equal content in different splits: the one in the earlier split, then its copy.
 
     Rows are held as eight bytes each, and read again where those are equal.
@@ -83,7 +83,7 @@ def leaks(splits: Mapping[Split, Sequence[Record]], after: Told = unheard) -> li
     return found
 
 
-def refuse_leaks(splits: Mapping[Split, Sequence[Record]], after: Told = unheard) -> None:
+def refuse_leaks(splits: Mapping[Split, Sequence[Record]], after: Told = silent) -> None:
     """Stops when a row of one split stands in another.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.data.digest import digest
-from tunesmith.data.room import Told, telling, unheard
+from tunesmith.data.room import Told, silent, telling
 from tunesmith.data.split.values import Measures
 from tunesmith.records import Record
 from tunesmith.spec.sections import Split, SplitRule
@@ -64,7 +64,7 @@ def gather(
     rule: SplitRule,
     fixed: Mapping[str, Split],
     copies_N: Numbers | None = None,
-    after: Told = unheard,
+    after: Told = silent,
 ) -> Facts:
     """Reads all records once.
 

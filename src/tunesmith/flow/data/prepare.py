@@ -40,20 +40,21 @@ MEASURED_ROWS = 2000
 
 
 @dataclass(frozen=True)
-class Kept:
+class Tokenized:
     """What the rows of a job became for its last stage, so that they need not become it again."""
 
     spec: Spec
     learned: Records
     validation: Records
-    encoded: Mapping[Pool, Encoded]
+    encoded: tuple[Encoded, Encoded]
+    """What is learned from, and what is measured on."""
 
     def of(self, job: Job, number: int) -> tuple[Encoded, Encoded] | None:
         """What stage `number` of a job learns from and is measured on; None unless it is that very stage and those
         very rows."""
         same = job.spec is self.spec and number == len(job.spec.train) - 1 and "replay" not in job.splits
         same = same and job.splits["train"] is self.learned and job.splits["validation"] is self.validation
-        return (self.encoded["train"], self.encoded["validation"]) if same else None
+        return self.encoded if same else None
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Job:
     multi_label: bool
     tokenizer: Any
     family: Family
-    kept: Kept | None = None
+    tokenized: Tokenized | None = None
+    """What the rows have become already, where that is known."""
 
     @property
     def spec(self) -> Spec:
@@ -85,9 +87,10 @@ class Job:
             "multi_label": self.multi_label,
         }
 
-    def keeping(self, encoded: Mapping[Pool, Encoded]) -> Job:
-        """The job, with what its rows became for its last stage."""
-        return replace(self, kept=Kept(self.spec, self.splits["train"], self.splits["validation"], encoded))
+    def with_tokens(self, encoded: tuple[Encoded, Encoded]) -> Job:
+        """The job, with what its training and validation rows became for its last stage."""
+        known = Tokenized(self.spec, self.splits["train"], self.splits["validation"], encoded)
+        return replace(self, tokenized=known)
 
     def objective(self, stage: Train) -> Objective:
         """What a stage learns from."""
@@ -258,7 +261,7 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
     """Tokenises every split for the last stage, entering each token into the ledger, and lets the gates judge.
 
     Returns:
-        The job without the rows that could not be tokenised, which keeps what the others became, and the examples of
+        The job without the rows that could not be tokenised, which knows what the others became, and the examples of
         its training split.
 
     Raises:
@@ -280,8 +283,8 @@ def encode_job(job: Job, collected: Collected, narrator: Narrator) -> tuple[Job,
         if source.unseen:
             said = f"{source.source}: {source.unseen} of {source.rows} rows are not seen in an epoch; they take turns"
             narrator.say("note", text=said)
-    tokens = {pool: found.of_those_left(len(job.splits[pool])) for pool, found in encoded.items()}
-    return replace(job, splits=left).keeping(tokens), encoded["train"].examples
+    learned, measured = (encoded[pool].of_those_left(len(job.splits[pool])) for pool in ("train", "validation"))
+    return replace(job, splits=left).with_tokens((learned, measured)), learned.examples
 
 
 def _enter_epoch(job: Job, encoded: Mapping[Pool, Encoded], ledger: Ledger) -> None:

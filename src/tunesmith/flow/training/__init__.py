@@ -168,7 +168,7 @@ def encode_stage(job: Job, number: int, narrator: Narrator) -> tuple[Sequence[Ex
 
 def encode_splits(job: Job, number: int, narrator: Narrator) -> tuple[Encoded, Encoded]:
     """What becomes of the rows that stage `number` learns from, and of those that it is measured on."""
-    if job.kept and (found := job.kept.of(job, number)):
+    if job.tokenized and (found := job.tokenized.of(job, number)):
         return found
     stage = job.spec.train[number]
     codec = job.codec(stage)

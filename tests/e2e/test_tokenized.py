@@ -54,9 +54,9 @@ def test_rows_become_tokens_once(tmp_path: Path, encoded: list[int]) -> None:
     request = make_request(spec, CHANGES, tmp_path)
     job, collected, _ = make_ready(request, Narrator())
     assert collected.ledger.dropped[("tokenize", "longer than max_length")].count > 10
-    kept, written = encode_splits(job, 0, Narrator()), encode_splits(load_job(done, request), 0, Narrator())
-    assert len(encoded) == 3 + 3 + 2, "what the job keeps is taken, what a run has in its files is not known yet"
-    assert all(map(equal, kept, written))
+    known, written = encode_splits(job, 0, Narrator()), encode_splits(load_job(done, request), 0, Narrator())
+    assert len(encoded) == 3 + 3 + 2, "what the job knows is taken, what a run has in its files is not known yet"
+    assert all(map(equal, known, written))
 
 
 def test_other_rows_or_another_spec_are_not_taken_for_them(tmp_path: Path, encoded: list[int]) -> None:
