@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -142,7 +143,10 @@ def test_a_wrong_spec_is_told_before_what_runs_it_is_loaded(desk: Path) -> None:
     told = "import sys; from tunesmith.cli.app import app; app(sys.argv[1:], standalone_mode=False)"
     for arguments in (["check", "wrong.yaml"], ["run", "nowhere.yaml"], ["plan", "colours.yaml", "train.bath=1"]):
         said = subprocess.run(
-            [sys.executable, "-X", "importtime", "-c", told, *arguments], capture_output=True, text=True
+            [sys.executable, "-X", "importtime", "-c", told, *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         loaded = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines() if "import time:" in line}
         assert "error: " in said.stderr and "tunesmith.spec.load" in loaded

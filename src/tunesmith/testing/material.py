@@ -49,6 +49,7 @@ from tunesmith.records import (
     Tagger,
     TokenEmbedder,
 )
+from tunesmith.testing.breaking import break_off
 
 
 def chat(number: int, asked: str, answered: str) -> Record:
@@ -130,6 +131,11 @@ def takes_no_rows(step: Step) -> None:
     """No rows are no error."""
     result = apply(step, [], room())
     assert (result.kept, result.dropped, result.changed, result.made) == ([], [], [], [])
+
+
+def goes_on_when_broken_off(step: Step) -> None:
+    """Broken off at its first row, half way or at its last one, the same step again leaves what it leaves at once."""
+    break_off(step, RECORDS, room)
 
 
 def travels(step: Step | LabelFunction) -> None:
@@ -345,7 +351,14 @@ def _bound(check: Callable[[Metric], None]) -> Callable[[Metric], None]:
 
 CHECKS: dict[str, tuple[Callable[[Any], None], ...]] = {
     "readers": (survives_any_bytes, names_its_endings),
-    "steps": (loses_no_row, tells_every_change, gives_the_same_every_time, takes_no_rows, travels),
+    "steps": (
+        loses_no_row,
+        tells_every_change,
+        gives_the_same_every_time,
+        takes_no_rows,
+        goes_on_when_broken_off,
+        travels,
+    ),
     "label_functions": (votes_on_every_row, votes_alike_alone, travels),
     "metrics": (
         _bound(adds_up),

@@ -14,8 +14,6 @@ from tunesmith.data.steps import Changed, Dropped, Outcome, RowStep, Step
 from tunesmith.errors import Error
 from tunesmith.records import Record
 
-"""Rows between two words on how far a step has come."""
-
 
 @dataclass
 class StepResult:

@@ -24,7 +24,6 @@ from tunesmith.errors import DataError, did_you_mean
 from tunesmith.records import Record
 from tunesmith.spec.sections import Data, Mixture, Source
 
-"""Rows between two words on how far the reading has come."""
 LARGE = 16 * 2**20
 """Bytes from which on files of lines are read by several processes."""
 STRETCH = 2**20

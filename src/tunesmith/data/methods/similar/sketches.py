@@ -7,6 +7,7 @@ read once, and 1.2 GB of sets, read where texts are compared.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from types import TracebackType
@@ -112,10 +113,11 @@ class Sketches:
         return Sets(self._values.take(ranges(starts, counts)), counts)
 
 
-def sketch_all(records: Sequence[Record], room: Room, shape: Curve, what: Compared, length: int) -> Sketches:
-    """Bands and sets of all rows, on as many cores as there are."""
-    found = Sketches(len(records), shape)
-    for part in room.map_chunks(partial(sketch, what=what, length=length, shape=shape), records, CHUNK):
-        found.add(part)
-        room.looking(found.done, found.count)
-    return found
+@contextmanager
+def sketch_all(records: Sequence[Record], room: Room, shape: Curve, what: Compared, length: int) -> Iterator[Sketches]:
+    """Bands and sets of all rows, made on as many cores as there are, for as long as the block lasts."""
+    with Sketches(len(records), shape) as found:
+        for part in room.map_chunks(partial(sketch, what=what, length=length, shape=shape), records, CHUNK):
+            found.add(part)
+            room.looking(found.done, found.count)
+        yield found
