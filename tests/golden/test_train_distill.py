@@ -242,20 +242,23 @@ def test_a_teacher_never_drops_and_never_learns(tmp_path):
 
 def test_never_more_logits_than_a_piece(monkeypatch):
     held = []
-    plain = torch.nn.functional.linear
 
-    def watched(inputs, table, bias=None):
-        out = plain(inputs, table, bias)
-        held.append(out.numel() if out.shape[-1] == VOCABULARY else 0)
-        return out
+    def watched(plain):
+        def watching(*given, **named):
+            out = plain(*given, **named)
+            held.append(out.numel() if out.shape[-1] == VOCABULARY else 0)
+            return out
+
+        return watching
 
     model, objective = named(causal()), taught()
     batch = objective.batch(EXAMPLES, model)
     objective.loss(model, batch)  # how the models compute is measured the first time
     monkeypatch.setattr(readout, "BLOCK_ELEMENTS", 2 * VOCABULARY)
-    monkeypatch.setattr(readout, "linear", watched)
-    monkeypatch.setattr("tunesmith.train.objectives.distill.linear", watched)
-    monkeypatch.setattr(torch.nn.functional, "linear", watched)
+    linear = watched(torch.nn.functional.linear)
+    monkeypatch.setattr(readout, "mm", watched(readout.mm))
+    monkeypatch.setattr("tunesmith.train.objectives.distill.linear", linear)
+    monkeypatch.setattr(torch.nn.functional, "linear", linear)
     objective.loss(model, batch)
     assert batch.num_trained > 8 and max(held) == 2 * VOCABULARY
 

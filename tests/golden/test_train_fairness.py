@@ -26,6 +26,7 @@ from tunesmith.train.collate import layout_of
 from tunesmith.train.objectives._adversary import Adversary
 from tunesmith.train.objectives._groups_apart import groups_apart
 from tunesmith.train.objectives.classify import Classify
+from tunesmith.train.optimizers.adamw import AdamW
 
 YES, NO = 0, 1
 FEMALE, MALE = 7, 8
@@ -91,7 +92,9 @@ def test_an_adversary_brings_groups_together_and_leaves_less_to_guess_them_by(tm
         ("adversary", Classify(fair_by="gender", fair_how="adversary", fair_aim="demographic_parity")),
     ):
         model, objective = encoder("classify", classes=2), objective.told(records)
-        settings = stage(objective=objective, batch="32 rows", micro_batch="16 rows", duration="12 epochs")
+        settings = stage(
+            objective=objective, batch="32 rows", micro_batch="16 rows", duration="12 epochs", optimizer=AdamW(lr=1e-3)
+        )
         steps = train(tmp_path / name, model, examples, objective, train=settings)
         apart[name], guessed[name] = good_files_apart(model), guessed_beyond_labels(model, planted(400, seed=9)[1])
         assert ("groups_guessed" in steps[-1].metrics) == (name == "adversary") and model.beside is None

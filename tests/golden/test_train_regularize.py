@@ -106,7 +106,8 @@ def test_the_average_is_what_is_validated_and_kept(tmp_path, precision):
     assert [step.loss for step in steps] == [step.loss for step in others], "training itself is not changed"
     best = min((step for step in steps if step.validation), key=lambda step: step.validation["loss"])
     with Weights(model, choose_precision(precision, model.device)).halved.computing(model.device):
-        assert best.validation["loss"] == mean_loss(model, VALIDATION, objective, rows=4)
+        kept = mean_loss(model, VALIDATION, objective, rows=4)
+    assert best.validation["loss"] == pytest.approx(kept, rel=1e-6), "a training may compute by kernels of its own"
     assert best.validation != next(step.validation for step in others if step.number == best.number)
     kept = Checkpoints(tmp_path / "a").best(best.number)
     assert all(torch.equal(kept[name].to(weight.dtype), weight) for name, weight in weights_of(model).items())

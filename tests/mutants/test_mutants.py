@@ -46,6 +46,8 @@ AT_LENGTH = frozenset(
 )
 """Files whose seeded bugs take long to notice: for `make mutants` alone."""
 
+IN_C = "models/layers/native/kernels.c"
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -81,12 +83,61 @@ LORA = "unit/test_models_adapters_lora.py"
 QLORA = "unit/test_models_adapters_qlora.py"
 OTHERS = "unit/test_models_adapters_others.py"
 DECODING = "golden/test_decoding.py"
+KERNELS = "golden/test_kernels.py"
 SPLITS = "unit/test_data_split_rules.py"
 REVIEW = "unit/test_review_results.py"
 PAGE = "e2e/test_review_page.py"
 
 # fmt: off
 MUTANTS = [
+    Mutant("columns that no thread multiplies", "models/layers/native/kernels.c",
+           "((all + count - 1) / count + LANES - 1)",
+           "(all / count + LANES - 1)",
+           f"{KERNELS}::test_a_product_is_torchs"),
+    Mutant("a product that forgets what it is added to", "models/layers/native/products.py",
+           "float(add), out.data_ptr()",
+           "0.0, out.data_ptr()",
+           f"{KERNELS}::test_a_product_is_torchs"),
+    Mutant("the slope of a gate", "models/layers/native/kernels.c",
+           "(sigmoid + silu * (1.f - sigmoid))",
+           "(sigmoid + sigmoid * (1.f - sigmoid))",
+           f"{KERNELS}::test_a_gate_is_its_formula_even_where_parts_lie_in_wider_lines"),
+    Mutant("the slope of a norm", "models/layers/native/kernels.c",
+           "inner *= by * by / width;",
+           "inner *= by / width;",
+           f"{KERNELS}::test_a_norm_is_its_formula"),
+    Mutant("a kernel that looks one token ahead", "models/layers/native/kernels.c",
+           "rows->causal ? query + 1 :",
+           "rows->causal ? query + 2 :",
+           f"{KERNELS}::test_attention_is_that_of_torch"),
+    Mutant("a kernel's window one token too wide", "models/layers/native/kernels.c",
+           "key <= query - rows->window",
+           "key < query - rows->window",
+           f"{KERNELS}::test_attention_is_that_of_torch"),
+    Mutant("weights on the way back that do not sum to one", "models/layers/native/kernels.c",
+           "most + logf(sum);",
+           "most;",
+           f"{KERNELS}::test_attention_is_that_of_torch"),
+    Mutant("a gate that hides what is not a number", "models/layers/native/kernels.c",
+           "float held = x > 88.f ? 88.f : x < -87.f ? -87.f : x;",
+           "float held = x < 88.f ? (x > -87.f ? x : -87.f) : 88.f;",
+           f"{KERNELS}::test_what_is_not_a_number_stays_seen"),
+    Mutant("fp32 products under autocast", "models/layers/native/products.py",
+           " and not torch.is_autocast_enabled(\"cpu\")\n",
+           "\n",
+           f"{KERNELS}::test_what_the_kernels_cannot_read_is_left_to_torch"),
+    Mutant("a norm whose weights are added to one, without the one", "models/layers/native/norms.py",
+           "weight_D = weight_D + self.offset if self.offset else weight_D",
+           "weight_D = weight_D + 0.0 * self.offset",
+           f"{KERNELS}::test_every_architecture_computes_as_without"),
+    Mutant("numpy left with one thread", "models/layers/native/library.py",
+           "    with threadpool_limits(1, user_api=\"blas\"):\n",
+           "    threadpool_limits(1, user_api=\"blas\")\n    if True:\n",
+           f"{KERNELS}::test_numpy_has_one_thread_while_they_are_used_and_its_own_again_after"),
+    Mutant("a second OpenMP beside torch's", "models/layers/native/library.py",
+           "if Path(path).is_relative_to(home) or \"torch.libs\" in path]",
+           "]",
+           f"{KERNELS}::test_only_torchs_openmp_is_theirs"),
     Mutant("a trial sees one that may be under way", "search/sampling.py",
            "if trial.number <= number - self.rules.together]",
            "if trial.number <= number - self.rules.together + 1]",
@@ -476,7 +527,7 @@ MUTANTS = [
            "if self._read is not states or place not in self._said:", "if place not in self._said:",
            "golden/test_lora_groups.py::test_outputs_are_of_the_states_that_are_read"),
     Mutant("the update's scale lost on the way back", "models/layers/lora_groups.py",
-           "d_low_Nr *= scale", "pass",
+           "mm(d_part_NO, up, out=d_low_Nr, alpha=scale)", "mm(d_part_NO, up, out=d_low_Nr)",
            "golden/test_lora_groups.py::test_outputs_and_gradients_are_those_of_peft[llama]"),
     Mutant("layers with dropout joined", "models/layers/lora_groups.py",
            'and not getattr(layer.lora_dropout[name], "p", 0.0)', "",
@@ -930,8 +981,8 @@ MUTANTS = [
            "return _Z / (4 * math.sqrt(rows + _Z**2)) if rows else None",
            "unit/test_data_audit.py::test_an_interval_takes_the_rows_it_is_said_to_take"),
     Mutant("only the last block of a table's gradient", "train/readout.py",
-           "beta=0 if first else 1",
-           "beta=0",
+           "out=d_table_VD, add=not first)",
+           "out=d_table_VD)",
            "golden/test_train_parity.py::test_causal_equals_transformers_in_many_pieces[4-3]"),
     Mutant("every fold tests the same rows", "data/split/assign.py",
            "[rule.fold.number - 1]",
@@ -1556,6 +1607,8 @@ def run_test(source: Path, test: str) -> None:
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
     os.dup2(devnull, 2)
+    if not (source / "tunesmith" / IN_C).is_symlink():
+        os.environ["XDG_CACHE_HOME"] = str(source)  # what is compiled of a bug is kept with it
     import tunesmith
 
     if Path(tunesmith.__file__).parent != source / "tunesmith":

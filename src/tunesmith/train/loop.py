@@ -23,6 +23,7 @@ from tunesmith.models.layers.depth import depths
 from tunesmith.models.layers.freeze import freeze, release
 from tunesmith.models.layers.kept import Keeper, kept_trunk
 from tunesmith.models.layers.lora_groups import grouped, lora_groups
+from tunesmith.models.layers.native.use import by_kernels, replaceable
 from tunesmith.models.packing.rows import packs
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
@@ -97,8 +98,8 @@ def fit(
     training = _Training(model, examples, objective, train, checkpoints, order, validation, validate, ranks)
     with training.computing():
         together = [] if ranks.shard else lora_groups(model)
-    again = recomputed(model, train.checkpointing == "on")
-    with memory_held(), dropout(model, train.regularize.dropout), again, grouped(together):
+    again, faster = recomputed(model, train.checkpointing == "on"), by_kernels(training.device, training.replaced)
+    with memory_held(), dropout(model, train.regularize.dropout), again, faster, grouped(together):
         with training.computing():
             training.keep_trunk(kept_trunk(model, train), train, keeper or Keeper())
         yield from _steps(training, examples, stop)
@@ -172,7 +173,7 @@ class _Training:
         self.optimizer_part = cast(Optimizer, train.optimizer)
         self.schedule = cast(Schedule, train.schedule)
         self.model, self.objective, self.checkpoints, self.ranks = model, objective, checkpoints, ranks
-        self.validation, self.validate = validation, validate
+        self.examples, self.validation, self.validate = examples, validation, validate
         self.device = ranks.device if ranks.shard else model.device
         self.every = train.validate_every or Every(1, "epochs")
         self.watchers: list[Watcher] = cast(list[Watcher], train.watch or [])
@@ -183,7 +184,6 @@ class _Training:
         plain = Batches(lengths, batch=train.batch, micro_batch=train.micro_batch, seed=train.seed, order=order)
         self.batches = self.private.batches if self.private else plain
         self.horizon = Horizon(train.duration, self.batches)
-        self.examples = examples
         self.prints = {
             "data": print_of_examples(examples, validation),
             "order": self.batches.order.digest,
@@ -193,12 +193,12 @@ class _Training:
         seed_everything(self.seed, ranks.rank)
         self.waiting = freeze(model, train.freeze)
         objective.join(model, train.seed)
-        packs(model)  # measured before weights are rounded
+        packs(model)  # both are measured before weights are rounded
+        self.replaced = replaceable(model)
         self.weights = Weights(model, choose_precision(train.precision, self.device), train.regularize.ema, ranks)
         self.optimizer: torch.optim.Optimizer = self.optimizer_part.build(self.weights.masters, depths(model))
         self.state = self._open()
-        self.unsaved = False
-        self.opened = time.monotonic() - self.state.position.seconds
+        self.unsaved, self.opened = False, time.monotonic() - self.state.position.seconds
         model.train()
 
     def _open(self) -> State:

@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
 
+from tunesmith.models.layers.native.products import mm
 from tunesmith.models.layers.precision import rounded
 from tunesmith.models.packing.rows import hidden_of_rows, logits_of_rows
 from tunesmith.train.collate import layout_of
@@ -51,7 +52,9 @@ class _LinearLoss(torch.autograd.Function):
         d_table_VD = begin(table_VD, dtype=torch.float32) if wants_table else None
         d_bias_V = torch.zeros_like(bias_V, dtype=torch.float32) if wants_bias and bias_V is not None else None
         for block in _pieces(len(hidden_MD), BLOCK_ELEMENTS // len(table_VD)):
-            logits_BV = linear(hidden_MD[block], table_VD, bias_V)
+            logits_BV = mm(hidden_MD[block], table_VD.T)
+            if bias_V is not None:
+                logits_BV += bias_V
             for chunk in _pieces(len(logits_BV), CHUNK_ELEMENTS // len(table_VD)):
                 rows = slice(block.start + chunk.start, block.start + chunk.stop)
                 loss, d_logits_CV = piece_loss(logits_BV[chunk].float(), rows)
@@ -62,7 +65,7 @@ class _LinearLoss(torch.autograd.Function):
                 if learns and d_logits_CV.data_ptr() != logits_BV[chunk].data_ptr():
                     logits_BV[chunk] = d_logits_CV
             if d_hidden_MD is not None:
-                torch.mm(logits_BV, table_VD, out=d_hidden_MD[block])
+                mm(logits_BV, table_VD, out=d_hidden_MD[block])
             if d_table_VD is not None:
                 _add_to_table(d_table_VD, logits_BV, hidden_MD[block], first=block.start == 0)
         ctx.gradients = (d_hidden_MD, d_table_VD, d_bias_V)
@@ -82,7 +85,7 @@ class _LinearLoss(torch.autograd.Function):
 def _add_to_table(d_table_VD: Tensor, d_logits_BV: Tensor, hidden_BD: Tensor, *, first: bool) -> None:
     """Adds a block's part to the table's gradient, or begins it."""
     if hidden_BD.dtype == d_table_VD.dtype:
-        torch.addmm(d_table_VD, d_logits_BV.T, hidden_BD, beta=0 if first else 1, out=d_table_VD)
+        mm(d_logits_BV.T, hidden_BD, out=d_table_VD, add=not first)
         return
     for piece in _pieces(len(d_table_VD), TABLE_ROWS):
         part = d_logits_BV[:, piece].T @ hidden_BD

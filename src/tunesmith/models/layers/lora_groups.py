@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from tunesmith.models.layers.native.products import mm
 from tunesmith.models.layers.precision import rounded
 
 if TYPE_CHECKING:
@@ -173,12 +174,12 @@ class _Apply(torch.autograd.Function):
         down_rD, up_Or = ([rounded(part) for part in half] for half in (adapters[:count], adapters[count:]))
         down_RD = torch.cat(down_rD)
         weight_PD = _joined([rounded(base.weight) for base in bases])
-        said_NP = torch.mm(x_ND, weight_PD.T)
-        low_NR = torch.mm(x_ND, down_RD.T)
+        said_NP = mm(x_ND, weight_PD.T)
+        low_NR = mm(x_ND, down_RD.T)
         lows_Nr = torch.split(low_NR, [len(part) for part in down_rD], dim=1)
         parts = torch.split(said_NP, [len(part) for part in up_Or], dim=1)
         for part_NO, low_Nr, up, scale, base in zip(parts, lows_Nr, up_Or, scales, bases, strict=True):
-            part_NO.addmm_(low_Nr, up.T, alpha=scale)
+            mm(low_Nr, up.T, out=part_NO, alpha=scale, add=True)
             if base.bias is not None:
                 part_NO += base.bias
         ctx.save_for_backward(x_ND, low_NR, weight_PD, down_RD, *up_Or)
@@ -205,13 +206,21 @@ class _Apply(torch.autograd.Function):
             strict=True,
         )
         for d_part_NO, low_Nr, d_low_Nr, up, scale in halves:
-            d_up.append(torch.mm(d_part_NO.T, low_Nr).mul_(scale))
-            torch.mm(d_part_NO, up, out=d_low_Nr)
-            d_low_Nr *= scale
-        d_down_RD = torch.mm(d_low_NR.T, x_ND)
+            d_up.append(mm(d_part_NO.T, low_Nr, alpha=scale))
+            mm(d_part_NO, up, out=d_low_Nr, alpha=scale)
+        d_down_RD = mm(d_low_NR.T, x_ND)
         d_states = None
         if ctx.needs_input_grad[0]:
-            whole_NP = d_said_NO[0] if len(d_said_NO) == 1 else torch.cat(d_said_NO, dim=1)
-            d_states = torch.mm(whole_NP, weight_PD).addmm_(d_low_NR, down_RD).view(shape).to(dtype)
+            d_x_ND = mm(d_low_NR, down_RD)
+            for d_part_NO, weight_OD in _products(d_said_NO, weight_PD):
+                mm(d_part_NO, weight_OD, out=d_x_ND, add=True)
+            d_states = d_x_ND.view(shape).to(dtype)
         learned = [*torch.split(d_down_RD, ranks), *d_up]
         return (d_states, None, None, *(part.to(kind) for part, kind in zip(learned, dtypes, strict=True)))
+
+
+def _products(d_said_NO: Sequence[Tensor], weight_PD: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """What sums to the gradient of the states: in half precision one product, since each would be rounded."""
+    if weight_PD.dtype != torch.float32 and len(d_said_NO) > 1:
+        return [(torch.cat(list(d_said_NO), dim=1), weight_PD)]
+    return list(zip(d_said_NO, torch.split(weight_PD, [part.shape[1] for part in d_said_NO]), strict=True))

@@ -6,7 +6,8 @@ other call is transformers' own SDPA attention.
 
 On a CPU torch's flash kernels leave most of the machine unused at the lengths of fine-tuning (docs/log.md).
 There attention is matrix products, some queries at a time, over no key that they cannot see; scores and
-softmax are fp32 whatever the model computes in.
+softmax are fp32 whatever the model computes in. A training in fp32 has kernels of its own for it
+(tunesmith.models.layers.native.attention).
 
 Tensors: N tokens of all rows, B rows of a bucket, T tokens of its longest row, Q queries of a block, S the
 keys they look at, H query heads, G key and value heads, R query heads of a key head (H = G R), K head width.
@@ -25,6 +26,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tunesmith.models.layers.native.attention import attend
 from tunesmith.models.packing.kv_cache import Growth
 from tunesmith.models.packing.layout import Bucket, Layout
 
@@ -145,7 +147,10 @@ def _on_cpu(
     query_NHK: Tensor, key_NGK: Tensor, value_NGK: Tensor, layout: Layout, causal: bool, scale: float,
     dropout: float, window: int | None,
 ) -> Tensor:  # fmt: skip
-    said_NHK: Tensor = _Rows.apply(query_NHK, key_NGK, value_NGK, layout, causal, scale, dropout, window)  # type: ignore[no-untyped-call]
+    states = query_NHK, key_NGK, value_NGK
+    said_NHK = None if dropout else attend(*states, layout, causal, scale, window)
+    if said_NHK is None:
+        said_NHK = _Rows.apply(*states, layout, causal, scale, dropout, window)  # type: ignore[no-untyped-call]
     return said_NHK
 
 

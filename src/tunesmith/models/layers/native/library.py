@@ -1,0 +1,194 @@
+"""The kernels of kernels.c, compiled where they run, and the BLAS whose products they share out.
+
+They are compiled once a machine, by its C compiler, for its processor, and kept in the user's cache. They use the
+OpenMP threads that torch has started: threads of their own would fight torch's, which wait spinning, for the cores.
+Products are those of the OpenBLAS that numpy's wheels bring. Where any of it is missing, torch computes alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
+SECONDS = 60
+"""How long a compiler may take; it takes one or two."""
+
+NUMBERS, COUNT, SCALAR, FLAG = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
+ARGUMENTS: dict[str, list[Any]] = {
+    "product": [NUMBERS, FLAG, FLAG, *3 * [COUNT], SCALAR, *2 * [NUMBERS, COUNT], SCALAR, NUMBERS, COUNT, FLAG],
+    "gate_forward": [COUNT, COUNT, *2 * [NUMBERS, COUNT], NUMBERS, FLAG],
+    "gate_backward": [COUNT, COUNT, *2 * [NUMBERS, COUNT], *3 * [NUMBERS], FLAG],
+    "norm_forward": [COUNT, COUNT, SCALAR, *4 * [NUMBERS], FLAG],
+    "norm_backward": [COUNT, COUNT, *6 * [NUMBERS], FLAG],
+    "attention_forward": [*8 * [NUMBERS], FLAG],
+    "attention_backward": [*12 * [NUMBERS], FLAG],
+}
+
+
+class Missing(Exception):
+    """Why there are no kernels here, in words that go on after "kernels in C are not used: "."""
+
+
+class Library:
+    """The kernels, ready to be called.
+
+    Raises:
+        Missing: something they need is not there.
+    """
+
+    def __init__(self) -> None:
+        openmp, blas = _openmp(), _blas()
+        self.sgemm = _product_of(blas)
+        # The kernels name OpenMP's functions without saying whose: they shall be torch's.
+        ctypes.CDLL(openmp, mode=ctypes.RTLD_GLOBAL)
+        try:
+            self._kernels = ctypes.CDLL(str(_compiled()))
+        except OSError as error:
+            raise Missing(f"what the compiler made does not load ({error})") from None
+        for name, arguments in ARGUMENTS.items():
+            kernel = getattr(self._kernels, name)
+            kernel.argtypes, kernel.restype = arguments, None
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Runs a kernel on as many threads as torch uses."""
+        getattr(self._kernels, name)(*arguments, torch.get_num_threads())
+
+
+_USED: list[Library] = []
+"""The library, as often as `used` is entered."""
+
+
+def in_use() -> Library | None:
+    """The kernels, while they are used."""
+    return _USED[-1] if _USED else None
+
+
+@contextmanager
+def used(found: Library | None) -> Iterator[None]:
+    """Lets products, attention, norms and gates be computed by the kernels; by torch alone where there are none.
+
+    OpenBLAS, numpy's products too, computes with one thread meanwhile: threads are shared out by the kernels.
+    """
+    if found is None:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        _USED.append(found)
+        try:
+            yield
+        finally:
+            _USED.pop()
+
+
+@cache
+def library() -> tuple[Library | None, str]:
+    """The kernels and nothing, or None and why there are none."""
+    try:
+        return Library(), ""
+    except Missing as missing:
+        return None, str(missing)
+
+
+def _openmp() -> str:
+    """The OpenMP that torch's operators run on."""
+    torch.zeros(1 << 16).add_(1)  # so that its threads are there before others begin any
+    try:
+        mapped = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        raise Missing(f"they are for Linux, and this is {platform.system()}") from None
+    paths = {line.split(maxsplit=5)[-1] for line in mapped if "libgomp" in line}
+    home = Path(torch.__file__).parent
+    ours = [path for path in sorted(paths) if Path(path).is_relative_to(home) or "torch.libs" in path]
+    if not ours:
+        raise Missing("this torch does not bring GNU's OpenMP")
+    return ours[0]
+
+
+def _blas() -> str:
+    """The OpenBLAS that numpy has loaded."""
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    places = (Path(np.__file__).parent, Path(np.__file__).parent.with_name("numpy.libs"))
+    for found in threadpool_info():
+        path = Path(found["filepath"])
+        if found["internal_api"] == "openblas" and any(path.is_relative_to(place) for place in places):
+            return str(path)
+    raise Missing("this numpy does not bring OpenBLAS")
+
+
+def _product_of(blas: str) -> ctypes.c_void_p:
+    """Its `cblas_sgemm` for numbers of 64 bits."""
+    opened = ctypes.CDLL(blas)
+    for name in ("scipy_cblas_sgemm64_", "cblas_sgemm64_"):
+        if hasattr(opened, name):
+            return ctypes.cast(getattr(opened, name), ctypes.c_void_p)
+    raise Missing("numpy's OpenBLAS has no cblas_sgemm64_")
+
+
+def _compiled() -> Path:
+    """The kernels for this processor by this compiler, from the cache, or compiled into it."""
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    if compiler is None:
+        raise Missing("there is no C compiler (cc or gcc); with one, training on this machine is faster")
+    source = files("tunesmith.models.layers.native").joinpath("kernels.c").read_text()
+    version = _run(compiler, "--version").splitlines()[:1]
+    name = hashlib.sha256(repr((source, FLAGS, compiler, version, _processor())).encode()).hexdigest()[:24]
+    for folder in _folders():
+        kept = folder / f"kernels-{name}.so"
+        if kept.exists():
+            return kept
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                return _compile(compiler, source, Path(work)).replace(kept)
+        except OSError:  # a folder that cannot be written
+            continue
+    raise Missing("no folder for them can be written")
+
+
+def _compile(compiler: str, source: str, work: Path) -> Path:
+    (work / "kernels.c").write_text(source)
+    _run(compiler, *FLAGS, "-c", str(work / "kernels.c"), "-o", str(work / "kernels.o"))
+    # Linked without OpenMP: its names are left open until torch's is there.
+    _run(compiler, "-shared", str(work / "kernels.o"), "-o", str(work / "kernels.so"), "-lm")
+    return work / "kernels.so"
+
+
+def _run(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Missing(f"{command[0]} took more than {SECONDS} seconds") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["no reason given"]
+        raise Missing(f"{command[0]} does not compile them ({said[0]})")
+    return done.stdout
+
+
+def _folders() -> tuple[Path, ...]:
+    cache_home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache_home) / "tunesmith", Path(tempfile.gettempdir()) / f"tunesmith-kernels-{os.getuid()}"
+
+
+def _processor() -> str:
+    """What `-march=native` depends on."""
+    described = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    wanted = ("vendor_id", "cpu family", "model", "stepping", "flags", "CPU implementer", "CPU part", "Features")
+    return "\n".join(line for line in described if line.split("\t")[0].split(":")[0].strip() in wanted)

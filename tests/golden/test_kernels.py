@@ -1,0 +1,311 @@
+"""Kernels in C: what torch computes, outputs and gradients; and torch alone where they cannot be had."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from test_lora_groups import learned, with_lora
+from test_packed_parity import CAUSAL, CPU, ENCODERS, LENGTHS, ids_of, model_of, off
+from threadpoolctl import threadpool_info, threadpool_limits
+from train_tiny import causal, rows, stage, train, weights_of
+
+from tunesmith.models.adapters.lora import Lora
+from tunesmith.models.layers.lora_groups import grouped, lora_groups
+from tunesmith.models.layers.native import library, norms, products, use
+from tunesmith.models.layers.native.attention import attend
+from tunesmith.models.packing.attention import _Rows
+from tunesmith.models.packing.layout import Layout
+from tunesmith.models.packing.rows import hidden_of_rows, packs
+from tunesmith.train.objectives.sft import Sft
+
+KERNELS, WHY = library.library()
+needed = pytest.mark.skipif(KERNELS is None, reason=f"no kernels here: {WHY}")
+EXAMPLES = rows(12)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products by OpenBLAS whatever the processor."""
+    monkeypatch.setattr(products, "better", lambda: True)
+
+
+@contextmanager
+def kernels_used(model: Any = None) -> Iterator[list[Any]]:
+    replaced = use.replaceable(model) if model else []
+    with use.by_kernels(CPU, replaced):
+        yield replaced
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# Products -------------------------------------------------------------------------------------------
+
+
+@needed
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 70, 33), (70, 1, 33), (37, 64, 1), (100, 33, 257), (257, 40, 100)])
+@pytest.mark.parametrize("left_turned", [False, True])
+@pytest.mark.parametrize("right_turned", [False, True])
+def test_a_product_is_torchs(sizes, left_turned, right_turned, threads, everywhere) -> None:
+    m, k, n = sizes
+    left = drawn(k, m).T if left_turned else drawn(m, k)
+    right = drawn(n, k, seed=1).T if right_turned else drawn(k, n, seed=1)
+    wide = drawn(m, n + 5, seed=2)
+    expected = (left.double() @ right.double()).float()
+    into, before = wide.clone()[:, 2 : n + 2], wide[:, 2 : n + 2]
+    with kernels_used():
+        said = products.mm(left, right)
+        more = products.mm(left, right, out=into, alpha=0.5, add=True)
+    assert more is into and off(said, expected) <= 1e-6 and off(into, before + 0.5 * expected) <= 1e-6
+
+
+@needed
+def test_matrices_that_are_parts_of_others_or_lie_apart_are_read_right(everywhere) -> None:
+    whole = drawn(40, 90)
+    apart = whole[:, ::3][:, :20]
+    with kernels_used():
+        assert off(products.mm(whole[5:25, 10:30], whole[:20, 40:77]), whole[5:25, 10:30] @ whole[:20, 40:77]) <= 1e-6
+        assert off(products.mm(apart, whole[:20]), apart.contiguous() @ whole[:20]) <= 1e-6
+
+
+@needed
+def test_what_the_kernels_cannot_read_is_left_to_torch(everywhere, monkeypatch) -> None:
+    monkeypatch.setattr(library.Library, "call", lambda *_: pytest.fail("called"))
+    whole, half = drawn(4, 4), drawn(4, 4).bfloat16()
+    with kernels_used():
+        assert torch.equal(products.mm(half, half), half @ half)
+        assert torch.equal(products.mm(whole.double(), whole.double()), whole.double() @ whole.double())
+        assert products.mm(torch.zeros(0, 4), whole).shape == (0, 4)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert products.mm(whole, whole).dtype == torch.bfloat16
+    assert torch.equal(products.mm(whole, whole), whole @ whole), "outside of a training"
+
+
+@needed
+def test_numpy_has_one_thread_while_they_are_used_and_its_own_again_after() -> None:
+    def numbers() -> list[int]:
+        return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        with kernels_used():
+            assert set(numbers()) == {1} and library.in_use() is KERNELS
+        assert set(numbers()) == {2} and library.in_use() is None
+
+
+# Norms and gates --------------------------------------------------------------------------------------
+
+
+def both(function: Any, *inputs: torch.Tensor) -> list[torch.Tensor]:
+    leaves = [given.clone().requires_grad_() for given in inputs]
+    said = function(*leaves)
+    gradients = torch.autograd.grad((said * torch.sin(torch.arange(said.numel())).view_as(said)).sum(), leaves)
+    return [said.detach(), *gradients]
+
+
+@needed
+@pytest.mark.parametrize("shape", [(1, 1, 8), (1, 77, 65), (3, 5, 16)])
+def test_a_norm_is_its_formula(shape, threads) -> None:
+    def formula(states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + 1e-5) * weight
+
+    states, weight = drawn(*shape) * 3, drawn(shape[-1], seed=1)
+    expected = both(formula, states.double(), weight.double())
+    with kernels_used():
+        found = both(lambda *given: norms._Norm.apply(*given, 1e-5), states, weight)
+    assert all(off(mine, theirs.float()) <= 2e-6 for mine, theirs in zip(found, expected, strict=True))
+
+
+@needed
+def test_a_gate_is_its_formula_even_where_parts_lie_in_wider_lines(threads) -> None:
+    joined = torch.cat(
+        [drawn(1, 33, 70) * 5, torch.tensor([-200.0, -88.0, -1e-9, 0.0, 88.0, 200.0] * 7).expand(1, 33, 42)], 2
+    )
+    gate, up = joined[..., 7:57], joined[..., 62:112]
+
+    def formula(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.silu(gate) * up
+
+    expected = both(formula, gate.double(), up.double())
+    with kernels_used():
+        found = both(norms._Gate.apply, gate, up)
+        direct = norms._Gate.apply(gate, up)
+    assert torch.equal(direct, found[0]) and gate.stride(1) == 112
+    assert all(off(mine, theirs.float()) <= 1e-6 for mine, theirs in zip(found, expected, strict=True))
+
+
+@needed
+def test_what_is_not_a_number_stays_seen() -> None:
+    poisoned = drawn(1, 5, 32)
+    poisoned[0, 3, 7] = float("nan")
+    with kernels_used():
+        for said in (norms._Gate.apply(poisoned, drawn(1, 5, 32)), norms._Norm.apply(poisoned, torch.ones(32), 1e-5)):
+            assert said[0, 3].isnan().any() and not said[0, [0, 1, 2, 4]].isnan().any()
+        heads = poisoned[0].view(5, 2, 16)
+        said = attend(heads, drawn(5, 2, 16), drawn(5, 2, 16), Layout((3, 2), CPU), True, 0.25, None)
+    assert said[3:].isnan().any() and not said[:3].isnan().any(), "and within its row"
+
+
+# Attention --------------------------------------------------------------------------------------------
+
+
+@needed
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("window", [None, 2, 7, 65])
+@pytest.mark.parametrize("heads", [(4, 4, 8), (9, 3, 16), (6, 1, 5)])
+def test_attention_is_that_of_torch(causal, window, heads, threads) -> None:
+    query_heads, key_heads, width = heads
+    layout = Layout((3, 70, 1, 64, 65, 130), CPU)
+    query = drawn(query_heads, layout.num_tokens, width).transpose(0, 1)
+    key, value = (drawn(layout.num_tokens, key_heads, width, seed=seed) for seed in (1, 2))
+
+    def plain(*states: torch.Tensor) -> Any:
+        return _Rows.apply(*states, layout, causal, 0.3, 0.0, window)
+
+    expected = both(plain, query, key, value)
+    with kernels_used():
+        found = both(lambda *states: attend(*states, layout, causal, 0.3, window), query, key, value)
+        assert torch.equal(attend(query, key, value, layout, causal, 0.3, window), found[0]), "the same every time"
+    assert all(off(mine, theirs) <= 2e-6 for mine, theirs in zip(found, expected, strict=True))
+
+
+# Models -----------------------------------------------------------------------------------------------
+
+
+def taught(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The outputs of rows, and the gradients of all weights."""
+    model.module.zero_grad()
+    layout = Layout(LENGTHS, CPU)
+    hidden_ND = hidden_of_rows(model, ids_of(layout), layout)
+    wave_ND = torch.sin(torch.arange(hidden_ND.numel(), dtype=torch.float32)).view_as(hidden_ND)
+    (hidden_ND * wave_ND).sum().backward()
+    gradients = [weight.grad.flatten() for weight in model.module.parameters() if weight.grad is not None]
+    return hidden_ND.detach(), torch.cat(gradients)
+
+
+@needed
+@pytest.mark.parametrize("name", [*CAUSAL, *ENCODERS])
+def test_every_architecture_computes_as_without(name: str, everywhere: None) -> None:
+    model = model_of(name, (CAUSAL | ENCODERS)[name])
+    packs(model)
+    expected = taught(model)
+    with kernels_used(model) as replaced:
+        found = taught(model)
+        kinds = {type(forward).__name__ for _, forward in replaced}
+    assert off(found[0], expected[0]) <= 5e-6 and off(found[1], expected[1]) <= 1e-5
+    again = taught(model)
+    assert torch.equal(again[0], expected[0]) and torch.equal(again[1], expected[1]), "left as it was"
+    plain = {"gpt_neox", "opt", *ENCODERS}
+    silu = {"llama", "qwen2", "qwen3", "mistral", "olmo2", "smollm3"}
+    assert ("_Normalized" in kinds) == (name not in plain | {"gpt2"}) and ("_Gated" in kinds) == (name in silu)
+
+
+@needed
+@pytest.mark.parametrize("name", ["llama", "qwen3", "bert"])
+def test_lora_learns_as_without(name: str, everywhere: None) -> None:
+    model = with_lora(name)
+    expected = learned(model)
+    groups = lora_groups(model)
+    with kernels_used(model), grouped(groups):
+        found = learned(model)
+    assert off(found[0], expected[0]) <= 5e-6 and off(found[1], expected[1]) <= 1e-5
+
+
+def trained(tmp_path: Any, name: str, lora: bool, precision: str) -> tuple[list[float], dict[str, torch.Tensor], Any]:
+    model = causal()
+    if lora:
+        Lora(rank=4, alpha=8.0).attach(model, seed=0)
+    steps = train(tmp_path / name, model, EXAMPLES, Sft(), train=stage(precision=precision))
+    return [step.loss for step in steps], weights_of(model), model
+
+
+@needed
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_training_uses_them_and_comes_to_the_same(lora, precision, tmp_path, everywhere, monkeypatch) -> None:
+    called: set[str] = set()
+    call = library.Library.call
+    monkeypatch.setattr(
+        library.Library, "call", lambda self, name, *given: (called.add(name), call(self, name, *given))
+    )
+    found = trained(tmp_path, "with", lora, precision)
+    every = set(library.ARGUMENTS) if precision == "fp32" else {"norm_forward", "norm_backward"}
+    assert called == every
+    monkeypatch.setattr(use, "library", lambda: (None, "for the test"))
+    expected = trained(tmp_path, "without", lora, precision)
+    assert found[0] == pytest.approx(expected[0], rel=1e-5 if precision == "fp32" else 1e-3)
+    assert expected[2].notes == ["kernels in C are not used: for the test"] and found[2].notes == []
+
+
+# Where they cannot be had -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def anew(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Asks for the library as a process does that has not yet; its cache is in `tmp_path`."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    library.library.cache_clear()
+    yield library.library
+    library.library.cache_clear()
+
+
+@needed
+def test_they_are_compiled_once_and_kept(anew, tmp_path, monkeypatch) -> None:
+    assert anew()[0] is not None
+    (kept,) = (tmp_path / "cache" / "tunesmith").iterdir()
+    monkeypatch.setattr(library, "_compile", lambda *_: pytest.fail("compiled again"))
+    library.library.cache_clear()
+    assert anew()[0] is not None and kept.exists()
+
+
+def test_only_torchs_openmp_is_theirs(anew, monkeypatch) -> None:
+    mapped = "".join(
+        f"7f00-7f01 r-xp 0 08:01 7  {path}\n" for path in ("/usr/lib/libgomp.so.1", "/s/sklearn.libs/libgomp.so")
+    )
+    monkeypatch.setattr(library.Path, "read_text", lambda self: mapped)
+    assert anew() == (None, "this torch does not bring GNU's OpenMP")
+    more = f"{mapped}7f00-7f01 r-xp 0 08:01 7  /a b/torch.libs/libgomp-2.so\n"
+    monkeypatch.setattr(library.Path, "read_text", lambda self: more)
+    assert library._openmp() == "/a b/torch.libs/libgomp-2.so"
+
+
+@needed
+def test_a_cache_that_cannot_be_written_is_passed_over(anew, tmp_path) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    assert anew()[0] is not None and list(tmp_path.glob("tunesmith-kernels-*/kernels-*.so"))
+
+
+@needed
+def test_without_a_compiler_why_is_said(anew, monkeypatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert anew() == (None, "there is no C compiler (cc or gcc); with one, training on this machine is faster")
+
+
+@needed
+def test_a_compiler_that_fails_says_why(anew, tmp_path, monkeypatch) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\n[ \"$1\" = --version ] && exit 0\necho 'kernels.c:1: no such thing' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    assert anew() == (None, f"{compiler} does not compile them (kernels.c:1: no such thing)")
+    assert not list((tmp_path / "cache" / "tunesmith").iterdir()), "nothing half made is kept"
+
+
+@needed
+def test_without_numpys_openblas_why_is_said(anew, monkeypatch) -> None:
+    monkeypatch.setattr("threadpoolctl.threadpool_info", list)
+    assert anew() == (None, "this numpy does not bring OpenBLAS")
