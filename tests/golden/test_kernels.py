@@ -16,7 +16,7 @@ from train_tiny import causal, rows, stage, train, weights_of
 
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.layers.lora_groups import grouped, lora_groups
-from tunesmith.models.layers.native import library, norms, products, use
+from tunesmith.models.layers.native import again, library, norms, products, use
 from tunesmith.models.layers.native.attention import attend
 from tunesmith.models.packing.attention import _Rows
 from tunesmith.models.packing.layout import Layout
@@ -157,6 +157,53 @@ def test_what_is_not_a_number_stays_seen() -> None:
         heads = poisoned[0].view(5, 2, 16)
         said = attend(heads, drawn(5, 2, 16), drawn(5, 2, 16), Layout((3, 2), CPU), True, 0.25, None)
     assert said[3:].isnan().any() and not said[:3].isnan().any(), "and within its row"
+
+
+# Outputs made again -----------------------------------------------------------------------------------
+
+
+@needed
+def test_what_norms_and_gates_say_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a block: the norm before queries, keys and values, that before gate and up, and the gated unit's middle."""
+    kept: list[Any] = []
+    pack = again._Kept.pack
+    monkeypatch.setattr(again._Kept, "pack", lambda self, tensor: kept.append(pack(self, tensor)) or kept[-1])
+    model = model_of("llama", CAUSAL["llama"])
+    packs(model)
+    with kernels_used(model):
+        hidden_of_rows(model, ids_of(layout := Layout(LENGTHS, CPU)), layout)
+    made = [place for place in kept if isinstance(place, again._Place)]
+    assert len(made) == (3 + 2 + 1) * 2 and len({id(place.make) for place in made}) == 3 * 2
+    tokens, inner = sum(LENGTHS), 96
+    held = {part.untyped_storage()._cdata: part for part in kept if isinstance(part, torch.Tensor)}
+    assert sum(part.shape[-1] == inner and part.numel() == tokens * inner for part in held.values()) == 2 * 2
+
+
+def test_what_has_changed_since_or_is_gone_is_kept_as_it_is() -> None:
+    weight = torch.ones(64, requires_grad=True)
+    with again.made_again():
+        changed = torch.zeros(64)
+        again.can_be_made(changed, lambda: pytest.fail("made of what it was"))
+        changed += 2.0
+        (weight * changed).sum().backward()
+        assert torch.equal(weight.grad, changed)
+        for _ in range(50):  # memory that is free again is taken by the next
+            gone = torch.zeros(64)
+            again.can_be_made(gone, lambda: pytest.fail("made of another"))
+            place = gone.data_ptr()
+            del gone
+            other = torch.full((64,), 3.0)
+            weight.grad = None
+            (weight * other).sum().backward()
+            assert torch.equal(weight.grad, other)
+            if other.data_ptr() == place:
+                break
+        part = torch.arange(64.0)
+        again.can_be_made(part, lambda: torch.arange(64.0))
+        weight.grad = None
+        said = (weight[:10] * part.view(8, 8)[1:, ::2].reshape(-1)[:10]).sum() + (weight[8:16] * part[8:16]).sum()
+        said.backward()
+    assert torch.equal(weight.grad[10:16], torch.arange(10.0, 16.0))
 
 
 # Attention --------------------------------------------------------------------------------------------

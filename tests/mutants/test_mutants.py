@@ -90,6 +90,18 @@ PAGE = "e2e/test_review_page.py"
 
 # fmt: off
 MUTANTS = [
+    Mutant("made again of what has changed since", "models/layers/native/again.py",
+           " or tensor._version != output.version:",
+           ":",
+           f"{KERNELS}::test_what_has_changed_since_or_is_gone_is_kept_as_it_is"),
+    Mutant("a part made again from the start of its whole", "models/layers/native/again.py",
+           "kept.stride, kept.offset)",
+           "kept.stride, 0)",
+           f"{KERNELS}::test_what_has_changed_since_or_is_gone_is_kept_as_it_is"),
+    Mutant("outputs of norms kept", "models/layers/native/norms.py",
+           "        can_be_made(said, make)\n",
+           "",
+           f"{KERNELS}::test_what_norms_and_gates_say_is_not_kept"),
     Mutant("columns that no thread multiplies", "models/layers/native/kernels.c",
            "((all + count - 1) / count + LANES - 1)",
            "(all / count + LANES - 1)",

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tunesmith.models.layers.native.again import can_be_made
 from tunesmith.models.layers.native.library import in_use
 from tunesmith.models.layers.native.replaced import Replaced, are_plain
 
@@ -92,10 +93,17 @@ class _Norm(torch.autograd.Function):
         assert kernels is not None
         states, width = states.contiguous(), len(weight_D)
         tokens = states.numel() // width
-        said, shrunk_N = torch.empty_like(states), states.new_empty(tokens)
-        kernels.call("norm_forward", tokens, width, eps, *map(Tensor.data_ptr, (states, weight_D, said, shrunk_N)))
+        shrunk_N, read = states.new_empty(tokens), (states.detach(), weight_D.detach())
+
+        def make() -> Tensor:
+            said = torch.empty_like(read[0])
+            kernels.call("norm_forward", tokens, width, eps, *map(Tensor.data_ptr, (*read, said, shrunk_N)))
+            return said
+
         ctx.save_for_backward(states, weight_D, shrunk_N)
         ctx.kernels = kernels
+        said = make()
+        can_be_made(said, make)
         return said
 
     @staticmethod
@@ -149,10 +157,16 @@ class _Gate(torch.autograd.Function):
         kernels = in_use()
         assert kernels is not None
         ctx.shape, ctx.kernels = gate.shape, kernels
-        gate_NI, up_NI = (_lines(part) for part in (gate, up))
-        said_NI = gate.new_empty(gate_NI.shape)
-        kernels.call("gate_forward", *gate_NI.shape, *_lying(gate_NI), *_lying(up_NI), said_NI.data_ptr())
+        gate_NI, up_NI = (_lines(part.detach()) for part in (gate, up))
+
+        def make() -> Tensor:
+            said_NI = gate_NI.new_empty(gate_NI.shape)
+            kernels.call("gate_forward", *gate_NI.shape, *_lying(gate_NI), *_lying(up_NI), said_NI.data_ptr())
+            return said_NI
+
         ctx.save_for_backward(gate_NI, up_NI)
+        said_NI = make()
+        can_be_made(said_NI, make)
         return said_NI.view(gate.shape)
 
     @staticmethod

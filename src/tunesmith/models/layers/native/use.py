@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tunesmith.models.layers.native.again import made_again
 from tunesmith.models.layers.native.library import library, used
 from tunesmith.models.layers.native.norms import norms_and_gates
 from tunesmith.models.layers.native.products import linears
@@ -35,5 +36,5 @@ def replaceable(model: Model) -> list[Replaced]:
 @contextmanager
 def by_kernels(device: torch.device, replaced: Sequence[Replaced]) -> Iterator[None]:
     """Computes these modules, attention of rows, and products by the kernels; the same to rounding."""
-    with used(library()[0] if device.type == "cpu" else None), placed(replaced):
+    with used(library()[0] if device.type == "cpu" else None), placed(replaced), made_again():
         yield
