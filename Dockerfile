@@ -18,6 +18,8 @@ RUN pip install -c constraints.txt ".[${EXTRAS}]"
 
 FROM python:${PYTHON}-slim
 
+# Trainings on the CPU compile their kernels on first use.
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/tunesmith /opt/tunesmith
 RUN useradd --create-home --uid 1000 tunesmith && mkdir /work && chown tunesmith /work
 USER tunesmith

@@ -261,6 +261,34 @@ def test_every_architecture_computes_as_without(name: str, everywhere: None) -> 
 
 
 @needed
+def test_what_only_looks_like_a_norm_or_a_gate_is_left_alone() -> None:
+    class GatedRMSNorm(torch.nn.Module):
+        """As Mamba has: its second input changes what it says."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.eps = torch.nn.Parameter(torch.ones(8)), 1e-6
+
+        def forward(self, states: torch.Tensor, gate: torch.Tensor | None = None) -> torch.Tensor:
+            return torch.nn.functional.rms_norm(states, (8,), self.weight, self.eps)
+
+    class HalfRMSNorm(GatedRMSNorm):
+        def forward(self, states: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            return 0.5 * super().forward(states)
+
+    class Unit(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate_proj, self.up_proj, self.down_proj = (torch.nn.Linear(8, 8) for _ in range(3))
+            self.act_fn = torch.nn.SiLU()
+
+        def forward(self, states: torch.Tensor) -> torch.Tensor:
+            return self.down_proj(self.act_fn(self.gate_proj(states)) * self.up_proj(states)) + states
+
+    assert norms.norms_and_gates(torch.nn.ModuleList([GatedRMSNorm(), HalfRMSNorm(), Unit()])) == []
+
+
+@needed
 @pytest.mark.parametrize("name", ["llama", "qwen3", "bert"])
 def test_lora_learns_as_without(name: str, everywhere: None) -> None:
     model = with_lora(name)
@@ -334,6 +362,14 @@ def test_only_torchs_openmp_is_theirs(anew, monkeypatch) -> None:
 def test_a_cache_that_cannot_be_written_is_passed_over(anew, tmp_path) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     assert anew()[0] is not None and list(tmp_path.glob("tunesmith-kernels-*/kernels-*.so"))
+
+
+@needed
+def test_a_folder_that_others_can_write_is_not_trusted(anew, tmp_path) -> None:
+    (tmp_path / "cache" / "tunesmith").mkdir(parents=True)
+    (tmp_path / "cache" / "tunesmith").chmod(0o777)
+    assert anew()[0] is not None
+    assert not list((tmp_path / "cache" / "tunesmith").iterdir()) and list(tmp_path.glob("tunesmith-kernels-*/*.so"))
 
 
 @needed

@@ -48,7 +48,7 @@ def attend(query_NHK: Tensor, key_NGK: Tensor, value_NGK: Tensor, layout: Layout
     heads, key_heads, width = query_NHK.shape[1], *key_NGK.shape[1:]
     if value_NGK.shape[-1] != width or heads % key_heads:
         return None
-    if len(layout.lengths) * key_heads < torch.get_num_threads():
+    if len(layout.lengths) * key_heads < kernels.threads:
         return None
     said: Tensor = _Attention.apply(*map(_lined, states), kernels, layout, causal, scale, window)  # type: ignore[no-untyped-call]
     return said
@@ -69,7 +69,7 @@ class _Attention(torch.autograd.Function):
                      key_NGK.shape[1], heads // key_NGK.shape[1], width, scale, causal, window or 0,
                      layout.longest)  # fmt: skip
         said_NHK, logsum_NH = query_NHK.new_empty(query_NHK.shape), query_NHK.new_empty(tokens, heads)
-        room = _room(rows, 1, 2)
+        room = _room(kernels, rows, 1, 2)
         kernels.call(
             "attention_forward", kernels.sgemm, ctypes.byref(rows), *map(_Heads.of, (query_NHK, key_NGK, value_NGK)),
             said_NHK.data_ptr(), logsum_NH.data_ptr(), room.data_ptr(),
@@ -84,7 +84,7 @@ class _Attention(torch.autograd.Function):
         kernels, rows, *_ = ctx.settings
         d_query_NHK = query_NHK.new_empty(query_NHK.shape)
         d_key_NGK, d_value_NGK = (part.new_zeros(part.shape) for part in (key_NGK, value_NGK))
-        read, room = (query_NHK, key_NGK, value_NGK, said_NHK, _lined(grads[0])), _room(rows, 2, 4)
+        read, room = (query_NHK, key_NGK, value_NGK, said_NHK, _lined(grads[0])), _room(kernels, rows, 2, 4)
         kernels.call(
             "attention_backward", kernels.sgemm, ctypes.byref(rows), *map(_Heads.of, read), logsum_NH.data_ptr(),
             *(part.data_ptr() for part in (d_query_NHK, d_key_NGK, d_value_NGK, room)),
@@ -92,7 +92,7 @@ class _Attention(torch.autograd.Function):
         return d_query_NHK, d_key_NGK, d_value_NGK, None, None, None, None, None
 
 
-def _room(rows: Any, longest: int, heads: int) -> Tensor:
+def _room(kernels: Library, rows: Any, longest: int, heads: int) -> Tensor:
     """What every thread writes in between: so many lines of scores, and of heads, for a block's queries."""
-    lines = torch.get_num_threads() * rows.queries_each * QUERIES
+    lines = kernels.threads * rows.queries_each * QUERIES
     return torch.empty(lines * (longest * rows.longest + heads * rows.head))

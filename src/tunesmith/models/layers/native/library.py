@@ -12,6 +12,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ import torch
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
 SECONDS = 60
 """How long a compiler may take; it takes one or two."""
+MOST_THREADS = 64
+"""OpenBLAS has room for the callers of its own limit, and ends the program of more."""
 
 NUMBERS, COUNT, SCALAR, FLAG = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
 ARGUMENTS: dict[str, list[Any]] = {
@@ -63,9 +66,14 @@ class Library:
             kernel = getattr(self._kernels, name)
             kernel.argtypes, kernel.restype = arguments, None
 
+    @property
+    def threads(self) -> int:
+        """As many as torch uses."""
+        return min(torch.get_num_threads(), MOST_THREADS)
+
     def call(self, name: str, *arguments: Any) -> None:
-        """Runs a kernel on as many threads as torch uses."""
-        getattr(self._kernels, name)(*arguments, torch.get_num_threads())
+        """Runs a kernel."""
+        getattr(self._kernels, name)(*arguments, self.threads)
 
 
 _USED: list[Library] = []
@@ -152,10 +160,12 @@ def _compiled() -> Path:
     name = hashlib.sha256(repr((source, FLAGS, compiler, version, _processor())).encode()).hexdigest()[:24]
     for folder in _folders():
         kept = folder / f"kernels-{name}.so"
-        if kept.exists():
-            return kept
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not _is_ours(folder):
+                continue
+            if kept.exists():
+                return kept
             with tempfile.TemporaryDirectory(dir=folder) as work:
                 return _compile(compiler, source, Path(work)).replace(kept)
         except OSError:  # a folder that cannot be written
@@ -180,6 +190,12 @@ def _run(*command: str) -> str:
         said = done.stderr.strip().splitlines() or ["no reason given"]
         raise Missing(f"{command[0]} does not compile them ({said[0]})")
     return done.stdout
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody else can put code there, which would then be run."""
+    status = folder.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _folders() -> tuple[Path, ...]:

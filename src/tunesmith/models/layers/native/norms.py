@@ -8,6 +8,7 @@ Tensors: N tokens, D width, I inner width of a gated unit.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -31,11 +32,16 @@ def norms_and_gates(model: nn.Module) -> list[Replaced]:
     training = model.training
     model.eval()
     try:
-        own = [module for module in model.modules() if "forward" not in vars(module)]
+        own = [module for module in model.modules() if "forward" not in vars(module) and _reads_one(module)]
         norms = [norm for module in own if (norm := _norm(module))]
         return norms + [Replaced(module, _Gated(module)) for module in own if _is_gated(module)]
     finally:
         model.train(training)
+
+
+def _reads_one(module: nn.Module) -> bool:
+    """Whether it is called with nothing but states: a norm that takes a gate beside is another thing."""
+    return len(signature(module.forward).parameters) == 1
 
 
 def _numbers(width: int) -> Tensor:
@@ -110,7 +116,7 @@ class _Norm(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         states, weight_D, shrunk_N = ctx.saved_tensors
         d_said, d_states = grads[0].contiguous(), torch.empty_like(states)
-        wanted, parts_XD = ctx.needs_input_grad[1], weight_D.new_zeros(torch.get_num_threads(), len(weight_D))
+        wanted, parts_XD = ctx.needs_input_grad[1], weight_D.new_zeros(ctx.kernels.threads, len(weight_D))
         ctx.kernels.call(
             "norm_backward", len(shrunk_N), len(weight_D),
             *map(Tensor.data_ptr, (states, weight_D, shrunk_N, d_said, d_states)),
