@@ -177,6 +177,8 @@ def test_what_norms_and_gates_say_is_not_kept(monkeypatch: pytest.MonkeyPatch) -
     tokens, inner = sum(LENGTHS), 96
     held = {part.untyped_storage()._cdata: part for part in kept if isinstance(part, torch.Tensor)}
     assert sum(part.shape[-1] == inner and part.numel() == tokens * inner for part in held.values()) == 2 * 2
+    with torch.inference_mode(), kernels_used(model):  # as validations do
+        hidden_of_rows(model, ids_of(layout), layout)
 
 
 def test_what_has_changed_since_or_is_gone_is_kept_as_it_is() -> None:

@@ -65,7 +65,7 @@ _KEPT: list[_Kept] = []
 
 def can_be_made(output: Tensor, make: Callable[[], Tensor]) -> None:
     """Says that `make` gives what `output` holds now, laid out alike; it shall keep no more than is kept anyway."""
-    if not _KEPT:
+    if not _KEPT or output.is_inference():  # of which nothing is kept
         return
     known = _KEPT[-1].outputs
     for address in [address for address, earlier in known.items() if _is_gone(earlier)]:
