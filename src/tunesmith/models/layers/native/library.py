@@ -16,7 +16,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -198,9 +198,13 @@ def _is_ours(folder: Path) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _folders() -> tuple[Path, ...]:
-    cache_home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache_home) / "tunesmith", Path(tempfile.gettempdir()) / f"tunesmith-kernels-{os.getuid()}"
+def _folders() -> list[Path]:
+    """Where they may be kept: the user's cache, or a folder for temporary files."""
+    found = [Path(tempfile.gettempdir()) / f"tunesmith-kernels-{os.getuid()}"]
+    with suppress(RuntimeError):  # a user who has no home
+        cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        found.insert(0, Path(cache_home) / "tunesmith")
+    return found
 
 
 def _processor() -> str:
