@@ -367,6 +367,16 @@ def test_a_cache_that_cannot_be_written_is_passed_over(anew, tmp_path) -> None:
 
 
 @needed
+def test_a_user_without_a_home_has_them_too(anew, tmp_path, monkeypatch) -> None:
+    def homeless() -> Any:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(library.Path, "home", homeless)
+    assert anew()[0] is not None and list(tmp_path.glob("tunesmith-kernels-*/*.so"))
+
+
+@needed
 def test_a_folder_that_others_can_write_is_not_trusted(anew, tmp_path) -> None:
     (tmp_path / "cache" / "tunesmith").mkdir(parents=True)
     (tmp_path / "cache" / "tunesmith").chmod(0o777)
