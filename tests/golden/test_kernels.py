@@ -16,8 +16,9 @@ from train_tiny import causal, rows, stage, train, weights_of
 
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.layers.lora_groups import grouped, lora_groups
-from tunesmith.models.layers.native import again, library, norms, products, use
+from tunesmith.models.layers.native import again, gates, library, norms, products, use
 from tunesmith.models.layers.native.attention import attend
+from tunesmith.models.packing import attention
 from tunesmith.models.packing.attention import _Rows
 from tunesmith.models.packing.layout import Layout
 from tunesmith.models.packing.rows import hidden_of_rows, packs
@@ -141,8 +142,8 @@ def test_a_gate_is_its_formula_even_where_parts_lie_in_wider_lines(threads) -> N
 
     expected = both(formula, gate.double(), up.double())
     with kernels_used():
-        found = both(norms._Gate.apply, gate, up)
-        direct = norms._Gate.apply(gate, up)
+        found = both(gates._Gate.apply, gate, up)
+        direct = gates._Gate.apply(gate, up)
     assert torch.equal(direct, found[0]) and gate.stride(1) == 112
     assert all(off(mine, theirs.float()) <= 1e-6 for mine, theirs in zip(found, expected, strict=True))
 
@@ -152,7 +153,7 @@ def test_what_is_not_a_number_stays_seen() -> None:
     poisoned = drawn(1, 5, 32)
     poisoned[0, 3, 7] = float("nan")
     with kernels_used():
-        for said in (norms._Gate.apply(poisoned, drawn(1, 5, 32)), norms._Norm.apply(poisoned, torch.ones(32), 1e-5)):
+        for said in (gates._Gate.apply(poisoned, drawn(1, 5, 32)), norms._Norm.apply(poisoned, torch.ones(32), 1e-5)):
             assert said[0, 3].isnan().any() and not said[0, [0, 1, 2, 4]].isnan().any()
         heads = poisoned[0].view(5, 2, 16)
         said = attend(heads, drawn(5, 2, 16), drawn(5, 2, 16), Layout((3, 2), CPU), True, 0.25, None)
@@ -231,6 +232,31 @@ def test_attention_is_that_of_torch(causal, window, heads, threads) -> None:
     assert all(off(mine, theirs) <= 2e-6 for mine, theirs in zip(found, expected, strict=True))
 
 
+@needed
+def test_attention_that_drops_weights_or_has_fewer_heads_than_threads_is_torchs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = drawn(9, 1, 4)
+    called: list[str] = []
+    call = library.Library.call
+    monkeypatch.setattr(
+        library.Library, "call", lambda self, name, *given: (called.append(name), call(self, name, *given))
+    )
+    monkeypatch.setattr(library.Library, "threads", 2)
+    with kernels_used():
+        assert attend(one, one, one, Layout((9,), CPU), True, 0.5, None) is None
+        said = [attention._on_cpu(*[drawn(9, 2, 4)] * 3, Layout((9,), CPU), True, 0.5, 0.5, None) for _ in range(2)]
+        assert not called and not torch.equal(*said), "drawn anew each time"
+        attention._on_cpu(*[drawn(9, 2, 4)] * 3, Layout((9,), CPU), True, 0.5, 0.0, None)
+    assert called == ["attention_forward"]
+
+
+@needed
+def test_no_more_threads_than_openblas_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 256)
+    assert KERNELS.threads == 64
+
+
 # Models -----------------------------------------------------------------------------------------------
 
 
@@ -287,7 +313,7 @@ def test_what_only_looks_like_a_norm_or_a_gate_is_left_alone() -> None:
         def forward(self, states: torch.Tensor) -> torch.Tensor:
             return self.down_proj(self.act_fn(self.gate_proj(states)) * self.up_proj(states)) + states
 
-    assert norms.norms_and_gates(torch.nn.ModuleList([GatedRMSNorm(), HalfRMSNorm(), Unit()])) == []
+    assert use.norms_and_gates(torch.nn.ModuleList([GatedRMSNorm(), HalfRMSNorm(), Unit()])) == []
 
 
 @needed

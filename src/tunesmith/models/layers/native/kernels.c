@@ -168,6 +168,11 @@ typedef struct {
     size token, head;
 } heads_t;
 
+static const float *head_of(const heads_t *heads, size token, size head) {
+    return heads->at + token * heads->token + head * heads->head;
+}
+
+/* The keys that any query from `from` to `till` may see. */
 static void seen(const rows_t *rows, size length, size from, size till, size *first, size *last) {
     *first = rows->window ? larger(0, from - rows->window + 1) : 0;
     *last = rows->causal ? till : rows->window ? smaller(length, till + rows->window - 1) : length;
@@ -185,11 +190,10 @@ static void hide(const rows_t *rows, float *scores, size count, size width, size
 }
 
 /* The R heads of `count` tokens from `token` on, one head after another. */
-static void gather(const rows_t *rows, heads_t from, size token, size key_head, size count, float *into) {
+static void gather(const rows_t *rows, const heads_t *from, size token, size key_head, size count, float *into) {
     for (size r = 0; r < rows->queries_each; r++)
         for (size i = 0; i < count; i++)
-            memcpy(into + (r * count + i) * rows->head,
-                   from.at + (token + i) * from.token + (key_head * rows->queries_each + r) * from.head,
+            memcpy(into + (r * count + i) * rows->head, head_of(from, token + i, key_head * rows->queries_each + r),
                    rows->head * sizeof(float));
 }
 
@@ -202,6 +206,24 @@ static void scatter(const rows_t *rows, const float *from, size token, size key_
                    from + (r * count + i) * rows->head, rows->head * sizeof(float));
 }
 
+/* Queries of a row, and the keys that any of them may see. */
+typedef struct {
+    size count, first, width;
+} block_t;
+
+/* The scores [R, count, width] of a row's queries from `from` on; what a query may not see is -inf. */
+static block_t scored(gemm_t sgemm, const rows_t *rows, const heads_t *query, size start, size group, size length,
+                      size from, const float *keys, size keys_apart, float *asked, float *scores) {
+    size till = smaller(from + QUERIES, length), first, last;
+    seen(rows, length, from, till, &first, &last);
+    block_t block = {till - from, first, last - first};
+    gather(rows, query, start + from, group, block.count, asked);
+    sgemm(ROWS, PLAIN, TURNED, rows->queries_each * block.count, block.width, rows->head, rows->scale, asked, rows->head,
+          keys + first * keys_apart, keys_apart, 0.f, scores, block.width);
+    if (rows->causal || rows->window) hide(rows, scores, block.count, block.width, from, first);
+    return block;
+}
+
 /* `room` holds R QUERIES (longest + 2 K) numbers for each thread. */
 void attention_forward(gemm_t sgemm, const rows_t *rows, const heads_t *query, const heads_t *key, const heads_t *value,
                        float *said, float *logsum, float *room, int threads) {
@@ -211,19 +233,13 @@ void attention_forward(gemm_t sgemm, const rows_t *rows, const heads_t *query, c
         float *scores = room + omp_get_thread_num() * each * QUERIES * (rows->longest + 2 * K);
         float *asked = scores + each * QUERIES * rows->longest, *told = asked + each * QUERIES * K;
 #pragma omp for schedule(dynamic, 1)
-        for (size task = 0; task < rows->rows * rows->key_heads; task++) {
-            size row = task / rows->key_heads, group = task % rows->key_heads;
-            size start = rows->starts[row], length = rows->lengths[row];
-            const float *keys = key->at + start * key->token + group * key->head;
-            const float *values = value->at + start * value->token + group * value->head;
+        for (size number = 0; number < rows->rows * rows->key_heads; number++) {
+            size group = number % rows->key_heads, start = rows->starts[number / rows->key_heads];
+            size length = rows->lengths[number / rows->key_heads];
+            const float *keys = head_of(key, start, group), *values = head_of(value, start, group);
             for (size from = 0; from < length; from += QUERIES) {
-                size till = smaller(from + QUERIES, length), count = till - from, first, last;
-                seen(rows, length, from, till, &first, &last);
-                size width = last - first;
-                gather(rows, *query, start + from, group, count, asked);
-                sgemm(ROWS, PLAIN, TURNED, each * count, width, K, rows->scale, asked, K, keys + first * key->token,
-                      key->token, 0.f, scores, width);
-                if (rows->causal || rows->window) hide(rows, scores, count, width, from, first);
+                block_t block = scored(sgemm, rows, query, start, group, length, from, keys, key->token, asked, scores);
+                size count = block.count, width = block.width, first = block.first;
                 for (size line = 0; line < each * count; line++) {
                     float *weights = scores + line * width, most = largest(weights, width), sum;
                     for (size i = 0; i < width; i++) weights[i] = exponential(weights[i] - most);
@@ -246,27 +262,21 @@ void attention_backward(gemm_t sgemm, const rows_t *rows, const heads_t *query, 
     size each = rows->queries_each, K = rows->head, heads = rows->key_heads * each, apart = rows->key_heads * K;
 #pragma omp parallel num_threads(threads)
     {
-        size block = each * QUERIES;
-        float *weights = room + omp_get_thread_num() * block * (2 * rows->longest + 4 * K);
-        float *d_scores = weights + block * rows->longest, *asked = d_scores + block * rows->longest;
-        float *d_asked = asked + block * K, *told = d_asked + block * K, *d_told = told + block * K;
+        size lines = each * QUERIES;
+        float *weights = room + omp_get_thread_num() * lines * (2 * rows->longest + 4 * K);
+        float *d_scores = weights + lines * rows->longest, *asked = d_scores + lines * rows->longest;
+        float *d_asked = asked + lines * K, *told = d_asked + lines * K, *d_told = told + lines * K;
 #pragma omp for schedule(dynamic, 1)
-        for (size task = 0; task < rows->rows * rows->key_heads; task++) {
-            size row = task / rows->key_heads, group = task % rows->key_heads;
-            size start = rows->starts[row], length = rows->lengths[row];
-            const float *keys = key->at + start * key->token + group * key->head;
-            const float *values = value->at + start * value->token + group * value->head;
+        for (size number = 0; number < rows->rows * rows->key_heads; number++) {
+            size group = number % rows->key_heads, start = rows->starts[number / rows->key_heads];
+            size length = rows->lengths[number / rows->key_heads];
+            const float *keys = head_of(key, start, group), *values = head_of(value, start, group);
             float *d_keys = d_key + start * apart + group * K, *d_values = d_value + start * apart + group * K;
             for (size from = 0; from < length; from += QUERIES) {
-                size till = smaller(from + QUERIES, length), count = till - from, first, last;
-                seen(rows, length, from, till, &first, &last);
-                size width = last - first;
-                gather(rows, *query, start + from, group, count, asked);
-                gather(rows, *said, start + from, group, count, told);
-                gather(rows, *d_said, start + from, group, count, d_told);
-                sgemm(ROWS, PLAIN, TURNED, each * count, width, K, rows->scale, asked, K, keys + first * key->token,
-                      key->token, 0.f, weights, width);
-                if (rows->causal || rows->window) hide(rows, weights, count, width, from, first);
+                block_t block = scored(sgemm, rows, query, start, group, length, from, keys, key->token, asked, weights);
+                size count = block.count, width = block.width, first = block.first;
+                gather(rows, said, start + from, group, count, told);
+                gather(rows, d_said, start + from, group, count, d_told);
                 sgemm(ROWS, PLAIN, TURNED, each * count, width, K, 1.f, d_told, K, values + first * value->token,
                       value->token, 0.f, d_scores, width);
                 for (size line = 0; line < each * count; line++) {

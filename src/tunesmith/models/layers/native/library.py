@@ -86,14 +86,11 @@ def in_use() -> Library | None:
 
 
 @contextmanager
-def used(found: Library | None) -> Iterator[None]:
-    """Lets products, attention, norms and gates be computed by the kernels; by torch alone where there are none.
+def used(found: Library) -> Iterator[None]:
+    """Lets products, attention, norms and gates be computed by the kernels.
 
     OpenBLAS, numpy's products too, computes with one thread meanwhile: threads are shared out by the kernels.
     """
-    if found is None:
-        yield
-        return
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import torch
+from torch import nn
+
 from tunesmith.models.layers.native.again import made_again
+from tunesmith.models.layers.native.gates import gate
 from tunesmith.models.layers.native.library import library, used
-from tunesmith.models.layers.native.norms import norms_and_gates
+from tunesmith.models.layers.native.norms import norm
 from tunesmith.models.layers.native.products import linears
-from tunesmith.models.layers.native.replaced import Replaced, placed
+from tunesmith.models.layers.native.replaced import Replaced, placed, reads_one
 
 if TYPE_CHECKING:
-    import torch
-
     from tunesmith.models.model import Model
 
 
@@ -33,8 +35,25 @@ def replaceable(model: Model) -> list[Replaced]:
     return [*linears(model.module), *norms_and_gates(model.module)] if found else []
 
 
+@torch.no_grad()
+def norms_and_gates(model: nn.Module) -> list[Replaced]:
+    """What of a model computes RMSNorms, and units gated by a SiLU."""
+    training = model.training
+    model.eval()
+    try:
+        own = [module for module in model.modules() if "forward" not in vars(module) and reads_one(module)]
+        return [found for module in own if (found := norm(module) or gate(module))]
+    finally:
+        model.train(training)
+
+
 @contextmanager
 def by_kernels(device: torch.device, replaced: Sequence[Replaced]) -> Iterator[None]:
-    """Computes these modules, attention of rows, and products by the kernels; the same to rounding."""
-    with used(library()[0] if device.type == "cpu" else None), placed(replaced), made_again():
+    """Computes these modules, attention of rows, and products by the kernels, the same to rounding; by torch alone
+    where there are none."""
+    found = library()[0] if device.type == "cpu" else None
+    if found is None:
+        yield
+        return
+    with used(found), placed(replaced), made_again():
         yield
