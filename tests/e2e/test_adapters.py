@@ -10,6 +10,8 @@ from typer.testing import CliRunner, Result
 
 from tests.e2e.desk import make_desk
 from tunesmith.cli.app import app
+from tunesmith.models.layers.native import use
+from tunesmith.models.layers.native.library import library
 
 
 def run(*arguments: object) -> Result:
@@ -45,6 +47,15 @@ def test_from_spec_to_a_model_that_is_evaluated(desk: Path, settings: tuple[str,
     # A second run goes on from the first one's model, adapter included.
     more = run("train", "colours.yaml", "base.model=run:colours/1", *changes, "-q")
     assert more.exit_code == 0, more.output
+
+
+def test_a_run_without_kernels_says_why_once(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "kernels in C" not in run("train", "colours.yaml").output or library()[0] is None
+    monkeypatch.setattr(use, "library", lambda: (None, "there is no C compiler"))
+    assert (
+        run("train", "colours.yaml", "name=without").output.count("kernels in C are not used: there is no C compiler")
+        == 1
+    )
 
 
 def test_rows_too_long_beside_virtual_tokens_are_refused_before_training(desk: Path) -> None:

@@ -327,12 +327,12 @@ def test_lora_learns_as_without(name: str, everywhere: None) -> None:
     assert off(found[0], expected[0]) <= 5e-6 and off(found[1], expected[1]) <= 1e-5
 
 
-def trained(tmp_path: Any, name: str, lora: bool, precision: str) -> tuple[list[float], dict[str, torch.Tensor], Any]:
+def trained(tmp_path: Any, name: str, lora: bool, precision: str) -> tuple[list[float], dict[str, torch.Tensor]]:
     model = causal()
     if lora:
         Lora(rank=4, alpha=8.0).attach(model, seed=0)
     steps = train(tmp_path / name, model, EXAMPLES, Sft(), train=stage(precision=precision))
-    return [step.loss for step in steps], weights_of(model), model
+    return [step.loss for step in steps], weights_of(model)
 
 
 @needed
@@ -350,7 +350,8 @@ def test_a_training_uses_them_and_comes_to_the_same(lora, precision, tmp_path, e
     monkeypatch.setattr(use, "library", lambda: (None, "for the test"))
     expected = trained(tmp_path, "without", lora, precision)
     assert found[0] == pytest.approx(expected[0], rel=1e-5 if precision == "fp32" else 1e-3)
-    assert expected[2].notes == ["kernels in C are not used: for the test"] and found[2].notes == []
+    for name, weight in found[1].items() if precision == "fp32" else ():
+        assert off(weight, expected[1][name]) <= 1e-3, f"{name}: Adam makes steps of roundings of gradients near zero"
 
 
 # Where they cannot be had -----------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from tunesmith.flow.training.found import with_found
 from tunesmith.flow.training.settle import Beginning, Shard
 from tunesmith.metrics import Metric
 from tunesmith.models.adapters import Adapter
+from tunesmith.models.layers.native.use import note_kernels
 from tunesmith.models.layers.precision import Halved
 from tunesmith.models.load import Model, open_model
 from tunesmith.models.packing.rows import packs
@@ -253,6 +254,7 @@ def open_stage_model(request: Request, job: Job, number: int, start: str) -> Mod
     )
     cast(Adapter, stage.adapter).attach(model, stage.seed)
     packs(model)  # measured here, while the weights are still in fp32
+    note_kernels(model)
     return model
 
 

@@ -20,19 +20,23 @@ if TYPE_CHECKING:
     from tunesmith.models.model import Model
 
 
-def replaceable(model: Model) -> list[Replaced]:
-    """The modules of a model that the kernels compute faster; measured, so before weights are rounded or cut.
+def note_kernels(model: Model) -> None:
+    """Says in the model's notes why a training of it on this machine goes without kernels, where it could have some."""
+    if _can(model) and (why := library()[1]):
+        model.notes.append(f"kernels in C are not used: {why}")
 
-    Why there are no kernels on a CPU is said in the model's notes, once. Encoder-decoders are left to torch: T5's
-    unscaled attention lets the other order of sums grow to 4e-5 of a gradient.
-    """
-    if model.device.type != "cpu" or model.family == "encoder_decoder":
+
+def replaceable(model: Model) -> list[Replaced]:
+    """The modules of a model that the kernels compute faster; measured, so before weights are rounded or cut."""
+    if not _can(model) or library()[0] is None:
         return []
-    found, why = library()
-    note = f"kernels in C are not used: {why}"
-    if found is None and note not in model.notes:
-        model.notes.append(note)
-    return [*linears(model.module), *norms_and_gates(model.module)] if found else []
+    return [*linears(model.module), *norms_and_gates(model.module)]
+
+
+def _can(model: Model) -> bool:
+    """Encoder-decoders are left to torch: T5's unscaled attention lets the other order of sums grow to 4e-5 of a
+    gradient."""
+    return model.device.type == "cpu" and model.family != "encoder_decoder"
 
 
 @torch.no_grad()
