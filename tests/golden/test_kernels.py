@@ -58,7 +58,11 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 @needed
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 70, 33), (70, 1, 33), (37, 64, 1), (100, 33, 257), (257, 40, 100)])
+@pytest.mark.parametrize(
+    "sizes",
+    [(1, 1, 1), (1, 70, 33), (70, 1, 33), (37, 64, 1), (100, 33, 257), (257, 40, 100), (8, 35, 47), (26, 64, 25),
+     (products.FEW, 17, 50)],
+)  # fmt: skip
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
 def test_a_product_is_torchs(sizes, left_turned, right_turned, threads, everywhere) -> None:
@@ -72,6 +76,35 @@ def test_a_product_is_torchs(sizes, left_turned, right_turned, threads, everywhe
         said = products.mm(left, right)
         more = products.mm(left, right, out=into, alpha=0.5, add=True)
     assert more is into and off(said, expected) <= 1e-6 and off(into, before + 0.5 * expected) <= 1e-6
+
+
+@needed
+@pytest.mark.parametrize("rows", [1, 3, 8, 16, 23, products.FEW, products.FEW + 1])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_product_with_a_weight_that_stays_is_torchs(rows: int, bias: bool, threads: int) -> None:
+    layer = torch.nn.Linear(37, 29, bias=bias)
+    states = drawn(2, rows, 74)[..., ::2]
+    with torch.inference_mode(), kernels_used():
+        said = products.Fixed(KERNELS, layer.weight, layer.bias)(states)
+    expected = layer.double()(states.double())
+    assert said.shape == expected.shape and off(said, expected.detach().float()) <= 1e-6
+
+
+@needed
+def test_states_that_a_weight_that_stays_cannot_read_are_refused() -> None:
+    product = products.Fixed(KERNELS, drawn(29, 37), None)
+    assert product(torch.zeros(2, 0, 37)).shape == (2, 0, 29)
+    for states in (drawn(3, 36), drawn(3, 37).double()):
+        with pytest.raises(RuntimeError):
+            product(states)
+
+
+@needed
+def test_what_is_said_of_a_row_does_not_depend_on_the_rows_beside_it(threads: int) -> None:
+    product, states = products.Fixed(KERNELS, drawn(29, 37), None), drawn(products.FEW, 37)
+    with kernels_used():
+        together = product(states)
+        assert all(torch.equal(product(states[:rows]), together[:rows]) for rows in range(1, len(states)))
 
 
 @needed
@@ -105,6 +138,19 @@ def test_numpy_has_one_thread_while_they_are_used_and_its_own_again_after() -> N
         with kernels_used():
             assert set(numbers()) == {1} and library.in_use() is KERNELS
         assert set(numbers()) == {2} and library.in_use() is None
+
+
+@needed
+def test_who_leaves_first_does_not_give_numpy_its_threads_back() -> None:
+    first, second = library.used(KERNELS), library.used(KERNELS)
+    with threadpool_limits(2, user_api="blas"):
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        held = {found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"}
+        assert held == {1} and library.in_use() is KERNELS
+        second.__exit__(None, None, None)
+        assert library.in_use() is None
 
 
 # Norms and gates --------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""Linear layers with their weights laid out as the matrix kernels of a CPU read them.
+"""Linear layers of a model that predicts: those that read the same as one product, by the fastest kernel there is.
 
-oneDNN brings a weight matrix into blocks before it multiplies. For the few rows of a decoding step that costs more
-than the product itself; here it is done once, for as long as a model only predicts. Layers that are seen to read the
-same tensor (queries, keys and values; gate and up; the LoRAs beside them) become one product. Results are those of
-torch.nn.functional.linear up to the order of their sums.
+Layers that are seen to read the same tensor (queries, keys and values; gate and up; the LoRAs beside them) become one
+product. It is taken by our own kernels where products of fp32 are faster so (`native/products.py`), and elsewhere by
+oneDNN's. Those bring a weight matrix into blocks before they multiply, which for the few rows of a decoding step costs
+more than the product itself: here it is done once. Results are those of torch.nn.functional.linear up to the order of
+their sums.
 
 Tensors: I inputs and O outputs of a layer.
 """
@@ -11,9 +12,9 @@ Tensors: I inputs and O outputs of a layer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache, partial
 from typing import Any
 
 import psutil
@@ -22,6 +23,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
+from tunesmith.models.layers.native.library import Library, in_use, library, used
+from tunesmith.models.layers.native.products import Fixed, better
+from tunesmith.models.layers.native.replaced import are_plain
 from tunesmith.models.nf4 import Nf4Linear
 
 SHARE = 0.5
@@ -32,7 +36,7 @@ RECENT = 3
 
 @contextmanager
 def blocked(module: nn.Module) -> Iterator[None]:
-    """Lets the linear layers of a model that predicts compute from blocked weights; they must not change meanwhile.
+    """Lets the linear layers of a model that predicts compute so; their weights must not change meanwhile.
 
     Nothing is done on other devices than CPUs, where the copies would take more than `SHARE` of the free memory,
     inside another `blocked`, and under autocast: there a training measures itself and goes on.
@@ -41,11 +45,13 @@ def blocked(module: nn.Module) -> Iterator[None]:
     layers = [layer for layer in module.modules() if able and _can_block(layer)]
     if sum(map(_bytes, layers)) > SHARE * psutil.virtual_memory().available:
         layers = []
+    kernels = library()[0] if layers else None
     recent: deque[_Joined] = deque()
     for layer in layers:
         layer.forward = _Blocked(layer, recent)
     try:
-        yield
+        with used(kernels) if kernels else nullcontext():
+            yield
     finally:
         for layer in layers:
             del layer.forward
@@ -74,6 +80,8 @@ class _Blocked:
                 self._recent.popleft().let_go()
             self._recent.append(self._joined)
         self._place = self._joined.add(self._layer)
+        if type(self._layer) is nn.Linear and (kernels := _kernels(self._layer.weight)) is not None:
+            return Fixed(kernels, self._layer.weight, self._layer.bias)(inputs)
         said: Tensor = type(self._layer).forward(self._layer, inputs)
         return said
 
@@ -85,11 +93,11 @@ class _Joined:
         self._layers: list[Any] = []
         self._inputs: Tensor | None = inputs
         self._said: tuple[Tensor, ...] = ()
-        self._blocks: Tensor | None = None
+        self._multiply: Callable[[Tensor], Tensor] | None = None
 
     def reads(self, inputs: Tensor, layer: Any) -> bool:
         """Whether a layer that reads `inputs` belongs here."""
-        return self._blocks is None and inputs is self._inputs and _dtype(layer) == _dtype(self._layers[0])
+        return self._multiply is None and inputs is self._inputs and _dtype(layer) == _dtype(self._layers[0])
 
     def add(self, layer: Any) -> int:
         self._layers.append(layer)
@@ -97,12 +105,10 @@ class _Joined:
 
     def product(self, place: int, inputs: Tensor) -> Tensor:
         """What the layer at a place says; the product is taken when the first of them asks."""
-        if self._blocks is None:
-            self._join(inputs.dtype)
+        if self._multiply is None:
+            self._multiply = self._join(inputs.dtype)
         if inputs is not self._inputs:
-            assert self._blocks is not None
-            whole = _product(inputs, self._blocks, self._bias)
-            self._inputs, self._said = inputs, torch.split(whole, self._widths, dim=-1)
+            self._inputs, self._said = inputs, torch.split(self._multiply(inputs), self._widths, dim=-1)
         said = self._said[place]
         if place == len(self._layers) - 1:
             self.let_go()
@@ -112,17 +118,29 @@ class _Joined:
         """Holds no tensor of a forward any longer."""
         self._inputs, self._said = None, ()
 
-    def _join(self, dtype: torch.dtype) -> None:
+    def _join(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         weights = [_weight(layer, dtype) for layer in self._layers]
         self._widths = [len(weight_OI) for weight_OI in weights]
-        self._blocks = _in_blocks(torch.cat(weights) if len(weights) > 1 else weights[0])
         biases = [layer.bias for layer in self._layers]
-        self._bias: Tensor | None = None
-        if any(bias is not None for bias in biases):
+        bias: Tensor | None = None
+        if any(each is not None for each in biases):
             nothing = weights[0].new_zeros
             pairs = zip(biases, self._widths, strict=True)
-            self._bias = torch.cat([nothing(width) if bias is None else bias for bias, width in pairs])
+            bias = torch.cat([nothing(width) if each is None else each for each, width in pairs])
         self.let_go()
+        return _multiplier(torch.cat(weights) if len(weights) > 1 else weights[0], bias)
+
+
+def _multiplier(weight_OI: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """What takes the product with a weight that stays."""
+    if (kernels := _kernels(weight_OI)) is not None:
+        return Fixed(kernels, weight_OI, bias)
+    return partial(_product, blocks=_in_blocks(weight_OI), bias=bias)
+
+
+def _kernels(weight: Tensor) -> Library | None:
+    """Our own, where they are faster than oneDNN's."""
+    return in_use() if better() and are_plain(weight) else None
 
 
 def _can_block(layer: nn.Module) -> bool:

@@ -15,6 +15,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -33,6 +34,7 @@ MOST_THREADS = 64
 NUMBERS, COUNT, SCALAR, FLAG = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
 ARGUMENTS: dict[str, list[Any]] = {
     "product": [NUMBERS, FLAG, FLAG, *3 * [COUNT], SCALAR, *2 * [NUMBERS, COUNT], SCALAR, NUMBERS, COUNT, FLAG],
+    "product_of_few": [*3 * [COUNT], SCALAR, *2 * [NUMBERS, COUNT], SCALAR, NUMBERS, COUNT, NUMBERS, FLAG],
     "gate_forward": [COUNT, COUNT, *2 * [NUMBERS, COUNT], NUMBERS, FLAG],
     "gate_backward": [COUNT, COUNT, *2 * [NUMBERS, COUNT], *3 * [NUMBERS], FLAG],
     "norm_forward": [COUNT, COUNT, SCALAR, *4 * [NUMBERS], FLAG],
@@ -78,6 +80,9 @@ class Library:
 
 _USED: list[Library] = []
 """The library, as often as `used` is entered."""
+_ONE_THREAD: list[Any] = []
+"""What holds BLAS to one thread, while it is entered at all."""
+_ENTERING = threading.Lock()
 
 
 def in_use() -> Library | None:
@@ -89,16 +94,22 @@ def in_use() -> Library | None:
 def used(found: Library) -> Iterator[None]:
     """Lets products, attention, norms and gates be computed by the kernels.
 
-    OpenBLAS, numpy's products too, computes with one thread meanwhile: threads are shared out by the kernels.
+    OpenBLAS, numpy's products too, computes with one thread meanwhile: threads are shared out by the kernels. Several
+    threads of a program may be in it at once, and leave in any order.
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, user_api="blas"):
+    with _ENTERING:
+        if not _USED:
+            _ONE_THREAD.append(threadpool_limits(1, user_api="blas"))
         _USED.append(found)
-        try:
-            yield
-        finally:
+    try:
+        yield
+    finally:
+        with _ENTERING:
             _USED.pop()
+            if not _USED:
+                _ONE_THREAD.pop().restore_original_limits()
 
 
 @cache

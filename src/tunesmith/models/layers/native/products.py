@@ -18,6 +18,11 @@ from torch import Tensor, nn
 from tunesmith.models.layers.native.library import Library, in_use
 from tunesmith.models.layers.native.replaced import Replaced, are_plain
 
+FEW = 48
+"""Rows of which products with a transposed matrix are faster by our own kernel than by OpenBLAS."""
+WIDE, PANEL = 8, 12
+"""Rows in a vector of it, and columns that it takes at a time; as in kernels.c."""
+
 
 @cache
 def better() -> bool:
@@ -45,15 +50,31 @@ def mm(left: Tensor, right: Tensor, *, out: Tensor | None = None, alpha: float =
 def multiplied(
     kernels: Library, left: Tensor, right: Tensor, *, out: Tensor | None = None, alpha: float = 1.0, add: bool = False
 ) -> Tensor:
-    """`mm` by OpenBLAS; matrices that lie neither row by row nor column by column are copied."""
+    """`mm` by OpenBLAS, or by our own kernel; matrices that lie neither row by row nor column by column are copied."""
     if out is None:
         out = left.new_empty(len(left), right.shape[1])
     (left, left_turned, left_stride), (right, right_turned, right_stride) = _lying(left), _lying(right)
+    if len(left) <= FEW and right_turned and not left_turned:
+        _few(kernels, len(left), left, left_stride, right.T, right_stride, out, out.stride(0), alpha=alpha, add=add)
+        return out
     kernels.call(
         "product", kernels.sgemm, left_turned, right_turned, len(left), right.shape[1], len(right), alpha,
         left.data_ptr(), left_stride, right.data_ptr(), right_stride, float(add), out.data_ptr(), out.stride(0),
     )  # fmt: skip
     return out
+
+
+def _few(
+    kernels: Library, rows: int, left: Tensor, left_stride: int, right_OD: Tensor, right_stride: int, out: Tensor,
+    out_stride: int, *, alpha: float = 1.0, add: bool = False,
+) -> None:  # fmt: skip
+    """`alpha left right'` by our own kernel."""
+    outputs, inputs = right_OD.shape
+    room = left.new_empty((-(-rows // WIDE) * WIDE + PANEL) * inputs)
+    kernels.call(
+        "product_of_few", rows, outputs, inputs, alpha, left.data_ptr(), left_stride, right_OD.data_ptr(), right_stride,
+        float(add), out.data_ptr(), out_stride, room.data_ptr(),
+    )  # fmt: skip
 
 
 def _lying(matrix: Tensor) -> tuple[Tensor, bool, int]:
@@ -70,6 +91,36 @@ def _suits(left: Tensor, right: Tensor, out: Tensor | None = None) -> bool:
     given = (left, right) if out is None else (left, right, out)
     lined = out is None or out.stride(1) == 1
     return lined and are_plain(*given) and all(part.numel() for part in given) and not torch.is_autocast_enabled("cpu")
+
+
+class Fixed:
+    """x W' + b with a weight that stays, at the least cost a call; nothing is learned through it."""
+
+    def __init__(self, kernels: Library, weight_OD: Tensor, bias_O: Tensor | None) -> None:
+        self._kernels, self._bias_O = kernels, bias_O
+        self._weight_OD = weight_OD.detach().contiguous()
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """
+        Args:
+            states: [..., D], fp32.
+        """
+        kernels, weight_OD, states = self._kernels, self._weight_OD, states.contiguous()
+        outputs, inputs = weight_OD.shape
+        if states.dtype != torch.float32 or states.shape[-1] != inputs or not states.numel():
+            return nn.functional.linear(states, weight_OD, self._bias_O)  # which says what is wrong
+        said = states.new_empty(*states.shape[:-1], outputs)
+        if self._bias_O is not None:
+            said.copy_(self._bias_O)
+        rows, added = states.numel() // inputs, self._bias_O is not None
+        if rows <= FEW:
+            _few(kernels, rows, states, inputs, weight_OD, inputs, said, outputs, add=added)
+        else:
+            kernels.call(
+                "product", kernels.sgemm, False, True, rows, outputs, inputs, 1.0, states.data_ptr(), inputs,
+                weight_OD.data_ptr(), inputs, float(added), said.data_ptr(), outputs,
+            )  # fmt: skip
+        return said
 
 
 # Layers ---------------------------------------------------------------------------------------------
