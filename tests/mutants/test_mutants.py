@@ -84,6 +84,7 @@ QLORA = "unit/test_models_adapters_qlora.py"
 OTHERS = "unit/test_models_adapters_others.py"
 DECODING = "golden/test_decoding.py"
 KERNELS = "golden/test_kernels.py"
+STANDING = "golden/test_standing_gradients.py"
 SPLITS = "unit/test_data_split_rules.py"
 REVIEW = "unit/test_review_results.py"
 PAGE = "e2e/test_review_page.py"
@@ -992,6 +993,18 @@ MUTANTS = [
            "nothing(width) if each is None else each",
            "nothing(width)",
            f"{DECODING}::test_blocked_weights_give_the_same_products[blocks-qwen2-15-9-dtype0]"),
+    Mutant("a gradient that stands overwritten", "models/layers/native/products.py",
+           "out=stands_OD, add=True)",
+           "out=stands_OD)",
+           f"{STANDING}::test_a_second_micro_batch_adds_to_what_stands"),
+    Mutant("gradients that are only asked for put into .grad", "models/layers/standing.py",
+           "weight.grad if _FILLING and weight.is_leaf",
+           "weight.grad if weight.is_leaf",
+           f"{STANDING}::test_a_gradient_that_is_only_asked_for_is_put_nowhere"),
+    Mutant("the first blocks of a head unscaled", "train/readout.py",
+           "d_table_VD.mul_(scale)\n            d_logits_BV",
+           "d_table_VD\n            d_logits_BV",
+           f"{STANDING}::test_a_head_in_blocks_gives_the_same"),
     Mutant("the first of two threads gives numpy its threads back", "models/layers/native/library.py",
            "            if not _USED:\n                _ONE_THREAD.pop()",
            "            if _ONE_THREAD:\n                _ONE_THREAD.pop()",
@@ -1029,8 +1042,8 @@ MUTANTS = [
            "return _Z / (4 * math.sqrt(rows + _Z**2)) if rows else None",
            "unit/test_data_audit.py::test_an_interval_takes_the_rows_it_is_said_to_take"),
     Mutant("only the last block of a table's gradient", "train/readout.py",
-           "out=d_table_VD, add=not first)",
-           "out=d_table_VD)",
+           "d_table_VD = _added_to_table(d_table_VD, logits_BV, hidden_MD[block])",
+           "d_table_VD = _added_to_table(None, logits_BV, hidden_MD[block])",
            "golden/test_train_parity.py::test_causal_equals_transformers_in_many_pieces[4-3]"),
     Mutant("every fold tests the same rows", "data/split/assign.py",
            "[rule.fold.number - 1]",

@@ -24,6 +24,7 @@ from tunesmith.models.layers.freeze import freeze, release
 from tunesmith.models.layers.kept import Keeper, kept_trunk
 from tunesmith.models.layers.lora_groups import grouped, lora_groups
 from tunesmith.models.layers.native.use import by_kernels, replaceable
+from tunesmith.models.layers.standing import fill_gradients
 from tunesmith.models.packing.rows import packs
 from tunesmith.runs import fingerprint
 from tunesmith.spec.quantity import Every
@@ -121,10 +122,9 @@ def _steps(training: _Training, examples: Sequence[Example], stop: Callable[[], 
             )
         training.release()
         batches = [objective.batch([examples[row] for row in micro], model) for micro in training.share(micros)]
-        idle = training.idle(micros, len(batches))
         rows = [examples[row].id for micro in micros for row in micro]
         whole = ranks.sums(amounts(batches))
-        loss, metrics = training.accumulate([*batches, *idle], whole["count"], rows)
+        loss, metrics = training.accumulate([*batches, *training.idle(micros, len(batches))], whole["count"], rows)
         norm = training.clip(rows, loss)
         total = training.horizon.total(before)
         stretches = (training.horizon.steps(stretch, total) for stretch in (schedule.warmup, schedule.cooldown))
@@ -270,7 +270,7 @@ class _Training:
                 noisy = noise(self.model, self.regularize.neftune, batch.lengths_B)
                 with self.computing(), noisy, self.kept.reading(batch.tensors):
                     loss = self.objective.loss(self.model, batch)
-                (loss.sum / (batch.num_trained if self.private else count)).backward()  # type: ignore[no-untyped-call]
+                fill_gradients(loss.sum / (batch.num_trained if self.private else count))
                 self.weights.gather()
                 if self.private:
                     self.private.take(self.weights.masters)
@@ -279,7 +279,7 @@ class _Training:
             elif self.ranks.shard:
                 with self.computing():
                     nothing = self.objective.loss(self.model, batch).sum * 0.0
-                nothing.backward()  # type: ignore[no-untyped-call]
+                fill_gradients(nothing)
                 self.weights.gather()
         if self.private:
             self.private.give(self.weights.masters, self.state.position.step)

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from tunesmith.models.layers.native.products import mm
 from tunesmith.models.layers.precision import rounded
+from tunesmith.models.layers.standing import standing
 from tunesmith.models.packing.rows import hidden_of_rows, logits_of_rows
 from tunesmith.train.collate import layout_of
 
@@ -44,14 +45,14 @@ class _LinearLoss(torch.autograd.Function):
         wants_hidden, wants_table, wants_bias, *_ = ctx.needs_input_grad
         learns = wants_hidden or wants_table or wants_bias
         ctx.dtypes = (hidden_MD.dtype, table_VD.dtype, bias_V.dtype if bias_V is not None else None)
+        ctx.table_VD, ctx.last = table_VD, None
         hidden_MD, table_VD = rounded(hidden_MD), rounded(table_VD)
         total = torch.zeros((), dtype=torch.float32, device=hidden_MD.device)
         d_hidden_MD = torch.empty_like(hidden_MD) if wants_hidden else None
-        # The first block writes it whole; there is none where nothing is supervised.
-        begin = torch.empty_like if len(hidden_MD) else torch.zeros_like
-        d_table_VD = begin(table_VD, dtype=torch.float32) if wants_table else None
+        d_table_VD: Tensor | None = None
         d_bias_V = torch.zeros_like(bias_V, dtype=torch.float32) if wants_bias and bias_V is not None else None
-        for block in _pieces(len(hidden_MD), BLOCK_ELEMENTS // len(table_VD)):
+        blocks = list(_pieces(len(hidden_MD), BLOCK_ELEMENTS // len(table_VD)))
+        for block in blocks:
             logits_BV = mm(hidden_MD[block], table_VD.T)
             if bias_V is not None:
                 logits_BV += bias_V
@@ -66,33 +67,53 @@ class _LinearLoss(torch.autograd.Function):
                     logits_BV[chunk] = d_logits_CV
             if d_hidden_MD is not None:
                 mm(logits_BV, table_VD, out=d_hidden_MD[block])
-            if d_table_VD is not None:
-                _add_to_table(d_table_VD, logits_BV, hidden_MD[block], first=block.start == 0)
+            if wants_table and block is blocks[-1]:
+                ctx.last = logits_BV, hidden_MD[block]  # what it adds to the table is due on the way back
+            elif wants_table:
+                d_table_VD = _added_to_table(d_table_VD, logits_BV, hidden_MD[block])
         ctx.gradients = (d_hidden_MD, d_table_VD, d_bias_V)
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        # They are as large as the table, so they are scaled where they stand, and can be taken once.
-        found, ctx.gradients = ctx.gradients, None
-        scaled = [
-            None if kept is None else kept.mul_(grads[0]).to(dtype)
-            for kept, dtype in zip(found, ctx.dtypes, strict=True)
-        ]
-        return (*scaled, None)
+        # They are large, so they are scaled where they stand, and can be taken once.
+        (d_hidden_MD, d_table_VD, d_bias_V), ctx.gradients = ctx.gradients, None
+        last, ctx.last = ctx.last, None
+        scale = grads[0]
+        if last is not None:
+            stands_VD = standing(ctx.table_VD) if d_table_VD is None else None
+            begun_VD = stands_VD if d_table_VD is None else d_table_VD.mul_(scale)
+            d_logits_BV, hidden_BD = last
+            whole_VD = _added_to_table(begun_VD, d_logits_BV, hidden_BD, scale)
+            d_table_VD = whole_VD if stands_VD is None else None
+        elif ctx.needs_input_grad[1]:
+            d_table_VD = torch.zeros_like(ctx.table_VD)  # nothing is supervised
+        hidden_dtype, table_dtype, bias_dtype = ctx.dtypes
+        return (
+            None if d_hidden_MD is None else d_hidden_MD.mul_(scale).to(hidden_dtype),
+            None if d_table_VD is None else d_table_VD.to(table_dtype),
+            None if d_bias_V is None else d_bias_V.mul_(scale).to(bias_dtype),
+            None,
+        )
 
 
-def _add_to_table(d_table_VD: Tensor, d_logits_BV: Tensor, hidden_BD: Tensor, *, first: bool) -> None:
-    """Adds a block's part to the table's gradient, or begins it."""
+def _added_to_table(
+    d_table_VD: Tensor | None, d_logits_BV: Tensor, hidden_BD: Tensor, scale: Tensor | None = None
+) -> Tensor:
+    """The table's gradient with a block's part added to it, or begun."""
+    begun = d_table_VD is not None
+    if d_table_VD is None:
+        d_table_VD = hidden_BD.new_empty(d_logits_BV.shape[1], hidden_BD.shape[1], dtype=torch.float32)
     if hidden_BD.dtype == d_table_VD.dtype:
-        mm(d_logits_BV.T, hidden_BD, out=d_table_VD, add=not first)
-        return
+        return mm(d_logits_BV.T, hidden_BD if scale is None else hidden_BD * scale, out=d_table_VD, add=begun)
     for piece in _pieces(len(d_table_VD), TABLE_ROWS):
-        part = d_logits_BV[:, piece].T @ hidden_BD
-        if first:
-            d_table_VD[piece] = part
-        else:
+        part = (d_logits_BV[:, piece].T @ hidden_BD).float()
+        part = part if scale is None else part.mul_(scale)
+        if begun:
             d_table_VD[piece] += part
+        else:
+            d_table_VD[piece] = part
+    return d_table_VD
 
 
 def _pieces(length: int, size: int) -> Iterator[slice]:

@@ -81,7 +81,7 @@ def attention(
     window = settings.get("sliding_window")
     window = window if window is not None and window < layout.longest else None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    rows_NHK, rows_NGK, rows_NGV = (states[0].transpose(0, 1) for states in (query, key, value))
+    rows_NHK, rows_NGK, rows_NGV = (states.squeeze(0).transpose(0, 1) for states in (query, key, value))
     if isinstance(layout, Growth):
         if not causal:
             raise NotImplementedError("attention that looks ahead, with a cache")

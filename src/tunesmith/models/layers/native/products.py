@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tunesmith.models.layers.native.library import Library, in_use
 from tunesmith.models.layers.native.replaced import Replaced, are_plain
+from tunesmith.models.layers.standing import standing
 
 FEW = 48
 """Rows of which products with a transposed matrix are faster by our own kernel than by OpenBLAS."""
@@ -155,7 +156,7 @@ class _Linear(torch.autograd.Function):
         out_NO = None if bias_O is None else bias_O.expand(len(x_ND), -1).contiguous()
         said_NO = mm(x_ND, weight_OD.T, out=out_NO, add=out_NO is not None)
         ctx.save_for_backward(x_ND, weight_OD)
-        ctx.shape = states.shape
+        ctx.shape, ctx.weight_OD = states.shape, weight_OD
         return said_NO.view(*states.shape[:-1], -1)
 
     @staticmethod
@@ -165,6 +166,15 @@ class _Linear(torch.autograd.Function):
         wants_states, wants_weight, wants_bias = ctx.needs_input_grad
         return (
             mm(d_said_NO, weight_OD).view(ctx.shape) if wants_states else None,
-            mm(d_said_NO.T, x_ND) if wants_weight else None,
+            _weight_gradient(d_said_NO, x_ND, ctx.weight_OD) if wants_weight else None,
             d_said_NO.sum(dim=0) if wants_bias else None,
         )
+
+
+def _weight_gradient(d_said_NO: Tensor, x_ND: Tensor, weight_OD: Tensor) -> Tensor | None:
+    """Added to the gradient that stands, or returned."""
+    stands_OD = standing(weight_OD)
+    if stands_OD is None:
+        return mm(d_said_NO.T, x_ND)
+    mm(d_said_NO.T, x_ND, out=stands_OD, add=True)
+    return None
