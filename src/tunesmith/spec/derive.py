@@ -67,9 +67,9 @@ SMALL = 50_000_000
 """Parameters below which an adapter saves nothing."""
 AT_ONCE = 1_024
 """Tokens that keep the products of a CPU busy; a second micro-batch costs one more pass over the gradients."""
-FEW = ("ia3", "prefix", "prompt")
-"""Adapters of so few parameters that each has far to go: 3e-3 for IA3 (arXiv 2205.05638), 1e-2 and more for virtual
-tokens; on the bundled base 2e-2 learned in 60 steps what 1e-3 had hardly begun."""
+FEW = {"ia3": 20, "prefix": 100, "prompt": 20}
+"""Adapters of so few parameters that each has far to go, and how many times LoRA's rate they take: 3e-3 for IA3
+(arXiv 2205.05638), 1e-2 to 0.3 for virtual tokens (arXiv 2104.08691); measured too (docs/results.md)."""
 HEAD = 10.0
 """How many times faster than the rest a classification or tagging head learns: it starts from nothing."""
 METRICS_OF_TASK = {
@@ -187,7 +187,7 @@ def usual_rate(size: int, adapter: str, *, pace: float = 1.0) -> Derived:
         rate = min(max(10 * full, 2e-4), 1e-3)
         why = f"an adapter on {_millions(size)} parameters: ten times that of full training, 2e-4 to 1e-3"
         if adapter in FEW:
-            rate, why = 20 * rate, f"{why}; twenty times that, as {adapter} trains very few"
+            rate, why = FEW[adapter] * rate, f"{why}; {FEW[adapter]} times that, as {adapter} trains very few"
     return _paced(rate, why, pace)
 
 
