@@ -55,27 +55,14 @@ def multiplied(
     if out is None:
         out = left.new_empty(len(left), right.shape[1])
     (left, left_turned, left_stride), (right, right_turned, right_stride) = _lying(left), _lying(right)
-    if len(left) <= FEW and right_turned and not left_turned:
-        _few(kernels, len(left), left, left_stride, right.T, right_stride, out, out.stride(0), alpha=alpha, add=add)
-        return out
-    kernels.call(
-        "product", kernels.sgemm, left_turned, right_turned, len(left), right.shape[1], len(right), alpha,
-        left.data_ptr(), left_stride, right.data_ptr(), right_stride, float(add), out.data_ptr(), out.stride(0),
-    )  # fmt: skip
+    read = (left.data_ptr(), left_stride, right.data_ptr(), right_stride, float(add), out.data_ptr(), out.stride(0))
+    (rows, inner), columns = left.shape, right.shape[1]
+    if rows <= FEW and right_turned and not left_turned:
+        room = left.new_empty((-(-rows // WIDE) * WIDE + PANEL) * inner)
+        kernels.call("product_of_few", rows, columns, inner, alpha, *read, room.data_ptr())
+    else:
+        kernels.call("product", kernels.sgemm, left_turned, right_turned, rows, columns, inner, alpha, *read)
     return out
-
-
-def _few(
-    kernels: Library, rows: int, left: Tensor, left_stride: int, right_OD: Tensor, right_stride: int, out: Tensor,
-    out_stride: int, *, alpha: float = 1.0, add: bool = False,
-) -> None:  # fmt: skip
-    """`alpha left right'` by our own kernel."""
-    outputs, inputs = right_OD.shape
-    room = left.new_empty((-(-rows // WIDE) * WIDE + PANEL) * inputs)
-    kernels.call(
-        "product_of_few", rows, outputs, inputs, alpha, left.data_ptr(), left_stride, right_OD.data_ptr(), right_stride,
-        float(add), out.data_ptr(), out_stride, room.data_ptr(),
-    )  # fmt: skip
 
 
 def _lying(matrix: Tensor) -> tuple[Tensor, bool, int]:
@@ -95,32 +82,25 @@ def _suits(left: Tensor, right: Tensor, out: Tensor | None = None) -> bool:
 
 
 class Fixed:
-    """x W' + b with a weight that stays, at the least cost a call; nothing is learned through it."""
+    """x W' + b with a weight that stays, at little cost a call; nothing is learned through it."""
 
     def __init__(self, kernels: Library, weight_OD: Tensor, bias_O: Tensor | None) -> None:
         self._kernels, self._bias_O = kernels, bias_O
-        self._weight_OD = weight_OD.detach().contiguous()
+        self._weight_DO = weight_OD.detach().contiguous().T
 
     def __call__(self, states: Tensor) -> Tensor:
         """
         Args:
             states: [..., D], fp32.
         """
-        kernels, weight_OD, states = self._kernels, self._weight_OD, states.contiguous()
-        outputs, inputs = weight_OD.shape
+        inputs, outputs = self._weight_DO.shape
         if states.dtype != torch.float32 or states.shape[-1] != inputs or not states.numel():
-            return nn.functional.linear(states, weight_OD, self._bias_O)  # which says what is wrong
-        said = states.new_empty(*states.shape[:-1], outputs)
+            return nn.functional.linear(states, self._weight_DO.T, self._bias_O)  # which says what is wrong
+        said, added = states.new_empty(*states.shape[:-1], outputs), self._bias_O is not None
         if self._bias_O is not None:
             said.copy_(self._bias_O)
-        rows, added = states.numel() // inputs, self._bias_O is not None
-        if rows <= FEW:
-            _few(kernels, rows, states, inputs, weight_OD, inputs, said, outputs, add=added)
-        else:
-            kernels.call(
-                "product", kernels.sgemm, False, True, rows, outputs, inputs, 1.0, states.data_ptr(), inputs,
-                weight_OD.data_ptr(), inputs, float(added), said.data_ptr(), outputs,
-            )  # fmt: skip
+        x_ND, said_NO = states.reshape(-1, inputs), said.view(-1, outputs)
+        multiplied(self._kernels, x_ND, self._weight_DO, out=said_NO, add=added)
         return said
 
 
