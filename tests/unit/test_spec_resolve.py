@@ -525,6 +525,30 @@ def test_a_length_beyond_the_base_is_refused() -> None:
         resolve(spec, written, TICKETS)
 
 
+VIRTUAL = "train: {objective: sft, adapter: {kind: prefix, length: 24}}\n"
+
+
+def test_virtual_tokens_take_their_place_in_the_context() -> None:
+    long = replace(CHAT, row_tokens=5000)
+    found = resolved(long, VIRTUAL)
+    assert str(found.spec.data.max_length) == f"{long.context - 24} tokens"
+    spec, written = parse("name: a\ndata: {sources: [a], max_length: 1024 tokens}\n" + VIRTUAL, "a.yaml")
+    with pytest.raises(SpecError) as raised:
+        resolve(spec, written, long)
+    said = str(raised.value)
+    assert (
+        "a.yaml:2" in said
+        and "1024 tokens are more than the base can read beside 24 virtual ones, 1,000 tokens" in said
+    )
+    assert str(resolved(CHAT, VIRTUAL).spec.data.max_length) == str(resolved(CHAT, "").spec.data.max_length)
+
+
+def test_virtual_tokens_that_leave_little_of_the_context_are_refused() -> None:
+    resolved(CHAT, VIRTUAL.replace("24", "512"))
+    said = refusal(CHAT, VIRTUAL.replace("24", "513"))
+    assert "train.adapter.length" in said and "513 virtual tokens leave too little of a context of 1024" in said
+
+
 def test_watchers_without_validation_rows_are_refused() -> None:
     text = (
         "name: a\ndata: {sources: [a], split: {train: 0.9, validation: 0, test: 0.1}}\ntrain: {watch: [early_stop]}\n"

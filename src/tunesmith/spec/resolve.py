@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -66,6 +66,9 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     Raises:
         SpecError: what is written cannot be done with these data and this base.
     """
+    if crowded := list(_crowded(spec, facts)):
+        raise SpecError([Problem(written.where(path), what) for path, what in crowded])
+    facts = replace(facts, context=facts.context - _virtual_tokens(spec))
     draft = _Draft(spec.model_dump(mode="json"))
     task = draft.fill("goal.task", derive.task(facts))
     _fill_early(draft)
@@ -181,11 +184,26 @@ _SHAPES_FOR_NEED = {
 }
 
 
+def _virtual_tokens(spec: Spec) -> int:
+    """Tokens of the base's context that adapters take from rows."""
+    return max(getattr(stage.adapter, "takes_context", 0) for stage in spec.train)
+
+
+def _crowded(spec: Spec, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Adapters that leave less than half of the context to a row: (path, what) pairs."""
+    for number, stage in enumerate(spec.train):
+        if 2 * (taken := getattr(stage.adapter, "takes_context", 0)) > facts.context:
+            what = f"{taken} virtual tokens leave too little of a context of {facts.context}; write at most"
+            yield f"train.{number}.adapter.length", f"{what} {facts.context // 2}"
+
+
 def _conflicts(spec: Spec, facts: Facts, *, validated: bool) -> Iterator[tuple[str, str]]:
     """What cannot be done with these data and this base: (path, what) pairs."""
     assert spec.data.max_length and spec.evaluate.arms
     if spec.data.max_length.value > facts.context:
-        yield "data.max_length", f"{spec.data.max_length} are more than the base can read, {facts.context:,} tokens"
+        beside = f" beside {taken} virtual ones" if (taken := _virtual_tokens(spec)) else ""
+        what = f"{spec.data.max_length} are more than the base can read{beside}, {facts.context:,} tokens"
+        yield "data.max_length", what
     for number, stage in enumerate(spec.train):
         path = f"train.{number}"
         assert stage.objective and stage.watch is not None

@@ -28,6 +28,11 @@ class VirtualTokens(PeftAdapter):
     text: str | None = None
     """The words to start from with `init: text`, repeated or cut to `length` tokens."""
 
+    @property
+    def takes_context(self) -> int:
+        """Tokens of the model's context that no row can have."""
+        return self.length
+
     @model_validator(mode="after")
     def _text_is_read(self) -> Self:
         if (self.init == "text") != bool(self.text):
