@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from train_tiny import causal, rows, stage, train, weights_of
 
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.layers.lora_groups import grouped, lora_groups
-from tunesmith.models.layers.native import again, gates, library, norms, products, use
+from tunesmith.models.layers.native import again, gates, library, norms, products, replaced, rotary, use
 from tunesmith.models.layers.native.attention import attend
 from tunesmith.models.packing import attention
 from tunesmith.models.packing.attention import _Rows
@@ -45,9 +46,9 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def kernels_used(model: Any = None) -> Iterator[list[Any]]:
-    replaced = use.replaceable(model) if model else []
-    with use.by_kernels(CPU, replaced):
-        yield replaced
+    standing = use.replaceable(model) if model else []
+    with use.by_kernels(CPU, standing):
+        yield standing
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -206,6 +207,79 @@ def test_what_is_not_a_number_stays_seen() -> None:
     assert said[3:].isnan().any() and not said[:3].isnan().any(), "and within its row"
 
 
+# Rotations --------------------------------------------------------------------------------------------
+
+
+def halves(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    first, second = states.chunk(2, dim=-1)
+    return states * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def turning(query: Any, key: Any, cos: torch.Tensor, sin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return halves(query, cos, sin), halves(key, cos, sin)
+
+
+@needed
+@pytest.mark.parametrize("width", [2, 6, 64])
+def test_a_rotation_is_its_formula(width: int, threads: int) -> None:
+    """Angles of the two halves differ here, and parts of a joined product lie far apart."""
+    joined = drawn(1, 33, 5 * width + 3)
+    query, key = (
+        part.view(1, 33, -1, width).transpose(1, 2) for part in joined[..., 3:].split([3 * width, 2 * width], 2)
+    )
+    cos, sin = drawn(1, 33, width, seed=1), drawn(1, 33, width, seed=2)
+
+    def said(function: Any, *angles: torch.Tensor) -> Any:
+        return lambda query, key: torch.cat(function(query, key, *angles), dim=1)
+
+    expected = both(said(turning, cos.double(), sin.double()), query.double(), key.double())
+    with kernels_used():
+        found = both(said(rotary._Rotary(lambda *_: pytest.fail("called")), cos, sin), query, key)
+    assert all(off(mine, theirs.float()) <= 1e-6 for mine, theirs in zip(found, expected, strict=True))
+
+
+@needed
+def test_what_else_is_rotated_is_left_to_transformers() -> None:
+    turned = rotary._Rotary(lambda *given, **settings: (len(given), settings))
+    whole, angles = drawn(1, 2, 5, 8), drawn(1, 5, 8)
+    assert turned(whole, whole, angles, angles) == (4, {}), "outside of a training"
+    with kernels_used():
+        assert turned(whole, whole, angles[..., :4], angles[..., :4]) == (4, {}), "part of a head"
+        assert turned(drawn(2, 2, 5, 8), drawn(2, 2, 5, 8), angles, angles) == (4, {}), "several lines of tokens"
+        assert turned(whole.double(), whole.double(), angles.double(), angles.double()) == (4, {})
+        assert turned(whole, drawn(1, 2, 4, 8), angles, angles) == (4, {})
+        assert turned(whole, whole, angles, angles, 2) == (5, {})
+        assert turned(whole, whole, angles, angles, unsqueeze_dim=2) == (4, {"unsqueeze_dim": 2})
+        assert torch.equal(turned(whole, whole, angles, angles, unsqueeze_dim=1)[0],
+                           turned(whole, whole, angles, angles)[0])  # fmt: skip
+
+
+def test_only_functions_that_turn_halves_are_stood_in_for() -> None:
+    def interleaved(query: Any, key: Any, cos: torch.Tensor, sin: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def crossed(states: torch.Tensor) -> torch.Tensor:
+            return torch.stack([-states[..., 1::2], states[..., ::2]], dim=-1).flatten(-2)
+
+        return tuple(states * cos + crossed(states) * sin for states in (query, key))
+
+    assert rotary._turns_halves(turning)
+    assert not rotary._turns_halves(interleaved)
+    assert not rotary._turns_halves(lambda query, key, cos, sin: (halves(query, cos, sin), key))
+    assert not rotary._turns_halves(lambda query, key, cos, sin: halves(query, cos, sin))
+    assert not rotary._turns_halves(lambda states, cos, sin: halves(states, cos, sin))
+
+
+def test_a_function_that_two_trainings_share_stands_again_when_the_last_has_ended() -> None:
+    file = types.ModuleType("modeling")
+    file.rotary = turning  # type: ignore[attr-defined]
+    first, second = (replaced.placed([replaced.Replaced(file, print, "rotary")]) for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert file.rotary is print
+    second.__exit__(None, None, None)
+    assert file.rotary is turning and not replaced._STOOD
+
+
 # Outputs made again -----------------------------------------------------------------------------------
 
 
@@ -323,15 +397,16 @@ def test_every_architecture_computes_as_without(name: str, everywhere: None) -> 
     model = model_of(name, (CAUSAL | ENCODERS)[name])
     packs(model)
     expected = taught(model)
-    with kernels_used(model) as replaced:
+    with kernels_used(model) as standing:
         found = taught(model)
-        kinds = {type(forward).__name__ for _, forward in replaced}
+        kinds = {type(each.compute).__name__ for each in standing}
     assert off(found[0], expected[0]) <= 5e-6 and off(found[1], expected[1]) <= 1e-5
     again = taught(model)
     assert torch.equal(again[0], expected[0]) and torch.equal(again[1], expected[1]), "left as it was"
     plain = {"gpt_neox", "opt", *ENCODERS}
     silu = {"llama", "qwen2", "qwen3", "mistral", "olmo2", "smollm3"}
     assert ("_Normalized" in kinds) == (name not in plain | {"gpt2"}) and ("_Gated" in kinds) == (name in silu)
+    assert ("_Rotary" in kinds) == (name not in plain | {"gpt2"} or name in {"gpt_neox", "modernbert"})
 
 
 @needed

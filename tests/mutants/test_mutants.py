@@ -46,7 +46,7 @@ AT_LENGTH = frozenset(
 )
 """Files whose seeded bugs take long to notice: for `make mutants` alone."""
 
-IN_C = "models/layers/native/kernels.c"
+IN_C = "models/layers/native/kernels"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ MUTANTS = [
            "        can_be_made(said, make)\n",
            "",
            f"{KERNELS}::test_what_norms_and_gates_say_is_not_kept"),
-    Mutant("columns that no thread multiplies", "models/layers/native/kernels.c",
+    Mutant("columns that no thread multiplies", "models/layers/native/kernels/products.c",
            "((all + count - 1) / count + LANES - 1)",
            "(all / count + LANES - 1)",
            f"{KERNELS}::test_a_product_is_torchs"),
@@ -127,27 +127,43 @@ MUTANTS = [
            "float(add), out.data_ptr()",
            "0.0, out.data_ptr()",
            f"{KERNELS}::test_a_product_is_torchs"),
-    Mutant("the slope of a gate", "models/layers/native/kernels.c",
+    Mutant("the slope of a gate", "models/layers/native/kernels/lines.c",
            "(sigmoid + silu * (1.f - sigmoid))",
            "(sigmoid + sigmoid * (1.f - sigmoid))",
            f"{KERNELS}::test_a_gate_is_its_formula_even_where_parts_lie_in_wider_lines"),
-    Mutant("the slope of a norm", "models/layers/native/kernels.c",
+    Mutant("the slope of a norm", "models/layers/native/kernels/lines.c",
            "inner *= by * by / width;",
            "inner *= by / width;",
            f"{KERNELS}::test_a_norm_is_its_formula"),
-    Mutant("a kernel that looks one token ahead", "models/layers/native/kernels.c",
+    Mutant("a kernel that looks one token ahead", "models/layers/native/kernels/attention.c",
            "rows->causal ? query + 1 :",
            "rows->causal ? query + 2 :",
            f"{KERNELS}::test_attention_is_that_of_torch"),
-    Mutant("a kernel's window one token too wide", "models/layers/native/kernels.c",
+    Mutant("a kernel's window one token too wide", "models/layers/native/kernels/attention.c",
            "key <= query - rows->window",
            "key < query - rows->window",
            f"{KERNELS}::test_attention_is_that_of_torch"),
-    Mutant("weights on the way back that do not sum to one", "models/layers/native/kernels.c",
+    Mutant("a rotation that goes on turning on the way back", "models/layers/native/kernels/lines.c",
+           "out[i] = first * c[i] + second * s[half + i];",
+           "out[i] = first * c[i] - second * s[half + i];",
+           f"{KERNELS}::test_a_rotation_is_its_formula"),
+    Mutant("both halves of a head by the first's angles", "models/layers/native/kernels/lines.c",
+           "second * c[half + i] + first * s[half + i]",
+           "second * c[i] + first * s[i]",
+           f"{KERNELS}::test_a_rotation_is_its_formula"),
+    Mutant("a part of a head, turned as if it were whole", "models/layers/native/rotary.py",
+           "cos.shape == sin.shape == (1, tokens, width)",
+           "cos.shape == sin.shape",
+           f"{KERNELS}::test_what_else_is_rotated_is_left_to_transformers"),
+    Mutant("a training that ends another's kernels", "models/layers/native/replaced.py",
+           "continue  # somebody else needs it yet",
+           "pass",
+           f"{KERNELS}::test_a_function_that_two_trainings_share_stands_again_when_the_last_has_ended"),
+    Mutant("weights on the way back that do not sum to one", "models/layers/native/kernels/attention.c",
            "most + logf(sum);",
            "most;",
            f"{KERNELS}::test_attention_is_that_of_torch"),
-    Mutant("a gate that hides what is not a number", "models/layers/native/kernels.c",
+    Mutant("a gate that hides what is not a number", "models/layers/native/kernels/common.h",
            "float held = x > 88.f ? 88.f : x < -87.f ? -87.f : x;",
            "float held = x < 88.f ? (x > -87.f ? x : -87.f) : 88.f;",
            f"{KERNELS}::test_what_is_not_a_number_stays_seen"),
@@ -1013,11 +1029,11 @@ MUTANTS = [
            "            if not _USED:\n                _ONE_THREAD.pop()",
            "            if _ONE_THREAD:\n                _ONE_THREAD.pop()",
            f"{KERNELS}::test_who_leaves_first_does_not_give_numpy_its_threads_back"),
-    Mutant("a few rows' last columns copied from one weight row", "models/layers/native/kernels.c",
+    Mutant("a few rows' last columns copied from one weight row", "models/layers/native/kernels/products.c",
            "w + column * right_stride, k * sizeof(float));",
            "w, k * sizeof(float));",
            f"{KERNELS}::test_a_product_with_a_weight_that_stays_is_torchs"),
-    Mutant("a few rows in vectors that are packed for two", "models/layers/native/kernels.c",
+    Mutant("a few rows in vectors that are packed for two", "models/layers/native/kernels/products.c",
            "together = smaller(2 * WIDE, padded - first)",
            "together = 2 * WIDE",
            f"{KERNELS}::test_a_product_with_a_weight_that_stays_is_torchs"),
@@ -1672,7 +1688,7 @@ def run_test(source: Path, test: str) -> None:
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
     os.dup2(devnull, 2)
-    if not (source / "tunesmith" / IN_C).is_symlink():
+    if not all(file.is_symlink() for file in (source / "tunesmith" / IN_C).iterdir()):
         os.environ["XDG_CACHE_HOME"] = str(source)  # what is compiled of a bug is kept with it
     import tunesmith
 

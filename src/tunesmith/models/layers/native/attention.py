@@ -11,20 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tunesmith.models.layers.native.heads import Heads, lined
 from tunesmith.models.layers.native.library import Library, in_use
 from tunesmith.models.layers.native.replaced import are_plain
 from tunesmith.models.packing.layout import Layout
 
 QUERIES = 64
-"""Queries that the kernels take at a time; as in kernels.c."""
-
-
-class _Heads(ctypes.Structure):
-    _fields_ = [("at", ctypes.c_void_p), ("token", ctypes.c_int64), ("head", ctypes.c_int64)]
-
-    @classmethod
-    def of(cls, states_NHK: Tensor) -> Any:
-        return ctypes.byref(cls(states_NHK.data_ptr(), states_NHK.stride(0), states_NHK.stride(1)))
+"""Queries that the kernels take at a time; as in the kernels."""
 
 
 class _Rows(ctypes.Structure):
@@ -50,13 +43,8 @@ def attend(query_NHK: Tensor, key_NGK: Tensor, value_NGK: Tensor, layout: Layout
         return None
     if len(layout.lengths) * key_heads < kernels.threads:
         return None
-    said: Tensor = _Attention.apply(*map(_lined, states), kernels, layout, causal, scale, window)  # type: ignore[no-untyped-call]
+    said: Tensor = _Attention.apply(*map(lined, states), kernels, layout, causal, scale, window)  # type: ignore[no-untyped-call]
     return said
-
-
-def _lined(states_NHK: Tensor) -> Tensor:
-    """The same, each head's numbers side by side."""
-    return states_NHK if states_NHK.stride(2) == 1 else states_NHK.contiguous()
 
 
 class _Attention(torch.autograd.Function):
@@ -71,7 +59,7 @@ class _Attention(torch.autograd.Function):
         said_NHK, logsum_NH = query_NHK.new_empty(query_NHK.shape), query_NHK.new_empty(tokens, heads)
         room = _room(kernels, rows, 1, 2)
         kernels.call(
-            "attention_forward", kernels.sgemm, ctypes.byref(rows), *map(_Heads.of, (query_NHK, key_NGK, value_NGK)),
+            "attention_forward", kernels.sgemm, ctypes.byref(rows), *map(Heads.of, (query_NHK, key_NGK, value_NGK)),
             said_NHK.data_ptr(), logsum_NH.data_ptr(), room.data_ptr(),
         )  # fmt: skip
         ctx.save_for_backward(query_NHK, key_NGK, value_NGK, said_NHK, logsum_NH)
@@ -84,9 +72,9 @@ class _Attention(torch.autograd.Function):
         kernels, rows, *_ = ctx.settings
         d_query_NHK = query_NHK.new_empty(query_NHK.shape)
         d_key_NGK, d_value_NGK = (part.new_zeros(part.shape) for part in (key_NGK, value_NGK))
-        read, room = (query_NHK, key_NGK, value_NGK, said_NHK, _lined(grads[0])), _room(kernels, rows, 2, 4)
+        read, room = (query_NHK, key_NGK, value_NGK, said_NHK, lined(grads[0])), _room(kernels, rows, 2, 4)
         kernels.call(
-            "attention_backward", kernels.sgemm, ctypes.byref(rows), *map(_Heads.of, read), logsum_NH.data_ptr(),
+            "attention_backward", kernels.sgemm, ctypes.byref(rows), *map(Heads.of, read), logsum_NH.data_ptr(),
             *(part.data_ptr() for part in (d_query_NHK, d_key_NGK, d_value_NGK, room)),
         )  # fmt: skip
         return d_query_NHK, d_key_NGK, d_value_NGK, None, None, None, None, None

@@ -1,4 +1,4 @@
-"""The kernels of kernels.c, compiled where they run, and the BLAS whose products they share out.
+"""The kernels in C, compiled where they run, and the BLAS whose products they share out.
 
 They are compiled once a machine, by its C compiler, for its processor, and kept in the user's cache. They use the
 OpenMP threads that torch has started: threads of their own would fight torch's, which wait spinning, for the cores.
@@ -16,10 +16,11 @@ import stat
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "gate_backward": [COUNT, COUNT, *2 * [NUMBERS, COUNT], *3 * [NUMBERS], FLAG],
     "norm_forward": [COUNT, COUNT, SCALAR, *4 * [NUMBERS], FLAG],
     "norm_backward": [COUNT, COUNT, *6 * [NUMBERS], FLAG],
+    "rotate": [*3 * [COUNT], *3 * [NUMBERS], FLAG, NUMBERS, FLAG],
     "attention_forward": [*8 * [NUMBERS], FLAG],
     "attention_backward": [*12 * [NUMBERS], FLAG],
 }
@@ -163,9 +165,11 @@ def _compiled() -> Path:
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
     if compiler is None:
         raise Missing("there is no C compiler (cc or gcc); with one, training on this machine is faster")
-    source = files("tunesmith.models.layers.native").joinpath("kernels.c").read_text()
+    written = {file.name: file.read_text() for file in _written().iterdir() if file.name.endswith((".c", ".h"))}
     version = _run(compiler, "--version").splitlines()[:1]
-    name = hashlib.sha256(repr((source, FLAGS, compiler, version, _processor())).encode()).hexdigest()[:24]
+    name = hashlib.sha256(repr((sorted(written.items()), FLAGS, compiler, version, _processor())).encode()).hexdigest()[
+        :24
+    ]
     for folder in _folders():
         kept = folder / f"kernels-{name}.so"
         try:
@@ -175,17 +179,26 @@ def _compiled() -> Path:
             if kept.exists():
                 return kept
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                return _compile(compiler, source, Path(work)).replace(kept)
+                return _compile(compiler, written, Path(work)).replace(kept)
         except OSError:  # a folder that cannot be written
             continue
     raise Missing("no folder for them can be written")
 
 
-def _compile(compiler: str, source: str, work: Path) -> Path:
-    (work / "kernels.c").write_text(source)
-    _run(compiler, *FLAGS, "-c", str(work / "kernels.c"), "-o", str(work / "kernels.o"))
+def _written() -> Traversable:
+    """Where the kernels are written."""
+    return files("tunesmith.models.layers.native").joinpath("kernels")
+
+
+def _compile(compiler: str, written: Mapping[str, str], work: Path) -> Path:
+    for name, text in written.items():
+        (work / name).write_text(text)
+    made = []
+    for source in sorted(work.glob("*.c")):
+        made.append(str(source.with_suffix(".o")))
+        _run(compiler, *FLAGS, "-c", str(source), "-o", made[-1])
     # Linked without OpenMP: its names are left open until torch's is there.
-    _run(compiler, "-shared", str(work / "kernels.o"), "-o", str(work / "kernels.so"), "-lm")
+    _run(compiler, "-shared", *made, "-o", str(work / "kernels.so"), "-lm")
     return work / "kernels.so"
 
 

@@ -22,7 +22,7 @@ from tunesmith.models.layers.standing import standing
 FEW = 48
 """Rows of which products with a transposed matrix are faster by our own kernel than by OpenBLAS."""
 WIDE, PANEL = 8, 12
-"""Rows in a vector of it, and columns that it takes at a time; as in kernels.c."""
+"""Rows in a vector of it, and columns that it takes at a time; as in the kernels."""
 
 
 @cache

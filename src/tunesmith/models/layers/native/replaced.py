@@ -1,13 +1,15 @@
-"""Modules that compute another way for a while.
+"""Modules and functions that compute another way for a while.
 
-Which modules can is measured, not listed: one that does with a few numbers what a formula says is taken for it.
+Which can is measured, not listed: one that does with a few numbers what a formula says is taken for it.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -20,22 +22,39 @@ CLOSE = 1e-5
 
 
 class Replaced(NamedTuple):
-    """A module, and what it does instead of its own forward pass."""
+    """What computes, a module or a function of a file, and what stands in for it."""
 
-    module: nn.Module
-    forward: Callable[[Tensor], Tensor]
+    holder: nn.Module | ModuleType
+    compute: Callable[..., Any]
+    name: str = "forward"
+    """What it is called there."""
+
+
+_STOOD: dict[tuple[int, str], list[Any]] = {}
+"""What stood where something stands in, as often as it does: models share the files of functions."""
+_PLACING = threading.Lock()
 
 
 @contextmanager
 def placed(replaced: Sequence[Replaced]) -> Iterator[None]:
-    """Has these modules compute another way; same outputs and gradients, to rounding."""
-    for module, forward in replaced:
-        module.forward = forward
+    """Has these compute another way; same outputs and gradients, to rounding."""
+    with _PLACING:
+        for holder, compute, name in replaced:
+            _STOOD.setdefault((id(holder), name), []).append(vars(holder).get(name))
+            setattr(holder, name, compute)
     try:
         yield
     finally:
-        for module, _ in replaced:
-            del module.forward
+        with _PLACING:
+            for holder, _, name in replaced:
+                before = _STOOD[id(holder), name].pop()
+                if _STOOD[id(holder), name]:
+                    continue  # somebody else needs it yet
+                del _STOOD[id(holder), name]
+                if before is None:
+                    delattr(holder, name)  # a module's own method is there again
+                else:
+                    setattr(holder, name, before)
 
 
 def are_plain(*tensors: Tensor) -> bool:
@@ -58,7 +77,11 @@ def numbers(width: int) -> Tensor:
 
 def agrees(module: nn.Module, probe_1ND: Tensor, expected_1ND: Tensor) -> bool:
     """Whether a module says what a formula expects of it."""
-    said: Any = module(probe_1ND)
-    if type(said) is not Tensor or said.shape != expected_1ND.shape or said.dtype != torch.float32:
+    return close(module(probe_1ND), expected_1ND)
+
+
+def close(said: Any, expected: Tensor) -> bool:
+    """Whether it is what a formula expects."""
+    if type(said) is not Tensor or said.shape != expected.shape or said.dtype != torch.float32:
         return False
-    return float((said - expected_1ND).abs().max()) <= CLOSE * float(expected_1ND.abs().max())
+    return float((said - expected).abs().max()) <= CLOSE * float(expected.abs().max())

@@ -15,6 +15,7 @@ from tunesmith.models.layers.native.library import library, used
 from tunesmith.models.layers.native.norms import norm
 from tunesmith.models.layers.native.products import linears
 from tunesmith.models.layers.native.replaced import Replaced, placed, reads_one
+from tunesmith.models.layers.native.rotary import rotations
 
 if TYPE_CHECKING:
     from tunesmith.models.model import Model
@@ -27,10 +28,10 @@ def note_kernels(model: Model) -> None:
 
 
 def replaceable(model: Model) -> list[Replaced]:
-    """The modules of a model that the kernels compute faster; measured, so before weights are rounded or cut."""
+    """What of a model the kernels compute faster; measured, so before weights are rounded or cut."""
     if not _can(model) or library()[0] is None:
         return []
-    return [*linears(model.module), *norms_and_gates(model.module)]
+    return [*linears(model.module), *norms_and_gates(model.module), *rotations(model.module)]
 
 
 def _can(model: Model) -> bool:
