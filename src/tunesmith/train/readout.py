@@ -19,7 +19,8 @@ from torch.nn.functional import cross_entropy
 from tunesmith.models.layers.native.products import mm
 from tunesmith.models.layers.precision import rounded
 from tunesmith.models.layers.standing import standing
-from tunesmith.models.packing.rows import hidden_of_rows, logits_of_rows
+from tunesmith.models.packing.last import hidden_at
+from tunesmith.models.packing.rows import logits_of_rows
 from tunesmith.train.collate import layout_of
 
 if TYPE_CHECKING:
@@ -167,9 +168,7 @@ def linear_loss(model: Model, hidden_MD: Tensor, piece_loss: PieceLoss) -> Tenso
 
 def supervised_hidden(model: Model, tensors: dict[str, Tensor]) -> Tensor:
     """The last hidden states [M, D] from which the targets of `collate.causal` are predicted."""
-    hidden_ND = hidden_of_rows(model, tensors["ids_N"], layout_of(tensors))
-    positions_M = tensors["positions_M"]
-    return hidden_ND if len(positions_M) == len(hidden_ND) else hidden_ND[positions_M]
+    return hidden_at(model, tensors["ids_N"], layout_of(tensors), tensors["positions_M"])
 
 
 def supervised_logits(model: Model, tensors: dict[str, Tensor]) -> Tensor:
