@@ -183,7 +183,7 @@ MUTANTS = [
            "most + logf(sum);",
            "most;",
            f"{KERNELS}::test_attention_is_that_of_torch"),
-    Mutant("a gate that hides what is not a number", "models/layers/native/kernels/common.h",
+    Mutant("a gate that hides what is not a number", "models/layers/native/kernels/kernels.h",
            "float held = x > 88.f ? 88.f : x < -87.f ? -87.f : x;",
            "float held = x < 88.f ? (x > -87.f ? x : -87.f) : 88.f;",
            f"{KERNELS}::test_what_is_not_a_number_stays_seen"),

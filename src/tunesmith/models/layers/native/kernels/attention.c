@@ -3,7 +3,7 @@
  * Each key head of each row is a task: its queries [R, QUERIES, K] are taken a block at a time and look at no key that
  * none of them may see. `logsum` [N, H] keeps the logarithm of each query's sum, so that the way back takes no softmax.
  */
-#include "common.h"
+#include "kernels.h"
 
 static float largest(const float *x, size count) {
     float parts[LANES], found = -INFINITY;

@@ -1,5 +1,5 @@
 /* What is done to the numbers of each token by themselves: gates, RMSNorms, rotations by position. */
-#include "common.h"
+#include "kernels.h"
 
 /* said = silu(gate) * up, of lines of `width` numbers. */
 void gate_forward(size lines, size width, const float *gate, size gate_stride, const float *up, size up_stride,

@@ -1,5 +1,5 @@
 /* Products of matrices, shared out among threads; and of few rows, a step of decoding, without a BLAS. */
-#include "common.h"
+#include "kernels.h"
 
 /* out[m, n] = alpha left[m, k] right[k, n] + beta out. A turned matrix is given as its transpose lies in memory. */
 void product(gemm_t sgemm, int left_turned, int right_turned, size m, size n, size k, float alpha, const float *left,
