@@ -17,7 +17,7 @@ from train_tiny import causal, rows, stage, train, weights_of
 
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.layers.lora_groups import grouped, lora_groups
-from tunesmith.models.layers.native import again, gates, library, norms, products, replaced, rotary, use
+from tunesmith.models.layers.native import again, gates, library, low_rank, norms, products, replaced, rotary, use
 from tunesmith.models.layers.native.attention import attend
 from tunesmith.models.packing import attention
 from tunesmith.models.packing.attention import _Rows
@@ -49,6 +49,18 @@ def kernels_used(model: Any = None) -> Iterator[list[Any]]:
     standing = use.replaceable(model) if model else []
     with use.by_kernels(CPU, standing):
         yield standing
+
+
+@contextmanager
+def called() -> Iterator[list[str]]:
+    """The names of the kernels that are called."""
+    names: list[str] = []
+    call = library.Library.call
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            library.Library, "call", lambda self, name, *given: (names.append(name), call(self, name, *given))
+        )
+        yield names
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -128,6 +140,35 @@ def test_what_the_kernels_cannot_read_is_left_to_torch(everywhere, monkeypatch) 
         with torch.autocast("cpu", torch.bfloat16):
             assert products.mm(whole, whole).dtype == torch.bfloat16
     assert torch.equal(products.mm(whole, whole), whole @ whole), "outside of a training"
+
+
+@needed
+@pytest.mark.parametrize("ranks", [8, 16, 24, low_rank.MOST])
+@pytest.mark.parametrize("sizes", [(1, 1), (5, 6), (6, 5), (12, 64), (97, 13), (200, 37)])
+def test_products_of_low_rank_are_torchs(ranks: int, sizes: tuple[int, int], threads: int, everywhere: None) -> None:
+    tokens, width = sizes
+    lines, low = drawn(tokens, width + 9)[:, 3 : width + 3], drawn(tokens, 2 * ranks, seed=1)[:, ranks:]
+    table, wide = drawn(ranks, width, seed=2).T, drawn(tokens, 2 * ranks, seed=3)
+    into, before = wide.clone()[:, :ranks], wide[:, ranks:]
+    narrow, sums = lines.double() @ table.double(), lines.double().T @ low.double()
+    with kernels_used(), called() as names:
+        assert off(low_rank.lowered(lines, table), narrow.float()) <= 1e-6
+        assert off(low_rank.summed(lines, low), sums.float()) <= 1e-6
+        said = low_rank.both(lines, table, low, alpha=0.5, out_NR=into)
+    assert off(said, 0.5 * sums.float()) <= 1e-6 and off(into, 0.5 * narrow.float()) <= 1e-6
+    assert torch.equal(into._base[:, ranks:], before) and names == ["low_rank"] * 3
+
+
+@needed
+@pytest.mark.parametrize("ranks", [4, 12, low_rank.MOST + 8])
+def test_other_ranks_are_left_to_a_blas(ranks: int, everywhere: None) -> None:
+    lines, low, table, into = drawn(30, 7), drawn(30, ranks, seed=1), drawn(7, ranks, seed=2), torch.empty(30, ranks)
+    with kernels_used(), called() as names:
+        assert off(low_rank.lowered(lines, table), lines @ table) <= 1e-6
+        assert off(low_rank.summed(lines, low), lines.T @ low) <= 1e-6
+        assert off(low_rank.both(lines, table, low, alpha=2.0, out_NR=into), 2 * lines.T @ low) <= 1e-6
+        assert off(into, 2 * lines @ table) <= 1e-6
+    assert "low_rank" not in names
 
 
 @needed
@@ -357,18 +398,13 @@ def test_attention_that_drops_weights_or_has_fewer_heads_than_threads_is_torchs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = drawn(9, 1, 4)
-    called: list[str] = []
-    call = library.Library.call
-    monkeypatch.setattr(
-        library.Library, "call", lambda self, name, *given: (called.append(name), call(self, name, *given))
-    )
     monkeypatch.setattr(library.Library, "threads", 2)
-    with kernels_used():
+    with kernels_used(), called() as names:
         assert attend(one, one, one, Layout((9,), CPU), True, 0.5, None) is None
         said = [attention._on_cpu(*[drawn(9, 2, 4)] * 3, Layout((9,), CPU), True, 0.5, 0.5, None) for _ in range(2)]
-        assert not called and not torch.equal(*said), "drawn anew each time"
+        assert not names and not torch.equal(*said), "drawn anew each time"
         attention._on_cpu(*[drawn(9, 2, 4)] * 3, Layout((9,), CPU), True, 0.5, 0.0, None)
-    assert called == ["attention_forward"]
+    assert names == ["attention_forward"]
 
 
 @needed
@@ -451,7 +487,7 @@ def test_lora_learns_as_without(name: str, everywhere: None) -> None:
 def trained(tmp_path: Any, name: str, lora: bool, precision: str) -> tuple[list[float], dict[str, torch.Tensor]]:
     model = causal()
     if lora:
-        Lora(rank=4, alpha=8.0).attach(model, seed=0)
+        Lora(rank=8, alpha=16.0).attach(model, seed=0)
     steps = train(tmp_path / name, model, EXAMPLES, Sft(), train=stage(precision=precision))
     return [step.loss for step in steps], weights_of(model)
 
@@ -460,14 +496,11 @@ def trained(tmp_path: Any, name: str, lora: bool, precision: str) -> tuple[list[
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("lora", [False, True])
 def test_a_training_uses_them_and_comes_to_the_same(lora, precision, tmp_path, everywhere, monkeypatch) -> None:
-    called: set[str] = set()
-    call = library.Library.call
-    monkeypatch.setattr(
-        library.Library, "call", lambda self, name, *given: (called.add(name), call(self, name, *given))
-    )
-    found = trained(tmp_path, "with", lora, precision)
-    every = set(library.ARGUMENTS) if precision == "fp32" else {"norm_forward", "norm_backward"}
-    assert called == every
+    with called() as names:
+        found = trained(tmp_path, "with", lora, precision)
+    every = set(library.ARGUMENTS) if lora else set(library.ARGUMENTS) - {"low_rank"}
+    every = every if precision == "fp32" else {"norm_forward", "norm_backward"}
+    assert set(names) == every
     monkeypatch.setattr(use, "library", lambda: (None, "for the test"))
     expected = trained(tmp_path, "without", lora, precision)
     assert found[0] == pytest.approx(expected[0], rel=1e-5 if precision == "fp32" else 1e-3)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from tunesmith.models.layers.native.low_rank import both, lowered, summed
 from tunesmith.models.layers.native.products import mm
 from tunesmith.models.layers.precision import rounded
 
@@ -175,7 +176,7 @@ class _Apply(torch.autograd.Function):
         down_RD = torch.cat(down_rD)
         weight_PD = _joined([rounded(base.weight) for base in bases])
         said_NP = mm(x_ND, weight_PD.T)
-        low_NR = mm(x_ND, down_RD.T)
+        low_NR = lowered(x_ND, down_RD.T)
         lows_Nr = torch.split(low_NR, [len(part) for part in down_rD], dim=1)
         parts = torch.split(said_NP, [len(part) for part in up_Or], dim=1)
         for part_NO, low_Nr, up, scale, base in zip(parts, lows_Nr, up_Or, scales, bases, strict=True):
@@ -206,9 +207,8 @@ class _Apply(torch.autograd.Function):
             strict=True,
         )
         for d_part_NO, low_Nr, d_low_Nr, up, scale in halves:
-            d_up.append(mm(d_part_NO.T, low_Nr, alpha=scale))
-            mm(d_part_NO, up, out=d_low_Nr, alpha=scale)
-        d_down_RD = mm(d_low_NR.T, x_ND)
+            d_up.append(both(d_part_NO, up, low_Nr, alpha=scale, out_NR=d_low_Nr))
+        d_down_RD = summed(x_ND, d_low_NR).T
         d_states = None
         if ctx.needs_input_grad[0]:
             d_x_ND = mm(d_low_NR, down_RD)

@@ -36,6 +36,7 @@ NUMBERS, COUNT, SCALAR, FLAG = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, 
 ARGUMENTS: dict[str, list[Any]] = {
     "product": [NUMBERS, FLAG, FLAG, *3 * [COUNT], SCALAR, *2 * [NUMBERS, COUNT], SCALAR, NUMBERS, COUNT, FLAG],
     "product_of_few": [*3 * [COUNT], SCALAR, *2 * [NUMBERS, COUNT], SCALAR, NUMBERS, COUNT, NUMBERS, FLAG],
+    "low_rank": [*3 * [COUNT], SCALAR, NUMBERS, COUNT, NUMBERS, *2 * [NUMBERS, COUNT], NUMBERS, FLAG],
     "gate_forward": [COUNT, COUNT, *2 * [NUMBERS, COUNT], NUMBERS, FLAG],
     "gate_backward": [COUNT, COUNT, *2 * [NUMBERS, COUNT], *3 * [NUMBERS], FLAG],
     "norm_forward": [COUNT, COUNT, SCALAR, *4 * [NUMBERS], FLAG],

@@ -39,7 +39,8 @@ def better() -> bool:
 def mm(left: Tensor, right: Tensor, *, out: Tensor | None = None, alpha: float = 1.0, add: bool = False) -> Tensor:
     """`alpha left right` of two matrices, into `out` or added to it; by the kernels while they are used."""
     kernels = in_use()
-    if kernels is not None and better() and _suits(left, right, out):
+    given = (left, right) if out is None else (left, right, out)
+    if kernels is not None and better() and suits(*given) and (out is None or out.stride(1) == 1):
         return multiplied(kernels, left, right, out=out, alpha=alpha, add=add)
     if add:
         assert out is not None, "there must be something to add to"
@@ -75,10 +76,10 @@ def _lying(matrix: Tensor) -> tuple[Tensor, bool, int]:
     return matrix.contiguous(), False, matrix.shape[1]
 
 
-def _suits(left: Tensor, right: Tensor, out: Tensor | None = None) -> bool:
-    given = (left, right) if out is None else (left, right, out)
-    lined = out is None or out.stride(1) == 1
-    return lined and are_plain(*given) and all(part.numel() for part in given) and not torch.is_autocast_enabled("cpu")
+def suits(*matrices: Tensor) -> bool:
+    """Whether the kernels can read these, and torch would compute in fp32 too."""
+    whole = all(matrix.numel() for matrix in matrices)
+    return whole and are_plain(*matrices) and not torch.is_autocast_enabled("cpu")
 
 
 class Fixed:
@@ -121,7 +122,7 @@ class _Forward:
 
     def __call__(self, states: Tensor) -> Tensor:
         layer = self.layer
-        if not _suits(states, layer.weight) or (layer.bias is not None and not are_plain(layer.bias)):
+        if not suits(states, layer.weight) or (layer.bias is not None and not are_plain(layer.bias)):
             return nn.Linear.forward(layer, states)
         said: Tensor = _Linear.apply(states, layer.weight, layer.bias)  # type: ignore[no-untyped-call]
         return said

@@ -17,7 +17,9 @@ typedef void (*gemm_t)(int, int, int, size, size, size, float, const float *, si
                        size);
 enum { ROWS = 101, PLAIN = 111, TURNED = 112 }; /* CBLAS's names for: row by row, as it is, transposed */
 enum { LANES = 16, QUERIES = 64 };              /* sums run in so many parts; queries of a block of attention */
-enum { WIDE = 8, PANEL = 12 };                  /* rows in a vector, and columns at a time, of a product of few rows */
+enum { WIDE = 8 };                              /* numbers in a vector */
+
+typedef float wide_t __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 
 static inline size smaller(size a, size b) { return a < b ? a : b; }
 static inline size larger(size a, size b) { return a > b ? a : b; }

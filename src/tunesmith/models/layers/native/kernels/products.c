@@ -1,6 +1,8 @@
 /* Products of matrices, shared out among threads; and of few rows, a step of decoding, without a BLAS. */
 #include "kernels.h"
 
+enum { PANEL = 12 }; /* columns at a time, of a product of few rows */
+
 /* out[m, n] = alpha left[m, k] right[k, n] + beta out. A turned matrix is given as its transpose lies in memory. */
 void product(gemm_t sgemm, int left_turned, int right_turned, size m, size n, size k, float alpha, const float *left,
              size left_stride, const float *right, size right_stride, float beta, float *out, size out_stride,
@@ -21,8 +23,8 @@ void product(gemm_t sgemm, int left_turned, int right_turned, size m, size n, si
 }
 
 /* Products of few rows: a step of decoding, where weights are read from memory once and nothing is worth packing but
- * the rows. `WIDE` of them lie in a vector, and each weight is multiplied with one or two vectors. */
-typedef float wide_t __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
+ * the rows. `WIDE` of them lie in a vector, and each weight is multiplied with one or two vectors.
+ */
 
 /* Columns of the outcome for `rows` rows, packed [k, vectors * WIDE]: `columns` are computed and the first `wanted`
  * written. Counts are constants where it is called. */
