@@ -27,16 +27,17 @@ TRIMMED = {"llama", "qwen2", "qwen3", "mistral", "gemma", "smollm3"}
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Tokens that were computed, each time, where the last layer was trimmed."""
+    """Tokens that the last layer was computed for, each time that it was trimmed."""
     seen: list[int] = []
-    call = last._Trimmed.__call__
+    call = last._Trimmed._compute
 
     def counted(self: Any, *args: Any, **settings: Any) -> Tensor:
+        seen.append(len(self.positions_M))  # first: what is computed again ends early
         said = call(self, *args, **settings)
-        seen.append(said.shape[1])
+        assert said.shape[1] == len(self.positions_M)
         return said
 
-    monkeypatch.setattr(last._Trimmed, "__call__", counted)
+    monkeypatch.setattr(last._Trimmed, "_compute", counted)
     return seen
 
 
@@ -110,11 +111,17 @@ def test_a_layer_that_others_stand_in_for_or_listen_to_is_computed_whole(sizes: 
         assert len(known[0]) == LAYOUT.num_tokens
         with trunk.told(rows, known[0]):
             assert torch.allclose(hidden_at(model, ids_of(LAYOUT), LAYOUT, SOME), expected_MD, atol=1e-5)
+
+
+def test_a_layer_that_is_computed_again_is_trimmed_both_times(sizes: list[int]) -> None:
+    model = model_of("llama", CAUSAL["llama"])
     model.module.train()
+    plain = taught(model, hidden_at(model, ids_of(LAYOUT), LAYOUT, SOME))
+    once = sizes.count(len(SOME))
     model.inner.activation_checkpointing_enable()
-    assert same(model) and not sizes
-    model.inner.activation_checkpointing_disable()
-    assert same(model) and sizes and model.module.training
+    again = taught(model, hidden_at(model, ids_of(LAYOUT), LAYOUT, SOME))
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(again, plain, strict=True))
+    assert sizes.count(len(SOME)) == once + 1 + 1, "on the way forth, and on the way back"
 
 
 def test_a_layer_that_drops_or_has_other_parts_is_computed_whole(sizes: list[int]) -> None:

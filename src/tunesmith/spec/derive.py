@@ -184,8 +184,9 @@ def usual_rate(size: int, adapter: str, *, pace: float = 1.0) -> Derived:
         rate = min(max(full, 2e-5), 1e-3)
         why = f"{_millions(size)} parameters trained in full: 5e-5 at 100M, inversely with size, from 2e-5 to 1e-3"
     else:
-        rate = min(max(10 * full, 2e-4), 1e-3)
-        why = f"an adapter on {_millions(size)} parameters: ten times that of full training, 2e-4 to 1e-3"
+        most = 1e-3 if adapter in FEW else 5e-3
+        rate = min(max(10 * full, 2e-4), most)
+        why = f"an adapter on {_millions(size)} parameters: ten times that of full training, 2e-4 to {most:g}"
         if adapter in FEW:
             rate, why = FEW[adapter] * rate, f"{why}; {FEW[adapter]} times that, as {adapter} trains very few"
     return _paced(rate, why, pace)
@@ -193,13 +194,11 @@ def usual_rate(size: int, adapter: str, *, pace: float = 1.0) -> Derived:
 
 def head(facts: Facts, adapter: str, rate: float, *, pace: float = 1.0) -> Derived:
     """How many times faster than the rest, whose peak rate is `rate`, a head of ours learns."""
-    usual = usual_rate(facts.num_parameters, "lora", pace=pace).value
-    if adapter not in FEW or rate <= usual:
+    usual = min(usual_rate(facts.num_parameters, "lora", pace=pace).value, 1e-3 * pace)
+    most = HEAD * usual if adapter in FEW else 2e-2 * pace
+    if HEAD * rate <= most:
         return Derived(HEAD, f"a head starts from nothing, so it learns {HEAD:g} times as fast as the rest")
-    why = (
-        f"{adapter} learns at {rate:g}; a head at {HEAD:g} times the {usual:g} of larger adapters, or it would diverge"
-    )
-    return Derived(_two_digits(HEAD * usual / rate), why)
+    return Derived(_two_digits(most / rate), f"{adapter} learns at {rate:g}; a head at {most:g}, or it would diverge")
 
 
 def _paced(rate: float, why: str, pace: float) -> Derived:

@@ -50,6 +50,12 @@ class _Trimmed:
         self.positions_M = positions_M
 
     def __call__(self, hidden_states: Tensor, **settings: Any) -> Tensor:
+        if getattr(self.layer, "gradient_checkpointing", False) and self.layer.training:
+            again: Tensor = self.layer._gradient_checkpointing_func(self._compute, hidden_states, **settings)
+            return again
+        return self._compute(hidden_states, **settings)
+
+    def _compute(self, hidden_states: Tensor, **settings: Any) -> Tensor:
         layer, attention = self.layer, self.layer.self_attn
         hook = attention.o_proj.register_forward_pre_hook(lambda _, states: self._read(states[0]))
         try:
@@ -79,8 +85,8 @@ def _free_last(model: Model) -> nn.Module | None:
 
 
 def _is_alone(layer: nn.Module) -> bool:
-    """Whether nothing else stands in for it, listens to it or computes it again."""
-    return "forward" not in vars(layer) and not layer._forward_hooks and not getattr(layer, "gradient_checkpointing", 0)
+    """Whether nothing else stands in for it or listens to it."""
+    return "forward" not in vars(layer) and not layer._forward_hooks
 
 
 def _measured(model: Model) -> nn.Module | None:
@@ -93,9 +99,8 @@ def _measured(model: Model) -> nn.Module | None:
     parts = {child for child, _ in layer.named_children()}
     if parts != PARTS or not isinstance(getattr(layer.self_attn, "o_proj", None), nn.Module):
         return None
-    if not _is_alone(layer) or any(place.path == name for place in dropouts(model.inner)):
-        return None
-    return layer if _says_the_same(model, layer) else None
+    drops = any(place.path == name for place in dropouts(model.inner))
+    return layer if not drops and _says_the_same(model, layer) else None
 
 
 @torch.no_grad()
