@@ -233,8 +233,7 @@ def test_the_micro_batch_follows_the_batch(batch: str, micro: str) -> None:
 @pytest.mark.parametrize(
     ("train", "times"),
     [
-        ("{adapter: lora}", 4),  # 5e-3: a head faster than 2e-2 would diverge
-        ("{adapter: lora, optimizer: {kind: adamw, lr: 2e-3}}", 10),
+        ("{adapter: lora}", 10),
         ("{adapter: full}", 10),
         ("{adapter: prefix}", 0.1),  # which learns at a hundred times the rate of LoRA
         ("{adapter: prompt}", 0.5),  # and this at twenty times
@@ -580,10 +579,15 @@ def test_what_may_go_wrong_is_looked_out_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("adapter", "small", "large"),
-    [("full", 6.3e-4, 5e-5), ("lora", 5e-3, 5e-4), ("bottleneck", 5e-3, 5e-4), ("qlora", 5e-3, 5e-4),
-     ("ia3", 2e-2, 1e-2), ("prefix", 0.1, 5e-2), ("prompt", 2e-2, 1e-2)],
+    ("adapter", "small", "answers", "large"),
+    [("full", 8e-4, 8e-4, 5e-5), ("lora", 1e-3, 5e-3, 5e-4), ("bottleneck", 1e-3, 5e-3, 5e-4),
+     ("qlora", 1e-3, 5e-3, 5e-4), ("ia3", 2e-2, 2e-2, 1e-2), ("prefix", 0.1, 0.1, 5e-2), ("prompt", 2e-2, 2e-2, 1e-2)],
 )  # fmt: skip
-def test_the_learning_rate_is_derived_for_the_adapter(adapter: str, small: float, large: float) -> None:
-    for facts, rate in ((TICKETS, small), (replace(TICKETS, num_parameters=100_000_000), large)):
-        assert value(facts, "train.0.optimizer.lr", f"train: {{adapter: {adapter}}}\n") == pytest.approx(rate, rel=0.02)
+def test_the_learning_rate_is_derived_for_the_adapter(adapter: str, small: float, answers: float, large: float) -> None:
+    """A fresh head and small adapters of high rates are unsteady together; answers alone bear more."""
+    for facts, size, rate in (
+        (TICKETS, 6_200_000, small), (SPANS, 6_200_000, small), (CHAT, 6_200_000, answers),
+        (TICKETS, 100_000_000, large), (CHAT, 100_000_000, large),
+    ):  # fmt: skip
+        found = value(replace(facts, num_parameters=size), "train.0.optimizer.lr", f"train: {{adapter: {adapter}}}\n")
+        assert found == pytest.approx(rate, rel=0.02)

@@ -87,9 +87,10 @@ def _by_importance(stage: Train, rows: int, parameters: int, head: str) -> Itera
 
 
 def _rate(stage: Train, parameters: int) -> Dimension:
-    assert stage.adapter and stage.optimizer
+    assert stage.adapter and stage.optimizer and stage.objective
     now: Any = getattr(stage.optimizer, "lr", None)
-    usual = usual_rate(parameters, stage.adapter.kind, pace=getattr(stage.optimizer, "pace", 1.0))
+    pace = getattr(stage.optimizer, "pace", 1.0)
+    usual = usual_rate(parameters, stage.adapter.kind, stage.objective.kind, pace=pace)
     low, high = _two_digits(usual.value / 5), _two_digits(usual.value * 10)
     why = f"a fifth to ten times {usual.value:g}: {usual.reason}"
     if now is not None and not low <= now <= high:

@@ -70,6 +70,8 @@ AT_ONCE = 1_024
 FEW = {"ia3": 20, "prefix": 100, "prompt": 20}
 """Adapters of so few parameters that each has far to go, and how many times LoRA's rate they take: 3e-3 for IA3
 (arXiv 2205.05638), 1e-2 to 0.3 for virtual tokens (arXiv 2104.08691); measured too (docs/results.md)."""
+HEADED = ("classify", "tag")
+"""Objectives that learn a head of ours."""
 HEAD = 10.0
 """How many times faster than the rest a classification or tagging head learns: it starts from nothing."""
 METRICS_OF_TASK = {
@@ -167,16 +169,16 @@ def adapter(facts: Facts, *, fresh: bool) -> Derived:
     )
 
 
-def learning_rate(facts: Facts, adapter: str, *, fresh: bool, pace: float = 1.0) -> Derived:
+def learning_rate(facts: Facts, adapter: str, objective: str, *, fresh: bool, pace: float = 1.0) -> Derived:
     """The peak learning rate; `fresh` says that the base starts from random weights, `pace` is as in `usual_rate`."""
     size = facts.num_parameters
     if not fresh:
-        return usual_rate(size, adapter, pace=pace)
+        return usual_rate(size, adapter, objective, pace=pace)
     rate = min(max(0.003239 - 0.0001395 * math.log(size), 1e-4), 1e-3)
     return _paced(rate, f"{_millions(size)} fresh parameters: 0.003239 - 0.0001395 ln N, from 1e-4 to 1e-3", pace)
 
 
-def usual_rate(size: int, adapter: str, *, pace: float = 1.0) -> Derived:
+def usual_rate(size: int, adapter: str, objective: str, *, pace: float = 1.0) -> Derived:
     """The peak learning rate of a pre-trained base of `size` parameters; `pace` is how many times AdamW's rate is usual
     for the optimizer."""
     full = 5e-5 * 1e8 / size
@@ -184,7 +186,7 @@ def usual_rate(size: int, adapter: str, *, pace: float = 1.0) -> Derived:
         rate = min(max(full, 2e-5), 1e-3)
         why = f"{_millions(size)} parameters trained in full: 5e-5 at 100M, inversely with size, from 2e-5 to 1e-3"
     else:
-        most = 1e-3 if adapter in FEW else 5e-3
+        most = 1e-3 if adapter in FEW or objective in HEADED else 5e-3
         rate = min(max(10 * full, 2e-4), most)
         why = f"an adapter on {_millions(size)} parameters: ten times that of full training, 2e-4 to {most:g}"
         if adapter in FEW:
@@ -194,11 +196,11 @@ def usual_rate(size: int, adapter: str, *, pace: float = 1.0) -> Derived:
 
 def head(facts: Facts, adapter: str, rate: float, *, pace: float = 1.0) -> Derived:
     """How many times faster than the rest, whose peak rate is `rate`, a head of ours learns."""
-    usual = min(usual_rate(facts.num_parameters, "lora", pace=pace).value, 1e-3 * pace)
-    most = HEAD * usual if adapter in FEW else 2e-2 * pace
-    if HEAD * rate <= most:
+    usual = usual_rate(facts.num_parameters, "lora", "classify", pace=pace).value
+    if adapter not in FEW or rate <= usual:
         return Derived(HEAD, f"a head starts from nothing, so it learns {HEAD:g} times as fast as the rest")
-    return Derived(_two_digits(most / rate), f"{adapter} learns at {rate:g}; a head at {most:g}, or it would diverge")
+    why = f"{adapter} learns at {rate:g}; a head at {HEAD:g} times LoRA's {usual:g}, or it would diverge"
+    return Derived(_two_digits(HEAD * usual / rate), why)
 
 
 def _paced(rate: float, why: str, pace: float) -> Derived:
@@ -239,7 +241,7 @@ def duration(facts: Facts, objective: str, *, fresh: bool) -> Derived:
         epochs = min(max(math.ceil(enough / max(tokens, 1)), 1), 4)
         why = f"up to {tokens:,} tokens of prose; {enough:,} are wanted, and more than 4 epochs teach little"
         return Derived(str(Duration(epochs, "epochs")), why)
-    seen, fewest, most = (80_000, 2, 20) if objective in ("classify", "tag") else (30_000, 1, 10)
+    seen, fewest, most = (80_000, 2, 20) if objective in HEADED else (30_000, 1, 10)
     epochs = min(max(round(seen / rows), fewest), most)
     why = f"{rows:,} training rows, of which about {seen:,} are to be seen; {fewest} to {most} epochs"
     return Derived(str(Duration(epochs, "epochs")), why)

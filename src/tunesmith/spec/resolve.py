@@ -160,7 +160,7 @@ def _fill_stage(draft: _Draft, at: str, facts: Facts, objective: str, length: Le
     optimizer = draft.fill(f"{at}.optimizer", derive.optimizer())
     if "lr" in optimizer:
         pace = getattr(OPTIMIZERS.load(_kind(optimizer)), "pace", 1.0)
-        rate = draft.fill(f"{at}.optimizer.lr", derive.learning_rate(facts, adapter, fresh=fresh, pace=pace))
+        rate = draft.fill(f"{at}.optimizer.lr", derive.learning_rate(facts, adapter, objective, fresh=fresh, pace=pace))
         draft.fill(f"{at}.optimizer.head", derive.head(facts, adapter, rate, pace=pace))
     duration = Duration.parse(draft.fill(f"{at}.duration", derive.duration(facts, objective, fresh=fresh)))
     batch = Batch.parse(draft.fill(f"{at}.batch", derive.batch(facts, objective)))
