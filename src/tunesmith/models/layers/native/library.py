@@ -168,9 +168,8 @@ def _compiled() -> Path:
         raise Missing("there is no C compiler (cc or gcc); with one, training on this machine is faster")
     written = {file.name: file.read_text() for file in _written().iterdir() if file.name.endswith((".c", ".h"))}
     version = _run(compiler, "--version").splitlines()[:1]
-    name = hashlib.sha256(repr((sorted(written.items()), FLAGS, compiler, version, _processor())).encode()).hexdigest()[
-        :24
-    ]
+    decides = repr((sorted(written.items()), FLAGS, compiler, version, _processor()))
+    name = hashlib.sha256(decides.encode()).hexdigest()[:24]
     for folder in _folders():
         kept = folder / f"kernels-{name}.so"
         try:

@@ -34,10 +34,7 @@ def rotations(model: nn.Module) -> list[Replaced]:
 
 def _turns_halves(rotary: Callable[..., Any]) -> bool:
     query_1HNK = numbers(2 * WIDTH).view(1, PROBE, 2, WIDTH).transpose(1, 2)
-    key_1GNK, cos_1NK, sin_1NK = (
-        query_1HNK[:, 1:],
-        *(numbers(3 * WIDTH).view(PROBE, 3, WIDTH).transpose(0, 1)[1:, None]),
-    )
+    key_1GNK, (_, cos_1NK, sin_1NK) = query_1HNK[:, 1:], numbers(3 * WIDTH).view(3, 1, PROBE, WIDTH)
     try:
         said = rotary(query_1HNK, key_1GNK, cos_1NK, sin_1NK)
     except Exception:  # another function of that name
@@ -73,8 +70,9 @@ def _suits(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> bool:
     """Whether whole heads of one line of tokens are turned."""
     if not are_plain(query, key, cos, sin) or query.dim() != 4 or not query.numel():
         return False
-    one, _, tokens, width = query.shape
-    return key.shape == (one, key.shape[1], tokens, width) and cos.shape == sin.shape == (1, tokens, width) and one == 1
+    lines, _, tokens, width = query.shape
+    whole = key.dim() == 4 and (len(key), *key.shape[2:]) == (lines, tokens, width)
+    return whole and lines == 1 and cos.shape == sin.shape == (1, tokens, width)
 
 
 class _Rotate(torch.autograd.Function):
