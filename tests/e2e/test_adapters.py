@@ -58,13 +58,15 @@ def test_a_run_without_kernels_says_why_once(desk: Path, monkeypatch: pytest.Mon
     )
 
 
-def test_rows_too_long_beside_virtual_tokens_are_refused_before_training(desk: Path) -> None:
+def test_rows_leave_virtual_tokens_their_place(desk: Path) -> None:
     rows = [{"text": "cold " * 80 + str(number), "label": ["warm", "cold"][number % 2]} for number in range(40)]
     (desk / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     asked = ("train", "colours.yaml", "train.adapter.kind=prompt", "evaluate.slices=[]", "-q")
-    said = run(*asked, "train.adapter.length=40")
-    assert said.exit_code == 2 and "88 beside the adapter's virtual ones" in said.output
-    assert run(*asked, "train.adapter.length=40", "data.max_length=88 tokens").exit_code == 0
+    assert run(*asked, "train.adapter.length=40").exit_code == 0
+    spec = json.loads((desk / "runs/colours/1/spec.json").read_text())["spec"]
+    assert spec["data"]["max_length"] == "88 tokens"
+    said = run(*asked, "train.adapter.length=40", "data.max_length=89 tokens")
+    assert said.exit_code == 2 and "89 tokens are more than the base can read beside 40 virtual ones, 88" in said.output
 
 
 def test_a_run_is_merged_by_its_name(desk: Path) -> None:

@@ -137,7 +137,6 @@ def begin_stage(
         narrator.say("note", text=note)
     objective = objective.told(job.learned(number))
     examples, validation = rows
-    _refuse_long(model, [*examples, *validation])
     stage, ranks = Beginning(request, model, stage, examples, validation, narrator, ranks).place(shard)
     return model, objective, stage, ranks
 
@@ -256,21 +255,6 @@ def open_stage_model(request: Request, job: Job, number: int, start: str) -> Mod
     packs(model)  # measured here, while the weights are still in fp32
     note_kernels(model)
     return model
-
-
-def _refuse_long(model: Model, examples: Sequence[Example]) -> None:
-    """Virtual tokens take their place in the context; rows that are too long beside them are noticed at once.
-
-    Raises:
-        ModelError: a row is.
-    """
-    longest = max((len(example.ids) for example in examples), default=0)
-    if longest > model.context:
-        raise ModelError(
-            f"a row has {longest} tokens, and the model reads {model.context} beside the adapter's virtual ones",
-            where="train.adapter.length",
-            fix=f"write `data: {{max_length: {model.context} tokens}}`, or fewer virtual tokens",
-        )
 
 
 def model_folder(run: Run, job: Job, number: int) -> Path:
