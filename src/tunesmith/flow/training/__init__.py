@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tunesmith.data.encode.tokenize import Encoded, Example
-from tunesmith.errors import ModelError
 from tunesmith.evaluate.predict import provides
 from tunesmith.evaluate.predict.validate import validation_metrics
 from tunesmith.flow.data.prepare import Job
