@@ -547,6 +547,8 @@ def test_virtual_tokens_that_leave_little_of_the_context_are_refused() -> None:
     resolved(CHAT, VIRTUAL.replace("24", "512"))
     said = refusal(CHAT, VIRTUAL.replace("24", "513"))
     assert "train.adapter.length" in said and "513 virtual tokens leave too little of a context of 1024" in said
+    both = refusal(CHAT, VIRTUAL.replace("24", "5000") + "evaluate: {arms: [base]}\n")
+    assert "5000 virtual tokens" in both and "the verdict rests on the tuned model" in both
 
 
 def test_watchers_without_validation_rows_are_refused() -> None:

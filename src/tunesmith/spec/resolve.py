@@ -66,9 +66,9 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     Raises:
         SpecError: what is written cannot be done with these data and this base.
     """
-    if crowded := list(_crowded(spec, facts)):
-        raise SpecError([Problem(written.where(path), what) for path, what in crowded])
-    facts = replace(facts, context=facts.context - _virtual_tokens(spec))
+    crowded = list(_crowded(spec, facts))
+    if not crowded:
+        facts = replace(facts, context=facts.context - _virtual_tokens(spec))
     draft = _Draft(spec.model_dump(mode="json"))
     task = draft.fill("goal.task", derive.task(facts))
     _fill_early(draft)
@@ -107,7 +107,7 @@ def resolve(spec: Spec, written: Written, facts: Facts) -> Resolved:
     draft.fill("scale.devices", derive.devices(facts))
     filled = Spec.model_validate(draft.tree)
     unfound = _nothing_to_find(filled, draft.reasons)
-    if conflicts := [*_conflicts(filled, facts, validated=validated), *unfound]:
+    if conflicts := [*crowded, *_conflicts(filled, facts, validated=validated), *unfound]:
         raise SpecError([Problem(written.where(path), what) for path, what in conflicts])
     return Resolved(filled, _origins(filled, written, draft.reasons))
 

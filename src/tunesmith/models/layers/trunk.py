@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from tunesmith.models.model import Model
     from tunesmith.spec.sections import Regularize
 
-PROBE = (5, 2, 9)
-"""Tokens of the rows on which it is measured."""
-
 
 class Rows(NamedTuple):
     """Rows that a model is about to read, whether one after another or padded."""
@@ -167,14 +164,11 @@ def bears(model: Model, depth: int) -> bool:
         model: with the dropout of the training.
         depth: how many of the lowest layers, at least one.
     """
-    from tunesmith.models.packing.layout import Layout
-    from tunesmith.models.packing.rows import hidden_of_rows, packs
+    from tunesmith.models.packing.rows import hidden_of_rows, packs, probe
 
     packs(model)  # measured on rows of its own, and not in between
-    layout = Layout(PROBE, model.device)
-    ids_N = torch.arange(layout.num_tokens, device=model.device) % model.inner.config.get_text_config().vocab_size
-    ids_N = torch.where(ids_N == model.pad_id, ids_N + 1, ids_N)
-    trunk, rows = Trunk(model, depth), Rows(ids_N, PROBE)
+    ids_N, layout = probe(model)
+    trunk, rows = Trunk(model, depth), Rows(ids_N, layout.lengths)
     known: list[Tensor] = []
     was_training = model.module.training
     model.module.train()

@@ -20,7 +20,7 @@ from tunesmith.models.layers.dropout import dropouts
 from tunesmith.models.layers.native.replaced import Replaced, placed
 from tunesmith.models.model import Model
 from tunesmith.models.packing.layout import Layout
-from tunesmith.models.packing.rows import PROBE, hidden_of_rows, packs
+from tunesmith.models.packing.rows import hidden_of_rows, packs, probe
 
 PARTS = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
 """What a layer is made of: each half reads the sum of all before it through a norm, and is added to it."""
@@ -105,9 +105,7 @@ def _measured(model: Model) -> nn.Module | None:
 
 @torch.no_grad()
 def _says_the_same(model: Model, layer: nn.Module) -> bool:
-    layout = Layout(PROBE, model.device)
-    ids_N = torch.arange(layout.num_tokens, device=model.device) % model.inner.config.get_text_config().vocab_size
-    ids_N = torch.where(ids_N == model.pad_id, ids_N + 1, ids_N)
+    ids_N, layout = probe(model)
     positions_M = torch.arange(1, layout.num_tokens, 3, device=model.device)
     was_training = model.module.training
     model.module.eval()

@@ -89,6 +89,13 @@ def _padded_hidden(model: Model, ids_N: Tensor, layout: Layout) -> Tensor:
 # Measuring --------------------------------------------------------------------------------------
 
 
+def probe(model: Model) -> tuple[Tensor, Layout]:
+    """A few short rows on which properties of a model are measured: [N] tokens, none of them padding."""
+    layout = Layout(PROBE, model.device)
+    ids_N = torch.arange(layout.num_tokens, device=model.device) % model.inner.config.get_text_config().vocab_size
+    return torch.where(ids_N == model.pad_id, ids_N + 1, ids_N), layout
+
+
 @torch.no_grad()
 def _measured_offset(model: Model) -> int | None:
     """The first offset of positions with which rows come out as they do padded."""
@@ -100,9 +107,7 @@ def _measured_offset(model: Model) -> int | None:
     register()
     was_training = model.module.training
     model.module.eval()
-    layout = Layout(PROBE, model.device)
-    ids_N = torch.arange(layout.num_tokens, device=model.device) % model.inner.config.get_text_config().vocab_size
-    ids_N = torch.where(ids_N == model.pad_id, ids_N + 1, ids_N)
+    ids_N, layout = probe(model)
     expected_ND = _padded_hidden(model, ids_N, layout).float()
     inner.set_attn_implementation(ATTENTION)
     found = next(

@@ -8,10 +8,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from tunesmith.models.layers.native.library import Library, in_use
-from tunesmith.models.layers.native.products import better, mm, suits
+from tunesmith.models.layers.native.products import WIDE, better, mm, suits
 
-WIDE = 8
-"""Numbers in a vector of the kernel; as in the kernels."""
 MOST = 64
 """Ranks beyond which a BLAS has enough to do."""
 
@@ -62,7 +60,7 @@ def _run(kernels: Library, lines_ND: Tensor, alpha: float, table_DR: Tensor | No
         "low_rank", len(lines_ND), width, ranks, alpha, lines_ND.data_ptr(), lines_ND.stride(0), _at(table_DR),
         *_lying(out_NR), *_lying(low_NR), parts_XDR.data_ptr() if wants_sums else None,
     )  # fmt: skip
-    return parts_XDR.sum(dim=0) if kernels.threads > 1 else parts_XDR.view(-1, ranks)
+    return parts_XDR.sum(dim=0)
 
 
 def _at(matrix: Tensor | None) -> int | None:
