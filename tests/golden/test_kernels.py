@@ -17,7 +17,7 @@ from train_tiny import causal, rows, stage, train, weights_of
 
 from tunesmith.models.adapters.lora import Lora
 from tunesmith.models.layers.lora_groups import grouped, lora_groups
-from tunesmith.models.layers.native import again, gates, library, low_rank, norms, products, replaced, rotary, use
+from tunesmith.models.layers.native import again, gates, library, lora, norms, products, replaced, rotary, use
 from tunesmith.models.layers.native.attention import attend
 from tunesmith.models.packing import attention
 from tunesmith.models.packing.attention import _Rows
@@ -27,7 +27,7 @@ from tunesmith.train.objectives.sft import Sft
 
 KERNELS, WHY = library.library()
 needed = pytest.mark.skipif(KERNELS is None, reason=f"no kernels here: {WHY}")
-EXAMPLES = rows(12)
+EXAMPLES = rows(12, longest=24)  # batches of fewer tokens and of more than products of few are for
 
 
 @pytest.fixture(params=[1, 2])
@@ -74,7 +74,7 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize(
     "sizes",
     [(1, 1, 1), (1, 70, 33), (70, 1, 33), (37, 64, 1), (100, 33, 257), (257, 40, 100), (8, 35, 47), (26, 64, 25),
-     (products.FEW, 17, 50)],
+     (products.FEW, 17, 50), (products.FEW + 1, 8, 16), (61, 2201, 95), (200, 1064, 3)],
 )  # fmt: skip
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
@@ -89,6 +89,8 @@ def test_a_product_is_torchs(sizes, left_turned, right_turned, threads, everywhe
         said = products.mm(left, right)
         more = products.mm(left, right, out=into, alpha=0.5, add=True)
     assert more is into and off(said, expected) <= 1e-6 and off(into, before + 0.5 * expected) <= 1e-6
+    beside = [torch.cat([matrix[:, :2], matrix[:, n + 2 :]], dim=1) for matrix in (into._base, wide)]
+    assert torch.equal(*beside), "written beside"
 
 
 @needed
@@ -113,11 +115,13 @@ def test_states_that_a_weight_that_stays_cannot_read_are_refused() -> None:
 
 
 @needed
-def test_what_is_said_of_a_row_does_not_depend_on_the_rows_beside_it(threads: int) -> None:
+def test_what_is_said_of_a_row_does_not_depend_on_the_rows_beside_it(threads: int, everywhere: None) -> None:
     product, states = products.Fixed(KERNELS, drawn(29, 37), None), drawn(products.FEW, 37)
+    many, table = drawn(200, 70), drawn(70, 90, seed=1)
     with kernels_used():
-        together = product(states)
+        together, said = product(states), products.mm(many, table)
         assert all(torch.equal(product(states[:rows]), together[:rows]) for rows in range(1, len(states)))
+        assert all(torch.equal(products.mm(many[at : at + 60], table), said[at : at + 60]) for at in (0, 1, 5, 77, 140))
 
 
 @needed
@@ -142,33 +146,50 @@ def test_what_the_kernels_cannot_read_is_left_to_torch(everywhere, monkeypatch) 
     assert torch.equal(products.mm(whole, whole), whole @ whole), "outside of a training"
 
 
-@needed
-@pytest.mark.parametrize("ranks", [8, 16, 24, low_rank.MOST])
-@pytest.mark.parametrize("sizes", [(1, 1), (5, 6), (6, 5), (12, 64), (97, 13), (200, 37)])
-def test_products_of_low_rank_are_torchs(ranks: int, sizes: tuple[int, int], threads: int, everywhere: None) -> None:
-    tokens, width = sizes
-    lines, low = drawn(tokens, width + 9)[:, 3 : width + 3], drawn(tokens, 2 * ranks, seed=1)[:, ranks:]
-    table, wide = drawn(ranks, width, seed=2).T, drawn(tokens, 2 * ranks, seed=3)
-    into, before = wide.clone()[:, :ranks], wide[:, ranks:]
-    narrow, sums = lines.double() @ table.double(), lines.double().T @ low.double()
-    with kernels_used(), called() as names:
-        assert off(low_rank.lowered(lines, table), narrow.float()) <= 1e-6
-        assert off(low_rank.summed(lines, low), sums.float()) <= 1e-6
-        said = low_rank.both(lines, table, low, alpha=0.5, out_NR=into)
-    assert off(said, 0.5 * sums.float()) <= 1e-6 and off(into, 0.5 * narrow.float()) <= 1e-6
-    assert torch.equal(into._base[:, ranks:], before) and names == ["low_rank"] * 3
+def layers_of_lora(tokens: int, width: int, outputs: list[int], ranks: list[int]) -> tuple[Any, ...]:
+    """States that lie in wider lines, weights, A of all, B of each, scales."""
+    x = drawn(tokens, width + 9)[:, 3 : width + 3]
+    weights = [drawn(count, width, seed=number) for number, count in enumerate(outputs)]
+    ups = [drawn(count, rank, seed=9 + count) for count, rank in zip(outputs, ranks, strict=True)]
+    return x, weights, drawn(sum(ranks), width, seed=8), ups, [0.5 + number for number in range(len(outputs))]
 
 
 @needed
-@pytest.mark.parametrize("ranks", [4, 12, low_rank.MOST + 8])
-def test_other_ranks_are_left_to_a_blas(ranks: int, everywhere: None) -> None:
-    lines, low, table, into = drawn(30, 7), drawn(30, ranks, seed=1), drawn(7, ranks, seed=2), torch.empty(30, ranks)
+@pytest.mark.parametrize("ranks", [[8], [16, 8], [24, 8, 40], [lora.MOST], [8] * 9])
+@pytest.mark.parametrize("sizes", [(1, 1), (5, 6), (6, 5), (97, 13), (200, 1070)])
+def test_layers_of_lora_are_products_one_by_one(ranks, sizes, threads, everywhere) -> None:
+    (tokens, width), outputs = sizes, [3 + 14 * number for number in range(1, len(ranks) + 1)]
+    x, weights, down, ups, scales = layers_of_lora(tokens, width, outputs, ranks)
+    exact = [part.double().requires_grad_() for part in (x, down, *ups)]
+    lows = torch.split(exact[0] @ exact[1].T, ranks, dim=1)
+    expected = [
+        exact[0] @ weight.double().T + scale * low @ up.T
+        for weight, low, up, scale in zip(weights, lows, exact[2:], scales, strict=True)
+    ]
+    d_said = [drawn(tokens, 2 * count, seed=count)[:, count:] for count in outputs]
+    torch.autograd.backward(expected, [part.double() for part in d_said])
     with kernels_used(), called() as names:
-        assert off(low_rank.lowered(lines, table), lines @ table) <= 1e-6
-        assert off(low_rank.summed(lines, low), lines.T @ low) <= 1e-6
-        assert off(low_rank.both(lines, table, low, alpha=2.0, out_NR=into), 2 * lines.T @ low) <= 1e-6
-        assert off(into, 2 * lines @ table) <= 1e-6
-    assert "low_rank" not in names
+        kernels = lora.kernels_for(x, weights, ups)
+        assert kernels is KERNELS
+        said, low = lora.forward(kernels, x, weights, down, ups, scales)
+        found = lora.backward(kernels, x, weights, down, ups, scales, low, d_said, wants_states=True)
+        fewer = lora.backward(kernels, x, weights, down, ups, scales, low, d_said, wants_states=False)
+    assert names == ["lora_forward", "lora_backward", "lora_backward"]
+    for part, right in zip(said, expected, strict=True):
+        assert off(part, right.detach().float()) <= 1e-6
+    for learned_ in ((found[0], found[1], *found[2]), (None, fewer[1], *fewer[2])):
+        for part, right in zip(learned_, exact, strict=True):
+            assert part is None or off(part, right.grad.float()) <= 2e-6
+
+
+@needed
+@pytest.mark.parametrize("ranks", [[4], [8, 12], [lora.MOST + 8]])
+def test_other_ranks_are_left_to_products(ranks: list[int], everywhere: None) -> None:
+    x, weights, _, ups, _ = layers_of_lora(30, 7, [20] * len(ranks), ranks)
+    with kernels_used():
+        assert lora.kernels_for(x, weights, ups) is None
+        turned = [up.T.contiguous().T for up in layers_of_lora(30, 7, [20], [8])[3]]
+        assert lora.kernels_for(x, weights[:1], turned) is None, "of matrices that lie otherwise"
 
 
 @needed
@@ -498,7 +519,7 @@ def trained(tmp_path: Any, name: str, lora: bool, precision: str) -> tuple[list[
 def test_a_training_uses_them_and_comes_to_the_same(lora, precision, tmp_path, everywhere, monkeypatch) -> None:
     with called() as names:
         found = trained(tmp_path, "with", lora, precision)
-    every = set(library.ARGUMENTS) if lora else set(library.ARGUMENTS) - {"low_rank"}
+    every = set(library.ARGUMENTS) if lora else set(library.ARGUMENTS) - {"lora_forward", "lora_backward"}
     every = every if precision == "fp32" else {"norm_forward", "norm_backward"}
     assert set(names) == every
     monkeypatch.setattr(use, "library", lambda: (None, "for the test"))

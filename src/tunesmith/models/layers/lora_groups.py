@@ -12,13 +12,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from tunesmith.models.layers.native.low_rank import both, lowered, summed
+from tunesmith.models.layers.native import lora
 from tunesmith.models.layers.native.products import mm
 from tunesmith.models.layers.precision import rounded
 
@@ -173,54 +174,75 @@ class _Apply(torch.autograd.Function):
         count = len(bases)
         x_ND = rounded(states).flatten(0, -2)
         down_rD, up_Or = ([rounded(part) for part in half] for half in (adapters[:count], adapters[count:]))
-        down_RD = torch.cat(down_rD)
-        weight_PD = _joined([rounded(base.weight) for base in bases])
-        said_NP = mm(x_ND, weight_PD.T)
-        low_NR = lowered(x_ND, down_RD.T)
-        lows_Nr = torch.split(low_NR, [len(part) for part in down_rD], dim=1)
-        parts = torch.split(said_NP, [len(part) for part in up_Or], dim=1)
-        for part_NO, low_Nr, up, scale, base in zip(parts, lows_Nr, up_Or, scales, bases, strict=True):
-            mm(low_Nr, up.T, out=part_NO, alpha=scale, add=True)
+        down_RD, weights_OD = torch.cat(down_rD), [rounded(base.weight) for base in bases]
+        kernels = lora.kernels_for(x_ND, weights_OD, up_Or)
+        by = _said if kernels is None else partial(lora.forward, kernels)
+        said_NO, low_NR = by(x_ND, weights_OD, down_RD, up_Or, scales)
+        for part_NO, base in zip(said_NO, bases, strict=True):
             if base.bias is not None:
                 part_NO += base.bias
-        ctx.save_for_backward(x_ND, low_NR, weight_PD, down_RD, *up_Or)
-        ctx.settings = states.shape, states.dtype, scales, [part.dtype for part in adapters]
+        ctx.save_for_backward(x_ND, low_NR, down_RD, *weights_OD, *up_Or)
+        ctx.settings = states.shape, states.dtype, scales, [part.dtype for part in adapters], kernels
         ctx.set_materialize_grads(False)
-        return tuple(part_NO.view(*states.shape[:-1], -1) for part_NO in parts)
+        return tuple(part_NO.view(*states.shape[:-1], -1) for part_NO in said_NO)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        x_ND, low_NR, weight_PD, down_RD, *up_Or = ctx.saved_tensors
-        shape, dtype, scales, dtypes = ctx.settings
-        sizes, ranks = [len(up) for up in up_Or], [up.shape[1] for up in up_Or]
+        x_ND, low_NR, down_RD, *matrices = ctx.saved_tensors
+        shape, dtype, scales, dtypes, kernels = ctx.settings
+        weights_OD, up_Or = matrices[: len(scales)], matrices[len(scales) :]
         d_said_NO = [
-            x_ND.new_zeros(len(x_ND), size) if grad is None else grad.flatten(0, -2)
-            for grad, size in zip(grads, sizes, strict=True)
+            x_ND.new_zeros(len(x_ND), len(up)) if grad is None else grad.flatten(0, -2)
+            for grad, up in zip(grads, up_Or, strict=True)
         ]
-        d_low_NR, d_up = torch.empty_like(low_NR), []
-        halves = zip(
-            d_said_NO,
-            torch.split(low_NR, ranks, dim=1),
-            torch.split(d_low_NR, ranks, dim=1),
-            up_Or,
-            scales,
-            strict=True,
+        by = _learned if kernels is None else partial(lora.backward, kernels)
+        d_x_ND, d_down_RD, d_up_Or = by(
+            x_ND, weights_OD, down_RD, up_Or, scales, low_NR, d_said_NO, wants_states=ctx.needs_input_grad[0]
         )
-        for d_part_NO, low_Nr, d_low_Nr, up, scale in halves:
-            d_up.append(both(d_part_NO, up, low_Nr, alpha=scale, out_NR=d_low_Nr))
-        d_down_RD = summed(x_ND, d_low_NR).T
-        d_states = None
-        if ctx.needs_input_grad[0]:
-            d_x_ND = mm(d_low_NR, down_RD)
-            for d_part_NO, weight_OD in _products(d_said_NO, weight_PD):
-                mm(d_part_NO, weight_OD, out=d_x_ND, add=True)
-            d_states = d_x_ND.view(shape).to(dtype)
-        learned = [*torch.split(d_down_RD, ranks), *d_up]
-        return (d_states, None, None, *(part.to(kind) for part, kind in zip(learned, dtypes, strict=True)))
+        learned = [*torch.split(d_down_RD, [up.shape[1] for up in up_Or]), *d_up_Or]
+        return (
+            None if d_x_ND is None else d_x_ND.view(shape).to(dtype),
+            None,
+            None,
+            *(part.to(kind) for part, kind in zip(learned, dtypes, strict=True)),
+        )
 
 
-def _products(d_said_NO: Sequence[Tensor], weight_PD: Tensor) -> list[tuple[Tensor, Tensor]]:
+# Product by product ---------------------------------------------------------------------------------
+
+
+def _said(
+    x_ND: Tensor, weights_OD: Sequence[Tensor], down_RD: Tensor, ups_Or: Sequence[Tensor], scales: Sequence[float]
+) -> tuple[Sequence[Tensor], Tensor]:
+    """What each layer says, and all of x A' [N, R]."""
+    said_NP, low_NR = mm(x_ND, _joined(weights_OD).T), mm(x_ND, down_RD.T)
+    said_NO = torch.split(said_NP, [len(up) for up in ups_Or], dim=1)
+    lows_Nr = torch.split(low_NR, [up.shape[1] for up in ups_Or], dim=1)
+    for part_NO, low_Nr, up, scale in zip(said_NO, lows_Nr, ups_Or, scales, strict=True):
+        mm(low_Nr, up.T, out=part_NO, alpha=scale, add=True)
+    return said_NO, low_NR
+
+
+def _learned(
+    x_ND: Tensor, weights_OD: Sequence[Tensor], down_RD: Tensor, ups_Or: Sequence[Tensor], scales: Sequence[float],
+    low_NR: Tensor, d_said_NO: Sequence[Tensor], *, wants_states: bool,
+) -> tuple[Tensor | None, Tensor, list[Tensor]]:  # fmt: skip
+    """The gradients of x, if wanted, of A as [R, D] and of every B."""
+    ranks, d_low_NR, d_ups_Or = [up.shape[1] for up in ups_Or], torch.empty_like(low_NR), []
+    lows, d_lows = (torch.split(matrix, ranks, dim=1) for matrix in (low_NR, d_low_NR))
+    for d_part_NO, low_Nr, d_low_Nr, up, scale in zip(d_said_NO, lows, d_lows, ups_Or, scales, strict=True):
+        mm(d_part_NO, up, out=d_low_Nr, alpha=scale)
+        d_ups_Or.append(mm(d_part_NO.T, low_Nr, alpha=scale))
+    d_x_ND = None
+    if wants_states:
+        d_x_ND = mm(d_low_NR, down_RD)
+        for d_part_NO, weight_OD in _products(d_said_NO, weights_OD):
+            mm(d_part_NO, weight_OD, out=d_x_ND, add=True)
+    return d_x_ND, mm(x_ND.T, d_low_NR).T, d_ups_Or
+
+
+def _products(d_said_NO: Sequence[Tensor], weights_OD: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """What sums to the gradient of the states: in half precision one product, since each would be rounded."""
-    if weight_PD.dtype != torch.float32 and len(d_said_NO) > 1:
-        return [(torch.cat(list(d_said_NO), dim=1), weight_PD)]
-    return list(zip(d_said_NO, torch.split(weight_PD, [part.shape[1] for part in d_said_NO]), strict=True))
+    if weights_OD[0].dtype != torch.float32 and len(d_said_NO) > 1:
+        return [(torch.cat(list(d_said_NO), dim=1), _joined(weights_OD))]
+    return list(zip(d_said_NO, weights_OD, strict=True))

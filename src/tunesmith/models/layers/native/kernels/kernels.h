@@ -21,6 +21,15 @@ enum { WIDE = 8 };                              /* numbers in a vector */
 
 typedef float wide_t __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 
+/* One product of a sum: alpha left[m, depth] right[depth, n]; a turned right matrix lies as [n, depth]. */
+typedef struct {
+    const float *left, *right;
+    size left_stride, right_stride, depth, turned;
+    float alpha;
+} term_t;
+
+void sum_of_products(size m, size n, size count, const term_t *terms, int add, float *out, size out_stride, int threads);
+
 static inline size smaller(size a, size b) { return a < b ? a : b; }
 static inline size larger(size a, size b) { return a > b ? a : b; }
 
