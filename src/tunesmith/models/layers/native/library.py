@@ -2,7 +2,8 @@
 
 They are compiled once a machine, by its C compiler, for its processor, and kept in the user's cache. They use the
 OpenMP threads that torch has started: threads of their own would fight torch's, which wait spinning, for the cores.
-Products are those of the OpenBLAS that numpy's wheels bring. Where any of it is missing, torch computes alone.
+Products that are not theirs are those of the OpenBLAS that numpy's wheels bring. Where any of it is missing, torch
+computes alone.
 """
 
 from __future__ import annotations

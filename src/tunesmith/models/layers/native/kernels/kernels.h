@@ -2,8 +2,9 @@
  * of the folder above; here is what the C files have in common.
  *
  * N tokens, D width, H query heads, G key and value heads, R = H / G query heads of each of those, K head width.
- * Lines of a matrix lie `stride` numbers apart. Products are those of a BLAS that is given as `sgemm` and computes
- * with one thread: threads are shared out here, in the OpenMP that torch uses, so that none waits spinning for another.
+ * Lines of a matrix lie `stride` numbers apart. Products are made here, or by a BLAS that is given as `sgemm` and
+ * computes with one thread: threads are shared out here, in the OpenMP that torch uses, so that none waits spinning for
+ * another.
  */
 #pragma once
 
@@ -28,7 +29,8 @@ typedef struct {
     float alpha;
 } term_t;
 
-void sum_of_products(size m, size n, size count, const term_t *terms, int add, float *out, size out_stride, int threads);
+void sum_of_products(size m, size n, size count, const term_t *terms, int add, float *out, size out_stride,
+                     int threads);
 
 static inline size smaller(size a, size b) { return a < b ? a : b; }
 static inline size larger(size a, size b) { return a > b ? a : b; }

@@ -99,8 +99,8 @@ void lora_forward(size N, size D, size R, const float *x, size x_stride, const f
     }
 }
 
-/* The gradients: of every layer's `up`, of `low` [N, R], of `down` as [D, R], and of x unless d_x [N, D] is NULL. `room`
- * holds, for each thread, as much as the largest of these matrices of few columns. */
+/* The gradients: of every layer's `up`, of `low` [N, R], of `down` as [D, R], and of x unless d_x [N, D] is NULL.
+ * `room` holds, for each thread, as much as the largest of these matrices of few columns. */
 void lora_backward(size N, size D, size R, const float *x, size x_stride, const float *down, const float *low,
                    float *d_low, float *d_down, float *d_x, size count, const layer_t *layers, float *room,
                    int threads) {

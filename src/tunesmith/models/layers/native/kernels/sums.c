@@ -9,7 +9,7 @@
 #include "kernels.h"
 
 enum { TILE = 6, COLUMNS = 2 * WIDE };         /* what is summed in registers at once */
-enum { PANELS = 3, DEPTH = 1056, PIECES = 8 }; /* of a packed block: columns, by COLUMNS; its lines; products it is of */
+enum { PANELS = 3, DEPTH = 1056, PIECES = 8 }; /* of a packed block: columns, by COLUMNS; lines; products it is of */
 
 /* What a block holds of a product. */
 typedef struct {
@@ -17,28 +17,35 @@ typedef struct {
     size stride, depth;
 } piece_t;
 
+/* Numbers of two vectors, by their places: those of the second begin at WIDE. */
+#ifdef __clang__
+#define TAKEN(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef int32_t order_t __attribute__((vector_size(4 * WIDE)));
+#define TAKEN(a, b, ...) __builtin_shuffle(a, b, (order_t){__VA_ARGS__})
+#endif
+
 /* A square of numbers, times alpha, its lines as columns. */
 static inline void turned(const float *from, size from_stride, float alpha, float *into, size into_stride) {
-    typedef int32_t order_t __attribute__((vector_size(4 * WIDE)));
     wide_t a[WIDE], b[WIDE];
 #pragma GCC unroll 8
     for (int i = 0; i < WIDE; i++) a[i] = *(const wide_t *)(from + i * from_stride) * alpha;
 #pragma GCC unroll 4
     for (int i = 0; i < WIDE; i += 2) {
-        b[i] = __builtin_shuffle(a[i], a[i + 1], (order_t){0, 8, 1, 9, 4, 12, 5, 13});
-        b[i + 1] = __builtin_shuffle(a[i], a[i + 1], (order_t){2, 10, 3, 11, 6, 14, 7, 15});
+        b[i] = TAKEN(a[i], a[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        b[i + 1] = TAKEN(a[i], a[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < WIDE / 2; i++) {
         int at = i / 2 * 4 + i % 2, to = i / 2 * 4 + i % 2 * 2;
-        a[to] = __builtin_shuffle(b[at], b[at + 2], (order_t){0, 1, 8, 9, 4, 5, 12, 13});
-        a[to + 1] = __builtin_shuffle(b[at], b[at + 2], (order_t){2, 3, 10, 11, 6, 7, 14, 15});
+        a[to] = TAKEN(b[at], b[at + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        a[to + 1] = TAKEN(b[at], b[at + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < WIDE / 2; i++) {
         wide_t *low = (wide_t *)(into + i * into_stride), *high = (wide_t *)(into + (i + WIDE / 2) * into_stride);
-        *low = __builtin_shuffle(a[i], a[i + WIDE / 2], (order_t){0, 1, 2, 3, 8, 9, 10, 11});
-        *high = __builtin_shuffle(a[i], a[i + WIDE / 2], (order_t){4, 5, 6, 7, 12, 13, 14, 15});
+        *low = TAKEN(a[i], a[i + WIDE / 2], 0, 1, 2, 3, 8, 9, 10, 11);
+        *high = TAKEN(a[i], a[i + WIDE / 2], 4, 5, 6, 7, 12, 13, 14, 15);
     }
 }
 
@@ -60,7 +67,7 @@ static void pack(const term_t *term, size from, size depth, size column, size wa
             packed[at * COLUMNS + c] = c < wanted ? right[term->turned ? c * apart + at : at * apart + c] * alpha : 0.f;
 }
 
-/* out[TILE, COLUMNS] = or += the sum over the pieces, for `rows` rows of the left matrices; others are the last again. */
+/* out[TILE, COLUMNS] = or += the sum over the pieces, for `rows` rows of the left matrices; the others are the last. */
 static void tile(const piece_t *pieces, size count, size row, size rows, const float *packed, int add, float *out,
                  size out_stride) {
     wide_t sums[TILE][2];
@@ -134,7 +141,8 @@ static void block(size from, size till, size column, size n, size panels, size c
 }
 
 /* out[m, n] = or += the sum of the terms; none of them is empty. */
-void sum_of_products(size m, size n, size count, const term_t *terms, int add, float *out, size out_stride, int threads) {
+void sum_of_products(size m, size n, size count, const term_t *terms, int add, float *out, size out_stride,
+                     int threads) {
     size panels = (n + COLUMNS - 1) / COLUMNS, total = 0;
     for (size term = 0; term < count; term++) total += terms[term].depth;
     size passes = (total + DEPTH - 1) / DEPTH, depth = (total + passes - 1) / passes;
