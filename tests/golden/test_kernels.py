@@ -588,8 +588,11 @@ def test_a_folder_that_others_can_write_is_not_trusted(anew, tmp_path) -> None:
 
 @needed
 def test_without_a_compiler_why_is_said(anew, monkeypatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert anew() == (None, "there is no C compiler (cc or gcc); with one, training on this machine is faster")
+    asked: list[str] = []
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(shutil, "which", asked.append)
+    assert anew() == (None, "there is no C compiler (gcc); with one, training on this machine is faster")
+    assert asked == ["gcc", "cc"], "clang may stand behind cc, and calls another OpenMP than torch's"
 
 
 @needed

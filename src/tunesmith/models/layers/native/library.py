@@ -69,7 +69,7 @@ class Library:
         try:
             self._kernels = ctypes.CDLL(str(_compiled()))
         except OSError as error:
-            raise Missing(f"what the compiler made does not load ({error})") from None
+            raise Missing(f"what the compiler made does not load; GCC's does ({error})") from None
         for name, arguments in ARGUMENTS.items():
             kernel = getattr(self._kernels, name)
             kernel.argtypes, kernel.restype = arguments, None
@@ -166,9 +166,10 @@ def _product_of(blas: str) -> ctypes.c_void_p:
 
 def _compiled() -> Path:
     """The kernels for this processor by this compiler, from the cache, or compiled into it."""
-    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    # Clang's code calls an OpenMP of its own, so GCC comes first.
+    compiler = shutil.which(os.environ.get("CC", "gcc")) or shutil.which("cc")
     if compiler is None:
-        raise Missing("there is no C compiler (cc or gcc); with one, training on this machine is faster")
+        raise Missing("there is no C compiler (gcc); with one, training on this machine is faster")
     written = {file.name: file.read_text() for file in _written().iterdir() if file.name.endswith((".c", ".h"))}
     version = _run(compiler, "--version").splitlines()[:1]
     decides = repr((sorted(written.items()), FLAGS, compiler, version, _processor()))

@@ -18,12 +18,8 @@ typedef struct {
 } piece_t;
 
 /* Numbers of two vectors, by their places: those of the second begin at WIDE. */
-#ifdef __clang__
-#define TAKEN(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
 typedef int32_t order_t __attribute__((vector_size(4 * WIDE)));
 #define TAKEN(a, b, ...) __builtin_shuffle(a, b, (order_t){__VA_ARGS__})
-#endif
 
 /* A square of numbers, times alpha, its lines as columns. */
 static inline void turned(const float *from, size from_stride, float alpha, float *into, size into_stride) {
