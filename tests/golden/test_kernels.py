@@ -496,12 +496,14 @@ def test_what_only_looks_like_a_norm_or_a_gate_is_left_alone() -> None:
 
 @needed
 @pytest.mark.parametrize("name", ["llama", "qwen3", "bert"])
-def test_lora_learns_as_without(name: str, everywhere: None) -> None:
-    model = with_lora(name)
+@pytest.mark.parametrize("rank", [4, 8])
+def test_lora_learns_as_without(name: str, rank: int, everywhere: None) -> None:
+    model = with_lora(name, rank)
     expected = learned(model)
     groups = lora_groups(model)
-    with kernels_used(model), grouped(groups):
+    with kernels_used(model), grouped(groups), called() as names:
         found = learned(model)
+    assert {"lora_forward", "lora_backward"} <= set(names) if rank == 8 else "lora_forward" not in names
     assert off(found[0], expected[0]) <= 5e-6 and off(found[1], expected[1]) <= 1e-5
 
 

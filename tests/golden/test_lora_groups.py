@@ -22,12 +22,13 @@ SIZES = {"llama": [3, 1, 2, 1], "qwen3": [3, 1, 2, 1], "phi3": [1] * 4, "gpt_neo
 """Layers of each group of one block, as its architecture reads."""
 
 
-def with_lora(name: str, **settings: Any) -> Model:
+def with_lora(name: str, rank: int = 4, **settings: Any) -> Model:
     model = model_of(name, (CAUSAL | ENCODERS)[name])
-    adapter = Lora(rank=4, alpha=8.0, **settings)
+    adapter = Lora(rank=rank, alpha=8.0, **settings)
     adapter.attach(model, seed=0)
     with torch.no_grad():
-        for parameter in model.trainable().values():
+        biases = [part for name, part in model.module.named_parameters() if name.endswith("bias")]
+        for parameter in [*model.trainable().values(), *biases]:  # which are zeros at first, and would hide
             parameter.normal_(std=0.2)
     packs(model)
     return model

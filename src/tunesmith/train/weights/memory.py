@@ -101,7 +101,7 @@ def garbage_collected() -> None:
 
 @contextmanager
 def memory_held() -> Iterator[None]:
-    """Has the C heap hold what is freed; changes nothing where the C library is not glibc."""
+    """Has the C heap hold what is freed, where the C library is glibc; Python's garbage is collected before."""
     garbage_collected()
     _tell_heap(HELD)
     try:

@@ -69,7 +69,7 @@ class Library:
         try:
             self._kernels = ctypes.CDLL(str(_compiled()))
         except OSError as error:
-            raise Missing(f"what the compiler made does not load; GCC's does ({error})") from None
+            raise Missing(f"what the compiler made does not load ({error})") from None
         for name, arguments in ARGUMENTS.items():
             kernel = getattr(self._kernels, name)
             kernel.argtypes, kernel.restype = arguments, None

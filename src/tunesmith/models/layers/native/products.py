@@ -39,8 +39,8 @@ class _Term(ctypes.Structure):
 
 @cache
 def better() -> bool:
-    """Whether products of OpenBLAS are faster here than torch's own: by the kind of processor, so that a training
-    that goes on computes as it began."""
+    """Whether OpenBLAS and our own kernels multiply faster here than torch: by the kind of processor, so that a
+    training that goes on computes as it began."""
     try:
         vendor = "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
     except OSError:
